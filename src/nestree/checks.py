@@ -1,0 +1,81 @@
+"""Checks of arguments: each returns the value it was given, or says in one line what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+
+def check_at_least(name: str, value: int, least: int) -> int:
+    """Return ``value``, or raise a ValueError that names the argument if it is no integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return value
+
+
+def check_probability(name: str, value: float) -> float:
+    """Return ``value``, or raise a ValueError that names the argument if it is not in [0, 1)."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number of at least 0 and below 1, not {value!r}")
+    return float(value)
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return ``value``, or raise a ValueError that names the argument if it is not above 0 and finite."""
+    if not _is_number(value) or not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a number above 0, not {value!r}")
+    return float(value)
+
+
+def check_one_of(name: str, value: str, allowed: Collection[str]) -> str:
+    """Return ``value``, or raise a ValueError that names the argument and lists what is allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return value
+
+
+def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
+    """Check a padded batch and return its lengths on the host.
+
+    Args:
+        states: (B, L, D), any floating dtype, B at least 1; what stands beyond a sequence's length is never looked at.
+        lengths: (B,) integers from 1 to L.
+        dim: the D that is expected.
+
+    Raises:
+        ValueError: names ``states`` or ``lengths`` and what does not fit, a NaN at a real position included.
+    """
+    if states.ndim != 3 or states.shape[-1] != dim:
+        raise ValueError(f"states must have the shape (batch, length, {dim}), not {tuple(states.shape)}")
+    if not states.is_floating_point():
+        raise ValueError(f"states must be floating-point, not {states.dtype}")
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise ValueError(f"lengths must be integers, not {lengths.dtype}")
+    batch, longest, _ = states.shape
+    if batch == 0:
+        raise ValueError("states must hold at least one sequence, not an empty batch")
+    if lengths.shape != (batch,):
+        raise ValueError(
+            f"lengths must have the shape ({batch},), one for each row of states, not {tuple(lengths.shape)}"
+        )
+    host_lengths: list[int] = lengths.tolist()
+    for row, length in enumerate(host_lengths):
+        if not 1 <= length <= longest:
+            raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
+    real = real_positions(lengths.to(states.device, torch.int64), longest)
+    bad = (states.isnan().any(dim=-1) & real).nonzero()
+    if len(bad):
+        row, position = bad[0].tolist()
+        raise ValueError(f"states[{row}, {position}] holds a NaN at a real position")
+    return host_lengths
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def real_positions(lengths: Tensor, longest: int) -> Tensor:
+    """Return a boolean mask (B, ``longest``): true where a sequence has a token, false in the padding."""
+    return torch.arange(longest, device=lengths.device) < lengths.unsqueeze(-1)

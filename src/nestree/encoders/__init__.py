@@ -1,0 +1,8 @@
+"""Encoders: padded token states and lengths in, one root a sequence out."""
+
+from nestree.encoders.contract import Encoder as Encoder
+from nestree.encoders.contract import Encoding as Encoding
+from nestree.encoders.registry import ENCODERS as ENCODERS
+from nestree.encoders.registry import build as build
+from nestree.encoders.rir import RIR as RIR
+from nestree.encoders.rvnn import RvNN as RvNN

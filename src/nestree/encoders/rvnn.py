@@ -1,0 +1,38 @@
+"""A plain recursive neural network: one recursion over the whole sequence."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nestree.encoders.contract import Encoder, Encoding
+from nestree.layers import LeafTransform
+from nestree.recursions.contract import Leaves, Recursion
+from nestree.recursions.draws import Draws
+from nestree.recursions.outer import Outer
+
+WHOLE = Outer()
+
+
+class RvNN(Encoder):
+    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, BBT-GRC or GRC, by which recursion it is."""
+
+    def __init__(self, recursion: Recursion, leaf: LeafTransform) -> None:
+        """Put an encoder together.
+
+        Raises:
+            ValueError: ``leaf`` is for another width than ``recursion``.
+        """
+        super().__init__(recursion.dim)
+        if leaf.dim != recursion.dim:
+            raise ValueError(f"leaf must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
+        self.leaf = leaf
+        self.recursion = recursion
+
+    def encode(
+        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
+    ) -> Encoding:
+        """Encode checked states."""
+        folded = self.recursion.recurse(
+            Leaves(self.leaf(states), lengths, host_lengths), WHOLE, trees=trees, draws=draws
+        )
+        return Encoding(folded.root, folded.trees)

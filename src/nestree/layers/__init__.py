@@ -1,0 +1,8 @@
+"""The layers that everything else is composed of: leaf transform, cell, pair scorer, S4D and heads."""
+
+from nestree.layers.cell import GatedRecursiveCell as GatedRecursiveCell
+from nestree.layers.head import ClassificationHead as ClassificationHead
+from nestree.layers.leaf import LeafTransform as LeafTransform
+from nestree.layers.s4d import S4D as S4D
+from nestree.layers.s4d import BidirectionalS4D as BidirectionalS4D
+from nestree.layers.scorer import PairScorer as PairScorer

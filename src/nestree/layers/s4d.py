@@ -1,0 +1,133 @@
+"""Diagonal state-space layers (S4D) and the bidirectional layer that gives RIR its context."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.checks import check_at_least, check_probability, real_positions
+
+STATE_SIZE = 64
+"""N; held as N / 2 conjugate pairs."""
+
+SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
+"""Range of the step sizes dt at the start, log-uniform."""
+
+
+class S4D(nn.Module):
+    """One diagonal state-space model a channel, applied as a convolution.
+
+    ``A = -exp(a_re) + i a_im``, ``z = (1 + dt A / 2) / (1 - dt A / 2)`` (bilinear), kernel
+    ``K_t = 2 Re(sum_n C_n B_n dt / (1 - dt A_n / 2) z_n^t)`` and ``y = K * u + D u``.
+
+    Source: Gu et al. 2022 (arXiv 2206.11893), sections 3 and 4, with the "inverse" initialization (S4D-Inv).
+    Cost: the convolution O(H L log L); the kernel O(H N L) operations but only O(H (L + N sqrt(L))) memory.
+    Half-precision inputs are computed in float32 inside, as FFTs and complex powers need it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Make H = ``channels`` models of state size 64.
+
+        Raises:
+            ValueError: ``channels`` is below 1.
+        """
+        super().__init__()
+        self.channels = check_at_least("channels", channels, 1)
+        pairs = STATE_SIZE // 2
+        order = torch.arange(pairs)
+        inverse_law = STATE_SIZE / math.pi * (STATE_SIZE / (2 * order + 1) - 1)
+        span = math.log(LONGEST_STEP) - math.log(SHORTEST_STEP)
+        self.log_step = nn.Parameter(torch.rand(channels) * span + math.log(SHORTEST_STEP))
+        self.log_decay = nn.Parameter(torch.full((channels, pairs), math.log(0.5)))
+        self.frequency = nn.Parameter(inverse_law.repeat(channels, 1))
+        # Complex numbers are held as (re, im) so that every parameter is real to optimizers and files.
+        self.b = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(channels, pairs, 1))
+        self.c = nn.Parameter(torch.randn(channels, pairs, 2) * math.sqrt(0.5))
+        self.skip = nn.Parameter(torch.randn(channels))
+
+    def poles(self) -> tuple[Tensor, Tensor]:
+        """Return log z and the weights ``C B dt / (1 - dt A / 2)`` of the poles z, both complex (H, N / 2)."""
+        dtype = torch.float64 if self.c.dtype == torch.float64 else torch.float32
+        a = torch.complex(-self.log_decay.to(dtype).exp(), self.frequency.to(dtype))
+        step = self.log_step.to(dtype).exp().unsqueeze(-1)
+        half = step * a / 2
+        weight = torch.view_as_complex(self.c.to(dtype)) * torch.view_as_complex(self.b.to(dtype)) * step / (1 - half)
+        return torch.log(1 + half) - torch.log(1 - half), weight
+
+    def kernel(self, length: int) -> Float[Tensor, "h l"]:
+        """Return K_0 .. K_(length - 1), in float32, or float64 for a float64 layer.
+
+        The powers are split as ``z^(i T + j) = z^(i T) z^j`` with T about sqrt(L), which turns the sum over n into one
+        small matrix product a channel: all L N powers at once would take gigabytes at 100,000 tokens.
+        """
+        log_pole, weight = self.poles()
+        stride = math.ceil(math.sqrt(length))
+        fine = torch.arange(stride, device=weight.device, dtype=weight.real.dtype)
+        coarse = torch.arange(0, length, stride, device=weight.device, dtype=weight.real.dtype)
+        rows = weight.unsqueeze(1) * torch.exp(log_pole.unsqueeze(1) * coarse[:, None])  # (H, I, N/2)
+        columns = torch.exp(log_pole.unsqueeze(2) * fine)  # (H, N/2, J)
+        real_rows = torch.cat([rows.real, -rows.imag], dim=2)
+        real_columns = torch.cat([columns.real, columns.imag], dim=1)
+        with torch.autocast(weight.device.type, enabled=False):  # half-precision products would ruin long kernels
+            return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
+
+    def forward(self, inputs: Float[Tensor, "b h l"]) -> Float[Tensor, "b h l"]:
+        """Convolve channel by channel; position t sees positions 0..t."""
+        length = inputs.shape[-1]
+        kernel = self.kernel(length)
+        signal = inputs.to(kernel.dtype)
+        size = 2 * length  # room for a convolution that does not wrap around
+        spectrum = torch.fft.rfft(signal, n=size) * torch.fft.rfft(kernel, n=size)
+        outputs = torch.fft.irfft(spectrum, n=size)[..., :length]
+        return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
+
+
+class BidirectionalS4D(nn.Module):
+    """The layer before RIR's first cut: every state sees its whole sequence, forwards and backwards.
+
+    The sequence and its length-aware reversal are concatenated to 2 D channels, one S4D runs over both (dropout, GELU,
+    dropout, tied over time), the second half is reversed back, and ``x + GLU(W y)`` is returned.
+
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4; gradients reach both halves here.
+    """
+
+    def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
+        """Make a layer for states of width ``dim``.
+
+        Raises:
+            ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
+        """
+        super().__init__()
+        self.dim = check_at_least("dim", dim, 1)
+        self.ssm = S4D(2 * dim)
+        # Dropout1d drops whole channels, so a mask is the same at every time step.
+        self.dropout = nn.Dropout1d(check_probability("dropout", dropout))
+        self.mix = nn.Linear(2 * dim, 2 * dim)
+
+    def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
+        """Return states of the same shape; ``lengths`` (B,) says where each sequence ends."""
+        longest = states.shape[1]
+        real = real_positions(lengths, longest)
+        states = states.masked_fill(~real.unsqueeze(-1), 0)
+        turned = reversal(lengths, longest).unsqueeze(-1)
+        both = torch.cat([states, states.gather(1, turned.expand_as(states))], dim=-1).transpose(1, 2)
+        mixed = self.dropout(functional.gelu(self.dropout(self.ssm(both)))).transpose(1, 2)
+        forwards, backwards = mixed.chunk(2, dim=-1)
+        mixed = torch.cat([forwards, backwards.gather(1, turned.expand_as(backwards))], dim=-1)
+        return states + functional.glu(self.mix(mixed), dim=-1)
+
+
+def reversal(lengths: Tensor, longest: int) -> Tensor:
+    """Return (B, ``longest``) positions that turn each sequence round within its own length; padding stays in place."""
+    position = torch.arange(longest, device=lengths.device)
+    turned = lengths.unsqueeze(-1) - 1 - position
+    return torch.where(turned >= 0, turned, position)
+
+
+def ssm_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of every S4D inside ``module``: they train with a capped rate and no weight decay."""
+    return [parameter for part in module.modules() if isinstance(part, S4D) for parameter in part.parameters()]

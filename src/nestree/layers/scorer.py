@@ -1,0 +1,46 @@
+"""The pair scorer: how well two neighbours would go together."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.checks import check_at_least
+
+
+class PairScorer(nn.Module):
+    """Score neighbouring pairs from their children: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
+
+    Reading the children instead of their parent is what lets a beam tree compose only the pairs it picks; reading only
+    their first S features keeps what decides apart from what is said. There is no last bias: it would cancel in the
+    softmax over a frontier's pairs and never learn.
+
+    Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.
+    """
+
+    def __init__(self, dim: int, *, width: int | None = None) -> None:
+        """Make a scorer for states of width ``dim``.
+
+        Args:
+            dim: D.
+            width: S, how many features of each child it reads, and its own hidden width; None reads all D.
+
+        Raises:
+            ValueError: ``dim`` or ``width`` is below 1, or ``width`` above ``dim``.
+        """
+        super().__init__()
+        self.dim = check_at_least("dim", dim, 1)
+        self.width = dim if width is None else check_at_least("width", width, 1)
+        if self.width > dim:
+            raise ValueError(
+                f"width must be at most dim ({dim}): a scorer reads the first features of a child; not {width}"
+            )
+        self.hidden = nn.Linear(2 * self.width, self.width)
+        self.score = nn.Linear(self.width, 1, bias=False)
+
+    def forward(self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+        """Return one logit a pair."""
+        children = torch.cat([left[..., : self.width], right[..., : self.width]], dim=-1)
+        return self.score(functional.gelu(self.hidden(children))).squeeze(-1)

@@ -1,0 +1,10 @@
+"""Recursions: ways of folding a sequence of states with a cell, alone or inside the outer tree of RIR."""
+
+from nestree.recursions.balanced import Balanced as Balanced
+from nestree.recursions.beam_tree import BeamTree as BeamTree
+from nestree.recursions.chain import Chain as Chain
+from nestree.recursions.contract import Recursion as Recursion
+from nestree.recursions.contract import SingleRootRecursion as SingleRootRecursion
+from nestree.recursions.draws import Draws as Draws
+from nestree.recursions.draws import KeyedDraws as KeyedDraws
+from nestree.recursions.outer import Outer as Outer

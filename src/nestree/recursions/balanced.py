@@ -1,0 +1,47 @@
+"""The balanced binary tree."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nestree.layers import GatedRecursiveCell
+from nestree.recursions.contract import SingleRootRecursion
+
+
+class Balanced(SingleRootRecursion):
+    """Compose neighbours two by two until one root is left; an odd last item is carried up unchanged.
+
+    Source: the balanced-tree baseline (BBT-RvNN) of Shi et al. 2018 (arXiv 1808.09644). Depth: log2 n.
+    """
+
+    def __init__(self, cell: GatedRecursiveCell) -> None:
+        """Make a balanced tree of ``cell``."""
+        super().__init__()
+        self.dim = cell.dim
+        self.cell = cell
+
+    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+        """Fold all groups level by level; each pairs up by its own size, not by the padding's."""
+        longest = max(host_sizes)
+        while longest > 1:
+            items = items[:, :longest]
+            pairs = longest // 2
+            left, right = items[:, : 2 * pairs : 2], items[:, 1 : 2 * pairs : 2]
+            has_right = torch.arange(pairs, device=items.device) * 2 + 1 < sizes.unsqueeze(-1)
+            parents = torch.where(has_right.unsqueeze(-1), self.cell(left, right), left)
+            items = torch.cat([parents, items[:, 2 * pairs :]], dim=1)
+            sizes, longest = (sizes + 1) // 2, (longest + 1) // 2
+        return items[:, 0]
+
+    def merges(self, items: int) -> tuple[tuple[int, int], ...]:
+        """Return the balanced tree."""
+        merges: list[tuple[int, int]] = []
+        row = list(range(items))
+        while len(row) > 1:
+            parents = []
+            for left, right in zip(row[::2], row[1::2], strict=False):
+                parents.append(items + len(merges))
+                merges.append((left, right))
+            row = parents + row[2 * len(parents) :]
+        return tuple(merges)

@@ -1,0 +1,43 @@
+"""The plain recurrent use of a cell: a chain from left to right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nestree.layers import GatedRecursiveCell
+from nestree.recursions.contract import SingleRootRecursion
+
+
+class Chain(SingleRootRecursion):
+    """``h_t = cell(h_(t-1), x_t)`` from a zero state; the root of a group is the state at its last real item.
+
+    Cost: n cells for n items, one after the other.
+    """
+
+    def __init__(self, cell: GatedRecursiveCell) -> None:
+        """Make a chain of ``cell``."""
+        super().__init__()
+        self.dim = cell.dim
+        self.cell = cell
+
+    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+        """Run along each group; a group leaves the batch where it ends, so padding is never composed."""
+        order = sorted(range(len(host_sizes)), key=lambda group: -host_sizes[group])
+        rows = torch.tensor(order, device=items.device)
+        items = items[rows]
+        state = items.new_zeros(items.shape[0], items.shape[2])
+        ended: list[Tensor] = []
+        running = len(order)
+        for position in range(host_sizes[order[0]]):
+            while host_sizes[order[running - 1]] <= position:
+                running -= 1
+            if running < len(state):
+                ended.append(state[running:])
+                state = state[:running]
+            state = self.cell(state, items[:running, position])
+        return torch.cat([state, *reversed(ended)])[rows.argsort()]
+
+    def merges(self, items: int) -> tuple[tuple[int, int], ...]:
+        """Return the left-branching tree."""
+        return tuple((0 if item == 1 else items + item - 2, item) for item in range(1, items))

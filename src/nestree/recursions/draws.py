@@ -1,0 +1,146 @@
+"""Where the noise of a beam tree comes from.
+
+A naive twin and a fast engine visit the same places of a search in different orders. So that both can see the same
+random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam, position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sites:
+    """G groups of one level, as places to draw for."""
+
+    sequence: Tensor
+    """(G,) the sequence's row in the batch."""
+    group: Tensor
+    """(G,) the group's number within its sequence."""
+    level: int
+    """Level of the outer tree, 0 at the leaves."""
+
+    def __len__(self) -> int:
+        """Return G."""
+        return len(self.sequence)
+
+    def take(self, rows: Tensor | slice) -> Sites:
+        """Return the sites at ``rows``, in that order."""
+        return Sites(self.sequence[rows], self.group[rows], self.level)
+
+
+class Draws:
+    """Draws from PyTorch's global generator, or one's own: fast, and in the order in which they are asked for."""
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        """Take a generator that lives on the device of the states; None is PyTorch's global one."""
+        self.generator = generator
+
+    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> Tensor:
+        """Return Gumbel noise (G, ``beams``, ``pairs``) for the choice of each beam's best pairs."""
+        return self._gumbel((len(sites), beams, pairs), sites, dtype)
+
+    def candidate_noise(self, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return Gumbel noise (G, B, K) for the choice among candidates, the pairs at ``position`` (G, B, K) of each beam."""
+        return self._gumbel(tuple(position.shape), sites, dtype)
+
+    def alignment(self, sites: Sites, slots: int) -> Tensor:
+        """Return uniforms (G, ``slots``) in [0, 1), float64, that draw the beams a group hands on."""
+        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+
+    def slot_order(self, sites: Sites, slots: int) -> Tensor:
+        """Return uniforms (G, ``slots``) in [0, 1), float64, whose order permutes the slots of systematic alignment."""
+        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+
+    def kept(self, sites: Sites, step: int, beam: Tensor, features: int, rate: float) -> Tensor:
+        """Return dropout masks (N, ``features``), true where a feature stays, for the nodes that are composed.
+
+        Node n is composed at site n by ``beam`` (N,). A feature is dropped with probability ``rate``, to within 2^-17: one
+        random word of 64 bits serves four features.
+        """
+        words = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
+        words.random_(-(2**63), None, generator=self.generator)
+        return words.view(torch.int16)[:, :features] >= round(rate * 2**16) - 2**15
+
+    def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Tensor:
+        noise = torch.empty(shape, dtype=dtype, device=sites.group.device)
+        return noise.exponential_(generator=self.generator).clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
+
+
+class KeyedDraws(Draws):
+    """Draws that depend on nothing but a seed and the place they are for: slower, for comparing two implementations.
+
+    Each number is a hash (the finalizer of splitmix64, Steele et al. 2014) of the seed and its coordinates.
+    """
+
+    _PAIR, _CANDIDATE, _ALIGNMENT, _ORDER, _KEEP = range(5)
+
+    def __init__(self, seed: int, *, identities: Tensor | None = None) -> None:
+        """Take a seed and, where rows of a batch are to keep their draws in another batch, the rows' names.
+
+        Args:
+            seed: any integer of 64 bits.
+            identities: (B,) integers that stand for the rows of the batch; None numbers them from 0.
+        """
+        super().__init__()
+        self.seed = seed
+        self.identities = identities
+
+    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> Tensor:
+        """Return Gumbel noise (G, ``beams``, ``pairs``)."""
+        position = torch.arange(pairs, device=sites.group.device).expand(len(sites), beams, pairs)
+        return self._keyed_gumbel(self._PAIR, sites, step, position, dtype)
+
+    def candidate_noise(self, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return Gumbel noise (G, B, K)."""
+        return self._keyed_gumbel(self._CANDIDATE, sites, step, position, dtype)
+
+    def alignment(self, sites: Sites, slots: int) -> Tensor:
+        """Return uniforms (G, ``slots``)."""
+        return self._uniform(self._key(self._ALIGNMENT, sites, 0), slots)
+
+    def slot_order(self, sites: Sites, slots: int) -> Tensor:
+        """Return uniforms (G, ``slots``)."""
+        return self._uniform(self._key(self._ORDER, sites, 0), slots)
+
+    def kept(self, sites: Sites, step: int, beam: Tensor, features: int, rate: float) -> Tensor:
+        """Return dropout masks (N, ``features``)."""
+        return self._uniform(_mix(self._key(self._KEEP, sites, step) + beam), features) >= rate
+
+    def _keyed_gumbel(self, kind: int, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
+        beam = torch.arange(position.shape[1], device=position.device)
+        keys = _mix(self._key(kind, sites, step).unsqueeze(-1) + beam).unsqueeze(-1)
+        return _open_interval(_mix(keys + position)).log_().neg_().log_().neg_().to(dtype)
+
+    def _key(self, kind: int, sites: Sites, step: int) -> Tensor:
+        sequence = sites.sequence if self.identities is None else self.identities.to(sites.group.device)[sites.sequence]
+        key = _mix(torch.full_like(sites.group, self.seed))  # else the next seed's draws would be the next kind's
+        for coordinate in (kind, sequence, sites.level, sites.group, step):
+            key = _mix(key + coordinate)
+        return key
+
+    def _uniform(self, key: Tensor, count: int) -> Tensor:
+        """Return (*key, count) float64 in the open interval (0, 1)."""
+        bits = _mix(key.unsqueeze(-1) + torch.arange(count, device=key.device))
+        return _open_interval(bits)
+
+
+def _open_interval(bits: Tensor) -> Tensor:
+    """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits."""
+    return (_shift(bits, 12).double() + 0.5) * 2.0**-52  # exact: float32 would round some numbers up to 1
+
+
+def _shift(bits: Tensor, by: int) -> Tensor:
+    """Return an unsigned right shift of signed 64-bit integers."""
+    return (bits >> by) & ((1 << (64 - by)) - 1)
+
+
+def _mix(bits: Tensor) -> Tensor:
+    """Return splitmix64's next output for each state; int64 multiplication wraps around."""
+    bits = bits + -7046029254386353131  # 0x9E3779B97F4A7C15
+    bits = (bits ^ _shift(bits, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9
+    bits = (bits ^ _shift(bits, 27)) * -7723592293110705685  # 0x94D049BB133111EB
+    return bits ^ _shift(bits, 31)

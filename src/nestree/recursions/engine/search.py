@@ -1,0 +1,280 @@
+"""The search: beam trees over node numbers, for all groups of one level at once, without autograd."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.engine.store import NodeStore
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The selection of one step, as replay needs it; the first G groups of the level took part, P pairs at most."""
+
+    logits: Tensor
+    """(G, B, P) of each beam's neighbouring pairs; -inf where there is none."""
+    pairs: Tensor
+    """(G, B, P) int32 numbers of these pairs in the level's list."""
+    log_norm: Tensor
+    """(G, B) log-sum-exp of the logits."""
+    beam: Tensor
+    """(G, W) the beam that each new beam continues."""
+    position: Tensor
+    """(G, W) the pair that it merges."""
+
+
+@dataclass
+class History:
+    """All that the score of a level's beams hangs on."""
+
+    choices: list[Choice] = field(default_factory=list)
+    pair_left: list[Tensor] = field(default_factory=list)
+    pair_right: list[Tensor] = field(default_factory=list)
+    pairs: int = 0
+
+    def log_pairs(self, left: Tensor, right: Tensor) -> Tensor:
+        """Note pairs of node numbers, and return their numbers in the list, of the same shape."""
+        numbers = torch.arange(self.pairs, self.pairs + left.numel(), dtype=torch.int32, device=left.device)
+        self.pair_left.append(left.flatten())
+        self.pair_right.append(right.flatten())
+        self.pairs += left.numel()
+        return numbers.view(left.shape)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The beams that are left of each group, in the order in which the search held them."""
+
+    nodes: Tensor
+    """(G, W) root of each beam."""
+    scores: Tensor
+    """(G, W) accumulated log-probability; -inf where there is no such beam."""
+    history: History | None
+
+
+class Search:
+    """Beam search over the groups of one level, largest group first.
+
+    ``frontier`` (G, B, N) holds node numbers and ``logits`` (G, B, N + 1) the logits of neighbouring pairs, with a
+    column of -inf before the first pair and behind the last one, so that a merge at either end is no special case.
+    """
+
+    def __init__(
+        self,
+        store: NodeStore,
+        frontier: Tensor,
+        scores: Tensor,
+        sizes: list[int],
+        sites: Sites,
+        *,
+        beam_size: int,
+        noise: Draws | None,
+        dropout: Draws | None,
+    ) -> None:
+        """Begin a search.
+
+        Args:
+            store: holds the items, and takes the new nodes.
+            frontier: (G, B, N) node numbers of each group's items, a beam a row; anything valid in the padding.
+            scores: (G, B) the beams' scores so far.
+            sizes: items of each group, in descending order.
+            sites: the groups' places, to draw for.
+            beam_size: W.
+            noise: Gumbel noise for the selection; None selects by log-probability.
+            dropout: dropout masks; None drops nothing.
+        """
+        self.store = store
+        self.sizes = sizes
+        self.size = torch.tensor(sizes, device=frontier.device)
+        self.ascending = [-size for size in sizes]
+        self.sites = sites
+        self.beam_size = beam_size
+        self.noise = noise
+        self.dropout = dropout
+        # Without data-dependent shapes an accelerator need not wait for the host; a CPU is better off without waste.
+        self.compact = frontier.device.type == "cpu"
+        self.history = History() if store.record else None
+        self.frontier = frontier
+        self.scores = scores
+        self.pairs: Tensor | None = None
+        self.logits = self._first_logits()
+        groups, steps = len(sizes), sizes[0] - 1
+        self.composed_keys = torch.empty(groups, steps * beam_size, dtype=torch.int64, device=frontier.device)
+        self.composed_nodes = torch.empty_like(self.composed_keys)
+        self.composed = 0
+        self.final_nodes = frontier.new_zeros(groups, beam_size)
+        self.final_scores = scores.new_full((groups, beam_size), -torch.inf)
+
+    def run(self) -> SearchResult:
+        """Merge until every group has one root a beam."""
+        for step in range(self.sizes[0] - 1):
+            self._finish(self._longer_than(step + 1))
+            choosing = self._longer_than(step + 2)
+            beam, position, scores = self._choose(choosing, step)
+            self._merge(beam, position, scores, step)
+        self._finish(0)
+        return SearchResult(self.final_nodes, self.final_scores, self.history)
+
+    def _longer_than(self, size: int) -> int:
+        """Return how many groups have more items than ``size``: as they are sorted, these are the first ones."""
+        return bisect_left(self.ascending, -size)
+
+    def _finish(self, active: int) -> None:
+        """Put the groups from ``active`` on away: their frontiers are single roots."""
+        groups, beams, _ = self.frontier.shape
+        if active == groups:
+            return
+        self.final_nodes[active:groups, :beams] = self.frontier[active:, :, 0]
+        self.final_scores[active:groups, :beams] = self.scores[active:]
+        self.frontier, self.scores, self.logits = self.frontier[:active], self.scores[:active], self.logits[:active]
+        if self.pairs is not None:
+            self.pairs = self.pairs[:active]
+
+    def _choose(self, choosing: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the (beam, position, score), each (G, W), of every new beam.
+
+        The first ``choosing`` groups have a frontier of three or more; the others merge the one pair that they have, in
+        every beam, which adds nothing to the score.
+        """
+        groups, beams, _ = self.frontier.shape
+        own = torch.arange(beams, device=self.scores.device).expand(groups - choosing, beams)
+        zero = torch.zeros_like(own)
+        if choosing == 0:
+            return own, zero, self.scores
+        beam, position, scores = self._select(choosing, step)
+        rest = self.scores[choosing:]
+        room = beam.shape[1] - beams
+        if room > 0:
+            own, zero = (functional.pad(index, (0, room)) for index in (own, zero))
+            rest = functional.pad(rest, (0, room), value=-torch.inf)
+        return torch.cat([beam, own]), torch.cat([position, zero]), torch.cat([scores, rest])
+
+    def _select(self, choosing: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the W best continuations of the first ``choosing`` groups."""
+        logits = self.logits[:choosing, :, 1:-1]
+        pairs = logits.shape[-1]
+        # An absent beam may have no pair left: finite numbers keep NaN out of its way.
+        log_norm = logits.logsumexp(-1).clamp_(min=torch.finfo(logits.dtype).min)
+        sites = self.sites.take(slice(0, choosing))
+        count = min(self.beam_size, pairs)
+        if self.noise is None:
+            keys = logits - log_norm.unsqueeze(-1)
+        else:
+            keys = self.noise.pair_noise(sites, step, logits.shape[1], pairs, logits.dtype).add_(logits)
+        picked = top(keys, count)  # (G, B, K) positions
+        chance = logits.gather(-1, picked)
+        totals = chance - log_norm.unsqueeze(-1) + self.scores[:choosing].unsqueeze(-1)
+        absent = (chance == -torch.inf) | (self.scores[:choosing].unsqueeze(-1) == -torch.inf)
+        totals.masked_fill_(absent, -torch.inf)
+        keys = totals
+        if self.noise is not None:
+            keys = totals + self.noise.candidate_noise(sites, step, picked, totals.dtype)
+        place = picked + torch.arange(logits.shape[1], device=logits.device).unsqueeze(-1) * pairs
+        chosen = top(keys.flatten(1), min(self.beam_size, keys.shape[1] * keys.shape[2]), place.flatten(1))
+        beam, position = chosen // count, picked.flatten(1).gather(-1, chosen)
+        scores = totals.flatten(1).gather(-1, chosen)
+        if self.history is not None and self.pairs is not None:
+            numbers = self.pairs[:choosing, :, 1:-1]
+            self.history.choices.append(Choice(logits, numbers, log_norm, beam, position))
+        return beam, position, scores
+
+    def _merge(self, beam: Tensor, position: Tensor, scores: Tensor, step: int) -> None:
+        """Replace two children by their parent in every kept frontier, and score the two pairs next to it."""
+        groups, _, items = self.frontier.shape
+        width = beam.shape[1]
+        flat = self.frontier.flatten(1)
+        start = beam * items + position
+        node = self._compose(flat.gather(1, start), flat.gather(1, start + 1), scores, step)
+        at = position.unsqueeze(-1)
+        frontier = carry(self.frontier, beam, at)
+        frontier.scatter_(2, at, node.unsqueeze(-1))
+        self.frontier, self.scores = frontier, scores
+        if items <= 3:  # what is left has one pair at most, which needs no score
+            self.logits = self.logits.new_zeros(groups, width, 0)
+            self.pairs = None
+            return
+        neighbours = torch.cat([at - 1, at + 1], dim=-1).clamp_(0, items - 2)
+        neighbours = frontier.gather(2, neighbours)
+        left = torch.stack([neighbours[..., 0], node], dim=-1)
+        right = torch.stack([node, neighbours[..., 1]], dim=-1)
+        logits = self.store.logits(left, right).to(scores.dtype)
+        exists = torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1)
+        columns = torch.cat([at, at + 1], dim=-1)
+        self.logits = carry(self.logits, beam, at + 1)
+        self.logits.scatter_(2, columns, logits.masked_fill_(~exists, -torch.inf))
+        if self.history is not None and self.pairs is not None:
+            self.pairs = carry(self.pairs, beam, at + 1)
+            self.pairs.scatter_(2, columns, self.history.log_pairs(left, right))
+
+    def _compose(self, left: Tensor, right: Tensor, scores: Tensor, step: int) -> Tensor:
+        """Return the parents (G, W) of ``left`` and ``right`` (G, W): composed once for each group and pair."""
+        groups, width = left.shape
+        lane = torch.arange(width, device=left.device)
+        absent = scores == -torch.inf
+        keys = torch.where(absent, -1 - lane, left * self.store.capacity + right)
+        known, end = self.composed, self.composed + width
+        self.composed = end
+        self.composed_keys[:groups, known:end] = keys
+        same = keys.unsqueeze(-1) == self.composed_keys[:groups, :end].unsqueeze(1)
+        first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented
+        if self.compact:
+            new = ((first == lane + known) & ~absent).flatten()
+            row = new.nonzero().squeeze(-1)
+            number = new.cumsum(0).view(groups, width) + (self.store.rows - 1)
+            left, right = left.flatten()[row], right.flatten()[row]
+        else:
+            row = torch.arange(groups * width, device=left.device)
+            number = row.view(groups, width) + self.store.rows
+            left, right = left.flatten(), right.flatten()
+        if len(row):
+            self.store.append(left, right, self._masks(row // width, row % width, step))
+        self.composed_nodes[:groups, known:end] = number
+        return self.composed_nodes[:groups].gather(1, first)
+
+    def _masks(self, group: Tensor, beam: Tensor, step: int) -> Tensor | None:
+        """Return dropout masks for nodes composed by ``beam`` (M,) of ``group`` (M,), or None if nothing is dropped."""
+        cell = self.store.cell
+        if self.dropout is None or cell.dropout == 0:
+            return None
+        return self.dropout.kept(self.sites.take(group), step, beam, cell.hidden_dim, cell.dropout)
+
+    def _first_logits(self) -> Tensor:
+        """Score all neighbouring pairs of the items."""
+        left, right = self.frontier[..., :-1], self.frontier[..., 1:]
+        logits = self.store.logits(left, right).to(self.scores.dtype)
+        missing = torch.arange(logits.shape[-1], device=logits.device) >= self.size.view(-1, 1, 1) - 1
+        logits.masked_fill_(missing, -torch.inf)
+        if self.history is not None:
+            self.pairs = functional.pad(self.history.log_pairs(left, right), (1, 1))
+        return functional.pad(logits, (1, 1), value=-torch.inf)
+
+
+def carry(columns: Tensor, beam: Tensor, at: Tensor) -> Tensor:
+    """Return ``columns`` (G, B, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
+    groups, _, items = columns.shape
+    column = torch.arange(items - 1, device=columns.device)
+    index = column + (column > at) + beam.unsqueeze(-1) * items
+    return columns.flatten(1).gather(1, index.flatten(1)).view(groups, -1, items - 1)
+
+
+def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
+    """Return the indices of the ``count`` largest keys along the last dimension, largest first.
+
+    Equal keys go in the order of ``place`` (non-negative integers below 2^31, of the shape of ``keys``), by default
+    that of their indices. ``torch.topk`` promises nothing about ties, so keys and places are packed into one integer.
+    """
+    if place is None:
+        place = torch.arange(keys.shape[-1], device=keys.device)
+    if keys.dtype == torch.float32:
+        bits = (keys + 0.0).view(torch.int32)  # adding zero makes -0.0 and 0.0 the same
+        ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+        return ordered.mul_(2**31).sub_(place).topk(count, dim=-1).indices
+    by_place = place.expand(keys.shape).argsort(-1)
+    order = keys.gather(-1, by_place).sort(stable=True, dim=-1, descending=True).indices[..., :count]
+    return by_place.gather(-1, order)

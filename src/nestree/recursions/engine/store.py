@@ -1,0 +1,105 @@
+"""The node store: every state that a search computes, once, as a row of one table."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nestree.layers import GatedRecursiveCell, PairScorer
+
+
+class NodeStore:
+    """States of leaves and of composed nodes, and what the scorer and the backward pass need of them.
+
+    Rows are only ever appended, and children come before their parents. The room for all of them is taken at once, as
+    growing a table by concatenation costs more than everything else; memory that is never written is never touched.
+    """
+
+    def __init__(
+        self, leaves: Tensor, capacity: int, cell: GatedRecursiveCell, scorer: PairScorer, *, record: bool
+    ) -> None:
+        """Make a store that begins with ``leaves`` (N, D).
+
+        Args:
+            leaves: the leaf states; they are rows 0 to N - 1.
+            capacity: the most rows there can be.
+            cell: composes nodes.
+            scorer: gives every node the two halves of its pairs' hidden layers.
+            record: keep the activations of every composition, for a backward pass.
+        """
+        rows, dim = leaves.shape
+        self.cell = cell
+        self.scorer = scorer
+        self.leaves = rows
+        self.rows = rows
+        self.capacity = capacity
+        self.states = leaves.new_empty(capacity, dim)
+        self.states[:rows] = leaves
+        self.left_half = leaves.new_empty(capacity, scorer.width)
+        self.right_half = leaves.new_empty(capacity, scorer.width)
+        self.left = torch.zeros(capacity, dtype=torch.int64, device=leaves.device)
+        self.right = torch.zeros_like(self.left)
+        self.height = torch.zeros_like(self.left)
+        tape_rows = capacity if record else 0
+        self.hidden = leaves.new_empty(tape_rows, cell.hidden_dim)
+        """Before the GELU."""
+        self.gates = leaves.new_empty(tape_rows, 4 * dim)
+        self.kept: Tensor | None = None
+        """Dropout masks, for a training cell with dropout."""
+        self.record = record
+        self._project(0, rows)
+
+    def append(self, left: Tensor, right: Tensor, kept: Tensor | None) -> None:
+        """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows.
+
+        ``kept`` (M, 4 D) is the dropout mask: true where a hidden feature stays.
+        """
+        first, end = self.rows, self.rows + len(left)
+        rows = slice(first, end)
+        cell, dim = self.cell, self.states.shape[1]
+        self.left[rows], self.right[rows] = left, right
+        self.height[rows] = torch.maximum(self.height[left], self.height[right]) + 1
+        children = self.states.new_empty(len(left), 2, dim)
+        torch.index_select(self.states, 0, torch.stack([left, right], dim=1).flatten(), out=children.view(-1, dim))
+        hidden = self.hidden[rows] if self.record else children.new_empty(len(left), cell.hidden_dim)
+        gates = self.gates[rows] if self.record else children.new_empty(len(left), 4 * dim)
+        torch.addmm(cell.hidden.bias, children.view(-1, 2 * dim), cell.hidden.weight.T, out=hidden)
+        active = functional.gelu(hidden)
+        scale = 1.0
+        if kept is not None:
+            scale = 1 / (1 - cell.dropout)
+            active.mul_(kept)
+            if self.record:
+                if self.kept is None:
+                    self.kept = torch.empty(self.capacity, cell.hidden_dim, dtype=torch.bool, device=left.device)
+                self.kept[rows] = kept
+        torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
+        self.states[rows] = normalize(mix(children, gates), cell)
+        self.rows = end
+        self._project(first, end)
+
+    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the scorer's logits for pairs of rows; equal pairs have equal logits to the last bit."""
+        hidden = self.left_half[left].add_(self.right_half[right])
+        return functional.gelu(hidden).mul_(self.scorer.score.weight[0]).sum(-1)
+
+    def _project(self, first: int, end: int) -> None:
+        width = self.scorer.width
+        weight, seen = self.scorer.hidden.weight, self.states[first:end, :width]
+        torch.addmm(self.scorer.hidden.bias, seen, weight[:, :width].T, out=self.left_half[first:end])
+        torch.mm(seen, weight[:, width:].T, out=self.right_half[first:end])
+
+
+def mix(children: Tensor, gates: Tensor) -> Tensor:
+    """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` from (M, 2, D) children and (M, 4 D) gates."""
+    dim = children.shape[-1]
+    open_gates = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
+    mixed = (open_gates[:, :2] * children).sum(1)
+    return mixed.addcmul_(open_gates[:, 2], gates[:, 3 * dim :])
+
+
+def normalize(mixed: Tensor, cell: GatedRecursiveCell) -> Tensor:
+    """Return the cell's LayerNorm of ``mixed`` (M, D)."""
+    norm = cell.norm
+    return functional.layer_norm(mixed, norm.normalized_shape, norm.weight, norm.bias, norm.eps)

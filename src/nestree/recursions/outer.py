@@ -1,0 +1,115 @@
+"""The outer tree of recursion in recursion: balanced, k-ary, decided by each sequence's own length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from nestree.checks import check_at_least, check_one_of, check_positive
+
+ALIGNMENTS = ("sampled", "systematic", "random", "none")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """How a sequence is cut into groups, and how the groups' beams meet at the next level.
+
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), sections 3 and 4.
+    """
+
+    arity: int | None = None
+    """k, the items of a group; null: one group holds the whole sequence, as in a plain beam tree."""
+    split_from: int | None = None
+    """Sequences of at least so many items are cut; null: k + k // 2."""
+    training_split_from: int | None = None
+    """The same in training, to cut shorter sequences too; null: as ``split_from``."""
+    alignment: str = "sampled"
+    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
+    temperature: float = 1.0
+    """Divides the scores before a group's beams are drawn for alignment."""
+    sample_at_evaluation: bool = False
+    """Draw alignments at evaluation too, instead of the systematic ones that make it deterministic."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        if self.arity is not None:
+            check_at_least("arity", self.arity, 2)
+        for name in ("split_from", "training_split_from"):
+            value = getattr(self, name)
+            if value is not None:
+                check_at_least(name, value, 2)
+        check_one_of("alignment", self.alignment, ALIGNMENTS)
+        check_positive("temperature", self.temperature)
+
+    def levels(self, lengths: list[int], *, training: bool) -> list[Level]:
+        """Return the levels of the outer trees over sequences of these lengths, from the leaves up.
+
+        A sequence of one item takes no part: it is its own root.
+        """
+        threshold = self.split_from
+        if training and self.training_split_from is not None:
+            threshold = self.training_split_from
+        return plan_levels(lengths, self.arity, threshold)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The groups of one level over a batch; a group's items are neighbours in the table of the level below.
+
+    The table below level 0 holds all sequences' leaves one after the other; that below a higher level holds the roots
+    of the last level's groups, in the order of its lists.
+    """
+
+    first: list[int]
+    """(G,) row of the group's first item in the table below."""
+    size: list[int]
+    """(G,) number of items."""
+    sequence: list[int]
+    """(G,) the sequence it belongs to."""
+    group: list[int]
+    """(G,) its number within the sequence."""
+    last: list[bool]
+    """(G,) whether it is its sequence's only group, so that its root is the sequence's."""
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self.first)
+
+    @cached_property
+    def largest(self) -> int:
+        """The most items of a group."""
+        return max(self.size)
+
+
+def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = None) -> list[Level]:
+    """Return the levels for sequences of these lengths; see :meth:`Outer.levels`."""
+    if arity is not None and split_from is None:
+        split_from = arity + arity // 2
+    levels: list[Level] = []
+    rows: list[tuple[int, int, int]] = []  # (sequence, first row below, items)
+    row = 0
+    for sequence, length in enumerate(lengths):
+        if length > 1:
+            rows.append((sequence, row, length))
+        row += length
+    while rows:
+        level = Level([], [], [], [], [])
+        next_rows: list[tuple[int, int, int]] = []
+        for sequence, first, items in rows:
+            cut = items if arity is None or split_from is None or items < split_from else arity
+            groups = -(-items // cut)
+            if groups > 1:
+                next_rows.append((sequence, len(level), groups))
+            for group in range(groups):
+                level.first.append(first + group * cut)
+                level.size.append(min(cut, items - group * cut))
+                level.sequence.append(sequence)
+                level.group.append(group)
+                level.last.append(groups == 1)
+        levels.append(level)
+        rows = next_rows
+    return levels

@@ -1,0 +1,258 @@
+"""Run folders: what a training run leaves behind, enough to use, resume, judge and repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import yaml
+from safetensors import SafetensorError
+
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.models import Classifier
+from nestree.suggest import unknown
+from nestree.tasks import TASKS
+from nestree.training.config import Config, read_config
+
+RUNS = Path("runs")
+"""Where runs go that are not told otherwise."""
+
+
+class Run:
+    """A run folder.
+
+    ========================= =============================================================================
+    ``config.yaml``           every option, resolved
+    ``run.json``              command, seed, versions, commit, and how far it got
+    ``weights.safetensors``   the best weights by validation accuracy
+    ``last.ckpt``             what resuming needs; tensors and plain values only
+    ``logs/``                 CSV and TensorBoard
+    ``evaluation.json``       results by test
+    ``report.md``             the report and its pictures
+    ========================= =============================================================================
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Name a folder; nothing is read yet."""
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.about_file = self.path / "run.json"
+        self.weights = self.path / "weights.safetensors"
+        self.checkpoint = self.path / "last.ckpt"
+        self.logs = self.path / "logs"
+        self.evaluation_file = self.path / "evaluation.json"
+        self.report = self.path / "report.md"
+
+    @classmethod
+    def create(cls, config: Config, path: str | Path | None = None) -> Run:
+        """Make a run's folder, with its configuration.
+
+        Args:
+            config: written into it.
+            path: must be empty or not there yet; None makes ``runs/RECIPE-TIME``.
+
+        Raises:
+            UserError: the folder is in use, or cannot be written.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        run = cls(RUNS / f"{config.recipe}-{stamp}" if path is None else path)
+        number = 2
+        while path is None and run.path.exists():
+            run = cls(RUNS / f"{config.recipe}-{stamp}-{number}")
+            number += 1
+        try:
+            if run.path.exists() and any(run.path.iterdir()):
+                raise UserError(f"{run.path} is not empty: name another folder, or continue with --resume {run.path}")
+            run.path.mkdir(parents=True, exist_ok=True)
+            with replacing(run.config_file) as temporary:
+                temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
+        except OSError as error:
+            raise UserError(f"{run.path}: cannot be written ({error.strerror or error})") from None
+        run.note(created=time.strftime("%Y-%m-%dT%H:%M:%S%z"), seed=config.seed, **provenance())
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Return a run that exists.
+
+        Raises:
+            UserError: there is none at ``path``.
+        """
+        run = cls(path)
+        if not run.config_file.is_file():
+            what = "holds no run (it has no config.yaml)" if run.path.is_dir() else "is not a run folder"
+            raise UserError(f"{run.path} {what}; `nestree train` makes runs, in {RUNS}/ by default")
+        return run
+
+    @cached_property
+    def config(self) -> Config:
+        """The run's configuration.
+
+        Raises:
+            UserError: the file is damaged; names the option.
+        """
+        return read_config(read_yaml(self.config_file), source=str(self.config_file))
+
+    def about(self) -> dict[str, Any]:
+        """Return what ``run.json`` says."""
+        return read_json(self.about_file)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to ``run.json``; a fact of the same name is replaced."""
+        write_json(self.about_file, {**self.about(), **facts})
+
+    def save_weights(self, model: Classifier, **facts: str) -> None:
+        """Write a model's weights; ``facts`` go into the file's header."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        with replacing(self.weights) as temporary:
+            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt", **facts})
+
+
+def provenance() -> dict[str, Any]:
+    """Return command, versions, platform and, in a checkout of nestree, the commit."""
+    versions = {name: metadata.version(name) for name in ("torch", "lightning", "numpy")}
+    return {
+        "command": " ".join(["nestree", *sys.argv[1:]]),
+        "versions": {"python": platform.python_version(), "nestree": nestree_version(), **versions},
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "commit": commit(),
+    }
+
+
+def nestree_version() -> str:
+    """Return the version of this package."""
+    from nestree import __version__
+
+    return __version__
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this package runs from, with ``+`` if files were changed; None outside one."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", here.parent, *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # Installed inside somebody else's repository, this file is not one of those that git tracks.
+    if git("ls-files", "--error-unmatch", here.name) is None:
+        return None
+    head = git("rev-parse", "HEAD")
+    return f"{head}+" if head and git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
+    """Return a run's model with its best weights, in evaluation mode, on the CPU.
+
+    Args:
+        run: its folder.
+        encoder_options: options of the encoder to change, for example ``inference="flat"``.
+
+    Raises:
+        UserError: no such run, no weights yet, no such option, or weights that do not fit the configuration.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    model = build_model(run.config, **encoder_options)
+    if not run.weights.is_file():
+        raise UserError(f"{run.path} has no weights yet: its training ended before the first validation")
+    try:
+        state = safetensors.torch.load_file(run.weights)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{run.weights}: cannot be read ({error})") from None
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | state.keys()):
+        have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
+        if have != want:
+            raise UserError(f"{run.weights} does not fit {run.config_file.name}: {name} is {have}, should be {want}")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def build_model(config: Config, **encoder_options: object) -> Classifier:
+    """Return a freshly initialized model of a configuration; see :func:`load` for ``encoder_options``.
+
+    Raises:
+        UserError: names the option.
+    """
+    known = [field.name for field in dataclasses.fields(config.encoder)]
+    for option in encoder_options:
+        if option not in known:
+            raise UserError(f"encoder {config.encoder_name}: {unknown('option', option, known)}")
+    try:
+        encoder = dataclasses.replace(config.encoder, **encoder_options).build()
+    except ValueError as error:
+        raise UserError(f"--encoder.{error}") from None
+    task = TASKS[config.data.task]
+    return Classifier(encoder, vocabulary_size=task.vocabulary_size, classes=task.classes, options=config.model)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML mapping.
+
+    Raises:
+        UserError: names the file, and the line if it is no YAML.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        raise UserError(f"{where}: not YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}: holds no options")
+    return dict(values)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty if there is no such file.
+
+    Raises:
+        UserError: names the file.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object, all at once."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def peak_memory() -> int | None:
+    """Return the most memory that this process has held, bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_name() -> str:
+    """Return what PyTorch would compute on, in words."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
