@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability, real_positions
@@ -80,10 +82,40 @@ class S4D(nn.Module):
         length = inputs.shape[-1]
         kernel = self.kernel(length)
         signal = inputs.to(kernel.dtype)
-        size = 2 * length  # room for a convolution that does not wrap around
-        spectrum = torch.fft.rfft(signal, n=size) * torch.fft.rfft(kernel, n=size)
-        outputs = torch.fft.irfft(spectrum, n=size)[..., :length]
+        outputs = causal_convolution(signal, kernel)
         return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
+
+
+class _CausalConvolution(torch.autograd.Function):
+    """A convolution whose gradients are real correlations: PyTorch's own backward of real FFTs takes complex ones."""
+
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, kernel: Tensor) -> Tensor:
+        size = fft_size(2 * signal.shape[-1])  # room for a convolution that does not wrap around
+        ctx.size = size
+        signal_spectrum, kernel_spectrum = torch.fft.rfft(signal, n=size), torch.fft.rfft(kernel, n=size)
+        ctx.save_for_backward(signal_spectrum, kernel_spectrum)
+        return torch.fft.irfft(signal_spectrum * kernel_spectrum, n=size)[..., : signal.shape[-1]]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        signal_spectrum, kernel_spectrum = ctx.saved_tensors
+        spectrum = torch.fft.rfft(gradient, n=ctx.size)
+        length = gradient.shape[-1]
+        signal_gradient = torch.fft.irfft(spectrum * kernel_spectrum.conj(), n=ctx.size)[..., :length]
+        kernel_gradient = torch.fft.irfft((spectrum * signal_spectrum.conj()).sum(0), n=ctx.size)[..., :length]
+        return signal_gradient, kernel_gradient
+
+
+def causal_convolution(signal: Float[Tensor, "b h l"], kernel: Float[Tensor, "h l"]) -> Float[Tensor, "b h l"]:
+    """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel, by FFT."""
+    return _CausalConvolution.apply(signal, kernel)  # pyright: ignore[reportReturnType]
+
+
+def fft_size(least: int) -> int:
+    """Return the smallest size from ``least`` on that is a power of two, or 3, 5, 9 or 15 times one: fast for FFTs."""
+    return min(odd << max(0, math.ceil(math.log2(least / odd))) for odd in (1, 3, 5, 9, 15))
 
 
 class BidirectionalS4D(nn.Module):

@@ -44,7 +44,7 @@ class Draws:
         return self._gumbel((len(sites), beams, pairs), sites, dtype)
 
     def candidate_noise(self, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return Gumbel noise (G, B, K) for the choice among candidates, the pairs at ``position`` (G, B, K) of each beam."""
+        """Return Gumbel noise (G, B, K) for the choice among candidates: the beams' pairs at ``position`` (G, B, K)."""
         return self._gumbel(tuple(position.shape), sites, dtype)
 
     def alignment(self, sites: Sites, slots: int) -> Tensor:
@@ -55,15 +55,13 @@ class Draws:
         """Return uniforms (G, ``slots``) in [0, 1), float64, whose order permutes the slots of systematic alignment."""
         return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
 
-    def kept(self, sites: Sites, step: int, beam: Tensor, features: int, rate: float) -> Tensor:
-        """Return dropout masks (N, ``features``), true where a feature stays, for the nodes that are composed.
+    def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
+        """Return random words (N, ``features``), int16 over its whole range, that dropout masks are made of.
 
-        Node n is composed at site n by ``beam`` (N,). A feature is dropped with probability ``rate``, to within 2^-17: one
-        random word of 64 bits serves four features.
+        Node n is composed at site n by ``beam`` (N,); see :func:`dropout_mask`.
         """
-        words = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
-        words.random_(-(2**63), None, generator=self.generator)
-        return words.view(torch.int16)[:, :features] >= round(rate * 2**16) - 2**15
+        drawn = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
+        return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]
 
     def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Tensor:
         noise = torch.empty(shape, dtype=dtype, device=sites.group.device)
@@ -106,9 +104,10 @@ class KeyedDraws(Draws):
         """Return uniforms (G, ``slots``)."""
         return self._uniform(self._key(self._ORDER, sites, 0), slots)
 
-    def kept(self, sites: Sites, step: int, beam: Tensor, features: int, rate: float) -> Tensor:
-        """Return dropout masks (N, ``features``)."""
-        return self._uniform(_mix(self._key(self._KEEP, sites, step) + beam), features) >= rate
+    def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
+        """Return random words (N, ``features``), int16."""
+        keys = _mix(self._key(self._KEEP, sites, step) + beam)
+        return _mix(keys.unsqueeze(-1) + torch.arange(features, device=beam.device)).to(torch.int16)
 
     def _keyed_gumbel(self, kind: int, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
         beam = torch.arange(position.shape[1], device=position.device)
@@ -126,6 +125,12 @@ class KeyedDraws(Draws):
         """Return (*key, count) float64 in the open interval (0, 1)."""
         bits = _mix(key.unsqueeze(-1) + torch.arange(count, device=key.device))
         return _open_interval(bits)
+
+
+def dropout_mask(words: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+    """Return 0 where a feature is dropped and 1 where it stays: with probability ``rate``, to within 2^-17, it is 0."""
+    least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 itself is no int16
+    return torch.ge(words, least, out=torch.empty(words.shape, dtype=dtype, device=words.device))
 
 
 def _open_interval(bits: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.alignment import align
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 
 Item = TypeVar("Item")
@@ -157,8 +157,8 @@ class NaiveRecursion:
         if self.dropout is not None and self.cell.dropout > 0:
             asking = torch.tensor(list(new.values()), device=left.device)
             sites = self.site(level, group).take(torch.zeros_like(asking))
-            kept = self.dropout.kept(sites, step, asking, self.cell.hidden_dim, self.cell.dropout)
-            keep = kept.to(left.dtype) / (1 - self.cell.dropout)
+            words = self.dropout.words(sites, step, asking, self.cell.hidden_dim)
+            keep = dropout_mask(words, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
         states = self.cell(left, right, keep)
         composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
 

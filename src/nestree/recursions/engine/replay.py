@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nestree.recursions.draws import dropout_mask
 from nestree.recursions.engine.search import History
 from nestree.recursions.engine.store import NodeStore, mix
 
@@ -57,10 +58,10 @@ def scorer_gradient(
         Gradients of the scorer's hidden weight, hidden bias and score weight.
     """
     scorer, width = store.scorer, store.scorer.width
-    hidden = store.left_half[left].add_(store.right_half[right])
+    hidden = store.left_half.index_select(0, left).add_(store.right_half.index_select(0, right))
     gradient = gradient.to(hidden.dtype)
     score_weight = (functional.gelu(hidden) * gradient.unsqueeze(-1)).sum(0, keepdim=True)
-    hidden_gradient = gelu_slope(hidden).mul_(gradient.unsqueeze(-1)).mul_(scorer.score.weight)
+    hidden_gradient = torch.ops.aten.gelu_backward(gradient.unsqueeze(-1) * scorer.score.weight, hidden)
     halves = hidden.new_zeros(store.rows, 2 * width)
     halves[:, :width].index_add_(0, left, hidden_gradient)
     halves[:, width:].index_add_(0, right, hidden_gradient)
@@ -86,15 +87,15 @@ def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> li
     cell, dim = store.cell, store.states.shape[1]
     rows, counts = reachable_by_height(store, roots)
     children = torch.stack([store.left[rows], store.right[rows]], dim=1)
-    states = store.states[children.flatten()].view(-1, 2, dim)
-    hidden, gates = store.hidden[rows], store.gates[rows]
-    slope = gelu_slope(hidden)
+    states = store.states.index_select(0, children.flatten()).view(-1, 2, dim)
+    hidden, gates = store.hidden.index_select(0, rows), store.gates.index_select(0, rows)
     active = functional.gelu(hidden)
-    if store.kept is not None:
-        kept = store.kept[rows]
-        scale = 1 / (1 - cell.dropout)
-        slope.mul_(kept).mul_(scale)
-        active.mul_(kept).mul_(scale)
+    let_through = torch.ones_like(hidden)
+    if store.words is not None:
+        words = store.words.index_select(0, rows)
+        let_through = dropout_mask(words, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
+        active.mul_(let_through)
+    slope = torch.ops.aten.gelu_backward(let_through, hidden)
     centred, spread = standardize(mix(states, gates), cell.norm.eps)
     open_gates = gates[:, : 3 * dim].sigmoid()
     gate_slope = torch.cat(
@@ -106,7 +107,7 @@ def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> li
     for count in counts:
         part = slice(start, start + count)
         start += count
-        above[part] = state_gradient[rows[part]]
+        torch.index_select(state_gradient, 0, rows[part], out=above[part])
         mixed = normalize_gradient(above[part] * cell.norm.weight, centred[part], spread[part])
         torch.mul(gate_slope[part].view(-1, 4, dim), mixed.unsqueeze(1), out=gates_gradient[part].view(-1, 4, dim))
         torch.mm(gates_gradient[part], cell.gates.weight, out=hidden_gradient[part])
@@ -144,11 +145,6 @@ def values_of_gates(states: Tensor, gates: Tensor) -> Tensor:
     """Return what the three gates let through, [l; r; z]: (M, 3 D)."""
     dim = states.shape[-1]
     return torch.cat([states.view(-1, 2 * dim), gates[:, 3 * dim :]], dim=1)
-
-
-def gelu_slope(x: Tensor) -> Tensor:
-    """Return the derivative of the exact GELU."""
-    return torch.ops.aten.gelu_backward(torch.ones_like(x), x)
 
 
 def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:

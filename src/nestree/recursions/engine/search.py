@@ -233,16 +233,16 @@ class Search:
             number = row.view(groups, width) + self.store.rows
             left, right = left.flatten(), right.flatten()
         if len(row):
-            self.store.append(left, right, self._masks(row // width, row % width, step))
+            self.store.append(left, right, self._words(row // width, row % width, step))
         self.composed_nodes[:groups, known:end] = number
         return self.composed_nodes[:groups].gather(1, first)
 
-    def _masks(self, group: Tensor, beam: Tensor, step: int) -> Tensor | None:
-        """Return dropout masks for nodes composed by ``beam`` (M,) of ``group`` (M,), or None if nothing is dropped."""
+    def _words(self, group: Tensor, beam: Tensor, step: int) -> Tensor | None:
+        """Return the words of dropout masks for nodes that ``beam`` (M,) of ``group`` (M,) composes; None without dropout."""
         cell = self.store.cell
         if self.dropout is None or cell.dropout == 0:
             return None
-        return self.dropout.kept(self.sites.take(group), step, beam, cell.hidden_dim, cell.dropout)
+        return self.dropout.words(self.sites.take(group), step, beam, cell.hidden_dim)
 
     def _first_logits(self) -> Tensor:
         """Score all neighbouring pairs of the items."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.recursions.draws import dropout_mask
 
 
 class NodeStore:
@@ -45,35 +46,32 @@ class NodeStore:
         self.hidden = leaves.new_empty(tape_rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(tape_rows, 4 * dim)
-        self.kept: Tensor | None = None
-        """Dropout masks, for a training cell with dropout."""
+        self.words: Tensor | None = None
+        """Random words of the dropout masks, for a training cell with dropout."""
         self.record = record
         self._project(0, rows)
 
-    def append(self, left: Tensor, right: Tensor, kept: Tensor | None) -> None:
-        """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows.
-
-        ``kept`` (M, 4 D) is the dropout mask: true where a hidden feature stays.
-        """
+    def append(self, left: Tensor, right: Tensor, words: Tensor | None) -> None:
+        """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows, with dropout where there are ``words``."""
         first, end = self.rows, self.rows + len(left)
         rows = slice(first, end)
         cell, dim = self.cell, self.states.shape[1]
         self.left[rows], self.right[rows] = left, right
-        self.height[rows] = torch.maximum(self.height[left], self.height[right]) + 1
-        children = self.states.new_empty(len(left), 2, dim)
-        torch.index_select(self.states, 0, torch.stack([left, right], dim=1).flatten(), out=children.view(-1, dim))
+        both = torch.stack([left, right], dim=1)
+        self.height[rows] = self.height.take(both).amax(1) + 1
+        children = self.states.index_select(0, both.flatten()).view(-1, 2, dim)
         hidden = self.hidden[rows] if self.record else children.new_empty(len(left), cell.hidden_dim)
         gates = self.gates[rows] if self.record else children.new_empty(len(left), 4 * dim)
         torch.addmm(cell.hidden.bias, children.view(-1, 2 * dim), cell.hidden.weight.T, out=hidden)
         active = functional.gelu(hidden)
         scale = 1.0
-        if kept is not None:
+        if words is not None:
             scale = 1 / (1 - cell.dropout)
-            active.mul_(kept)
+            active.mul_(dropout_mask(words, cell.dropout, active.dtype))
             if self.record:
-                if self.kept is None:
-                    self.kept = torch.empty(self.capacity, cell.hidden_dim, dtype=torch.bool, device=left.device)
-                self.kept[rows] = kept
+                if self.words is None:
+                    self.words = words.new_empty(self.capacity, cell.hidden_dim)
+                self.words[rows] = words
         torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
         self.states[rows] = normalize(mix(children, gates), cell)
         self.rows = end
@@ -81,8 +79,8 @@ class NodeStore:
 
     def logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the scorer's logits for pairs of rows; equal pairs have equal logits to the last bit."""
-        hidden = self.left_half[left].add_(self.right_half[right])
-        return functional.gelu(hidden).mul_(self.scorer.score.weight[0]).sum(-1)
+        hidden = self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
+        return functional.gelu(hidden).mul_(self.scorer.score.weight[0]).sum(-1).view(left.shape)
 
     def _project(self, first: int, end: int) -> None:
         width = self.scorer.width

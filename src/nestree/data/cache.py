@@ -1,0 +1,81 @@
+"""The folder where generated and converted datasets are kept, and the rule for trusting what lies there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nestree.data.ragged import RaggedExamples
+from nestree.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+def cache_dir() -> Path:
+    """Return the folder for generated data: NESTREE_CACHE if it is set, else "nestree" in the user's cache folder.
+
+    The user's cache folder is XDG_CACHE_HOME, or what the platform has in its place. The folder need not exist yet.
+    """
+    if chosen := os.environ.get("NESTREE_CACHE"):
+        return Path(chosen).expanduser()
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "nestree"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "nestree"
+    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "nestree"
+    return Path.home() / ".cache" / "nestree"
+
+
+def load_or_make(
+    path: Path, *, seed: int | None, source: Mapping[str, Any], make: Callable[[], RaggedExamples]
+) -> RaggedExamples:
+    """Load the examples at ``path`` if they were made with this seed from this source, else make and save them.
+
+    A file that is damaged, or was made otherwise, is replaced. Two processes may do this at once: each writes a whole
+    file, and the last stands.
+
+    Args:
+        path: The cache file; its folder is created.
+        seed: The seed that the examples must carry.
+        source: What the examples' ``source`` must equal (parameters, the generator's version).
+        make: Makes the examples, with that seed and source.
+
+    Raises:
+        UserError: The folder cannot be created or written.
+    """
+    if path.exists():
+        try:
+            cached = RaggedExamples.load(path)
+        except UserError as error:
+            _log.warning("made again: %s", error)
+        else:
+            if cached.seed == seed and dict(cached.source) == dict(source):
+                return cached
+            _log.info("made again: %s holds data of another seed, size or generator version", path)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Found out now, not after minutes of generating.
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError("no permission")
+    examples = make()
+    with _naming(path):
+        examples.save(path)
+    return RaggedExamples.load(path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path} ({error.strerror or error}): name another cache folder, "
+            "with NESTREE_CACHE or the cache folder's option"
+        ) from None

@@ -1,0 +1,190 @@
+"""The official ListOps files: read, checked and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.data import RaggedExamples, offsets_of, replacing
+from nestree.errors import UserError
+from nestree.tasks.listops.expression import (
+    CLOSE,
+    FIRST_OPERATOR,
+    OPERATORS,
+    VOCABULARY,
+    decode,
+    encode,
+    evaluate_checked,
+    nesting_steps,
+)
+
+_DIGITS = tuple("0123456789")
+_HEADER = ("source", "target")
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def read_tsv(path: str | Path) -> RaggedExamples:
+    """Read an official file in UTF-8: ``label TAB expression``, or the Long Range Arena's ``expression TAB label``.
+
+    The Long Range Arena's files begin with the header ``Source TAB Target``; without it the first row with an operator
+    tells which column is which. Expressions may have the official binary parentheses, which are checked, or none.
+    Every label is checked by evaluating its expression.
+
+    Args:
+        path: The file; both kinds of line ends and a byte order mark are taken.
+
+    Raises:
+        UserError: The file cannot be read or has no rows; or, naming file and line, the first row that is damaged.
+    """
+    expressions: list[bytes] = []
+    labels: list[int] = []
+    try:
+        for number, row in _rows(Path(path)):
+            try:
+                expression, label = _parse(*row)
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: {error}") from None
+            expressions.append(expression)
+            labels.append(label)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not labels:
+        raise UserError(f"{path}: no rows; expected lines of label TAB expression")
+    lengths = np.fromiter(map(len, expressions), dtype=np.int64, count=len(expressions))
+    tokens = np.frombuffer(b"".join(expressions), dtype=np.uint8)
+    return RaggedExamples(
+        tokens, offsets_of(lengths), np.array(labels), f"listops/{Path(path).name}", source={"file": str(path)}
+    )
+
+
+def write_tsv(examples: RaggedExamples, path: str | Path) -> None:
+    """Write ``label TAB expression`` rows with binary parentheses, all at once or not at all.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for tokens, label in (examples[index] for index in range(len(examples))):
+                file.write(f"{label}\t{decode(tokens, parentheses=True)}\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is in a ListOps dataset, for a look on one screen."""
+
+    examples: int
+    tokens: int
+    lengths: dict[str, float]
+    """Mean, and the quantiles by name ("min", "5 %", ..., "max")."""
+    at_most_100: float
+    """Share of examples of at most 100 tokens."""
+    labels: dict[str, float]
+    """Share of each label."""
+    roots: dict[str, float]
+    """Share of examples with each operator at the root, or only a digit."""
+    operators: dict[str, float]
+    """Share of each among all operators."""
+    depths: dict[str, float]
+    """As `lengths`, of the operators open at the deepest point."""
+    duplicates: int
+    """Examples whose expression stands earlier in the dataset."""
+
+
+def summarise(examples: RaggedExamples) -> Summary:
+    """Count what is in a dataset of ListOps expressions."""
+    total = max(len(examples), 1)
+    labels = np.bincount(examples.labels, minlength=len(_DIGITS))
+    names, counts = np.unique(root_operators(examples), return_counts=True)
+    roots = dict(zip(names.tolist(), (counts / total).tolist(), strict=True))
+    operators = np.array([np.count_nonzero(examples.tokens == token) for token in range(FIRST_OPERATOR, CLOSE)])
+    distinct = {examples[index][0].tobytes() for index in range(len(examples))}
+    return Summary(
+        examples=len(examples),
+        tokens=len(examples.tokens),
+        lengths=_quantiles(examples.lengths),
+        at_most_100=float((examples.lengths <= 100).sum() / total),
+        labels=dict(zip(_DIGITS, (labels / total).tolist(), strict=True)),
+        roots={name: roots.get(name, 0.0) for name in (*OPERATORS, "digit")},
+        operators=dict(zip(OPERATORS, (operators / max(operators.sum(), 1)).tolist(), strict=True)),
+        depths=_quantiles(depths(examples)),
+        duplicates=len(examples) - len(distinct),
+    )
+
+
+def root_operators(examples: RaggedExamples) -> NDArray[np.str_]:
+    """Name the operator at the root of each example, "digit" where there is none; shape (examples,)."""
+    names = np.array([*VOCABULARY[:CLOSE], *["digit"] * (len(VOCABULARY) - CLOSE)])
+    return names[examples.tokens[examples.offsets[:-1]]]
+
+
+def depths(examples: RaggedExamples) -> NDArray[np.int64]:
+    """Count the operators open at the deepest point of each example; shape (examples,)."""
+    if len(examples) == 0:
+        return np.empty(0, dtype=np.int64)
+    opened = np.cumsum(nesting_steps(examples.tokens), dtype=np.int32)  # 0 again at the end of every example
+    return np.maximum.reduceat(opened, examples.offsets[:-1]).astype(np.int64)
+
+
+def _quantiles(values: NDArray[np.int64]) -> dict[str, float]:
+    """Return mean and quantiles by name; of nothing, zeros."""
+    names = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
+    values = values if len(values) else np.zeros(1, np.int64)
+    found = np.quantile(values, list(names.values())).tolist()
+    return {"mean": float(values.mean()), **dict(zip(names, found, strict=True))}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield (line number, (expression, label)) of a file whose rows have two columns each."""
+    label_first: bool | None = None
+    undecided: list[tuple[int, tuple[str, str]]] = []  # rows in which both columns are single digits
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            columns = _columns(line.removeprefix(_UTF8_MARK) if number == 1 else line, f"{path}:{number}")
+            names = tuple(column.strip().lower() for column in columns)
+            if number == 1 and sorted(names) == sorted(_HEADER):
+                label_first = names[0] == "target"
+            elif label_first is None and all(column.strip() in _DIGITS for column in columns):
+                undecided.append((number, columns))  # the same expression and label either way round
+            else:
+                if label_first is None:
+                    label_first = not _looks_like_expression(columns[0])
+                yield from undecided
+                undecided.clear()
+                yield number, ((columns[1], columns[0]) if label_first else columns)
+    yield from undecided
+
+
+def _columns(line: bytes, where: str) -> tuple[str, str]:
+    """Split a line into its two columns."""
+    try:
+        columns = line.decode("utf-8").rstrip("\r\n").split("\t")
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: not UTF-8") from None
+    if len(columns) != 2:
+        found = "the line is empty" if columns == [""] else f"{len(columns)} column{'s' * (len(columns) > 1)}"
+        raise UserError(f"{where}: {found}; a row has two columns, label TAB expression (or expression TAB label)")
+    return columns[0], columns[1]
+
+
+def _looks_like_expression(column: str) -> bool:
+    """Tell an expression with an operator from a label, also where either is damaged."""
+    return "[" in column or "(" in column or len(column.split()) > 1
+
+
+def _parse(text: str, label: str) -> tuple[bytes, int]:
+    """Read an expression and its label, which must be its value."""
+    expression = encode(text).tobytes()
+    if label.strip() not in _DIGITS:
+        shown = label if len(label) <= 20 else label[:20] + "..."
+        raise ValueError(f"the label must be a digit from 0 to 9, not {shown!r}")
+    value = evaluate_checked(expression)
+    if value != int(label):
+        raise ValueError(f"the label is {int(label)}, but the expression's value is {value}")
+    return expression, value

@@ -1,0 +1,67 @@
+"""ListOps as a task: what a trainer reads from it."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestree.data import RaggedExamples
+from nestree.tasks import TASKS, Task
+from nestree.tasks.listops import SPLITS, VOCABULARY, ListOps, depth, encode, evaluate, root_operator
+
+texts = st.lists(
+    st.sampled_from(["7", "[MAX 1 2 ]", "[MAX 9 1 ]", "[MIN [MED 3 4 ] 9 ]", "[SM 9 [SM 1 [MAX 2 2 ] ] ]"]), min_size=1
+)
+
+
+def of(expressions: list[str]) -> RaggedExamples:
+    sequences = [encode(text) for text in expressions]
+    return RaggedExamples.from_sequences(sequences, [evaluate(tokens) for tokens in sequences], name="toy")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_what_a_trainer_needs(name):
+    task: Task = TASKS[name]
+    assert task.name == name
+    assert task.classes == len(task.label_names)
+    assert 0 <= task.padding_id < task.vocabulary_size
+    assert {"train", "validation"} < set(task.splits)
+
+
+def test_listops_loads_its_splits(tmp_path):
+    task = ListOps()
+    examples = task.load("args-15", seed=0, cache_dir=tmp_path, size=4)
+    assert examples.tokens.max() < task.vocabulary_size == len(VOCABULARY)
+    assert examples.tokens.min() > task.padding_id
+    assert set(task.splits) == set(SPLITS)
+    assert task.encode("[MAX 2 9 ]").tolist() == [2, 8, 15, 5]
+
+
+@given(texts)
+def test_strata_are_those_of_each_expression(expressions):
+    examples = of(expressions)
+    strata = ListOps().strata(examples)
+    assert strata["length"].tolist() == [len(encode(text)) for text in expressions]
+    assert strata["root operator"].tolist() == [root_operator(encode(text)) for text in expressions]
+    assert strata["depth"].tolist() == [depth(encode(text)) for text in expressions]
+
+
+@given(texts, texts)
+def test_majority_by_root_counts_right_answers(train, test):
+    def commonest(labels: list[int]) -> int:
+        counts = Counter(labels)
+        return min(counts, key=lambda label: (-counts[label], label))
+
+    def answer(text: str) -> int:
+        alike = [evaluate(encode(known)) for known in train if known.split()[0].isdigit() == text.isdigit()
+                 and (text.isdigit() or known.split()[0] == text.split()[0])]  # fmt: skip
+        return commonest(alike or [evaluate(encode(known)) for known in train])
+
+    right = [answer(text) == evaluate(encode(text)) for text in test]
+    assert ListOps().majority_by_root(of(train), of(test)) == pytest.approx(sum(right) / len(right))
+
+
+def test_majority_by_root_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one example"):
+        ListOps().majority_by_root(of(["3"]), of(["3"]).head(0))
