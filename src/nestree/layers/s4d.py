@@ -20,6 +20,10 @@ SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 """Range of the step sizes dt at the start, log-uniform."""
 
 
+SHORT = 128
+"""Up to so many time steps a convolution is faster as a matrix product than by FFT."""
+
+
 class S4D(nn.Module):
     """One diagonal state-space model a channel, applied as a convolution.
 
@@ -109,7 +113,15 @@ class _CausalConvolution(torch.autograd.Function):
 
 
 def causal_convolution(signal: Float[Tensor, "b h l"], kernel: Float[Tensor, "h l"]) -> Float[Tensor, "b h l"]:
-    """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel, by FFT."""
+    """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel.
+
+    By FFT, but for short signals by a product with each channel's Toeplitz matrix, which is faster there.
+    """
+    length = signal.shape[-1]
+    if length <= SHORT:
+        # Row i of these matrices holds K shifted to the right by L - 1 - i, so the signal goes in from its end.
+        shifted = functional.pad(kernel, (length - 1, 0)).unfold(1, length, 1)
+        return torch.bmm(signal.flip(-1).transpose(0, 1), shifted).transpose(0, 1)
     return _CausalConvolution.apply(signal, kernel)  # pyright: ignore[reportReturnType]
 
 

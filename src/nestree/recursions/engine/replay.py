@@ -6,6 +6,9 @@ Selection is hard, so no gradient flows through beams that were dropped: only th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +16,9 @@ from torch.nn import functional
 from nestree.recursions.draws import dropout_mask
 from nestree.recursions.engine.search import History
 from nestree.recursions.engine.store import NodeStore, mix
+
+ROWS_AT_ONCE = 1024
+"""So many nodes are pulled back at a time: their activations stay in the processor's cache."""
 
 
 def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +79,18 @@ def scorer_gradient(
     return [hidden_weight, hidden_gradient.sum(0), score_weight]
 
 
-def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> list[Tensor]:
+class CellGradients(NamedTuple):
+    """Gradients of the cell's parameters, in the order of its parameters."""
+
+    hidden_weight: Tensor
+    hidden_bias: Tensor
+    gates_weight: Tensor
+    gates_bias: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+
+
+def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> CellGradients:
     """Pull the gradients of nodes' states back through the cells below ``roots``, the highest nodes first.
 
     Args:
@@ -82,69 +99,72 @@ def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> li
         state_gradient: (rows, D); the children's share is added in place, so that it ends with the leaves' gradient.
 
     Returns:
-        Gradients of the cell's hidden weight and bias, gates' weight and bias, and norm's weight and bias.
+        Gradients of the cell's parameters.
     """
+    cell = store.cell
+    gradients = CellGradients(
+        *(
+            torch.zeros_like(parameter)
+            for layer in (cell.hidden, cell.gates, cell.norm)
+            for parameter in (layer.weight, layer.bias)
+        )
+    )
+    for rows in reachable_by_height(store, roots):
+        for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
+            _pull_back(store, part, state_gradient, gradients)
+    return gradients
+
+
+def _pull_back(store: NodeStore, rows: Tensor, state_gradient: Tensor, gradients: CellGradients) -> None:
+    """Pull the gradients of the states of ``rows`` (M,) back to their children and, adding up, to the cell."""
     cell, dim = store.cell, store.states.shape[1]
-    rows, counts = reachable_by_height(store, roots)
-    children = torch.stack([store.left[rows], store.right[rows]], dim=1)
-    states = store.states.index_select(0, children.flatten()).view(-1, 2, dim)
-    hidden, gates = store.hidden.index_select(0, rows), store.gates.index_select(0, rows)
+    children = torch.stack([store.left.take(rows), store.right.take(rows)], dim=1).flatten()
+    states = store.states.index_select(0, children)
+    left, right = states.view(-1, 2, dim).unbind(1)
+    hidden = store.hidden.index_select(0, rows)
+    gates = store.gates.index_select(0, rows).view(-1, 4, dim)
+    new, opened = gates[:, 3], gates[:, :3].sigmoid()
+
+    above = state_gradient.index_select(0, rows)
+    centred, spread = standardize(mix(left, right, new, opened), cell.norm.eps)
+    mixed = standardize_gradient(above * cell.norm.weight, centred, spread)
+    gradients.norm_weight.add_((above * centred).sum(0))
+    gradients.norm_bias.add_(above.sum(0))
+
+    through = torch.stack([mixed * left, mixed * right, mixed * new], dim=1)
+    gates[:, :3] = torch.ops.aten.sigmoid_backward(through, opened)
+    torch.mul(mixed, opened[:, 2], out=gates[:, 3])
+    of_gates = gates.view(-1, 4 * dim)
+
     active = functional.gelu(hidden)
-    let_through = torch.ones_like(hidden)
+    of_active = of_gates @ cell.gates.weight
     if store.words is not None:
         words = store.words.index_select(0, rows)
         let_through = dropout_mask(words, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
         active.mul_(let_through)
-    slope = torch.ops.aten.gelu_backward(let_through, hidden)
-    centred, spread = standardize(mix(states, gates), cell.norm.eps)
-    open_gates = gates[:, : 3 * dim].sigmoid()
-    gate_slope = torch.cat(
-        [open_gates * (1 - open_gates) * values_of_gates(states, gates), open_gates[:, 2 * dim :]], 1
-    )
-    above = torch.empty_like(centred)
-    gates_gradient, hidden_gradient = torch.empty_like(gates), hidden  # the hidden layer itself is used up
-    start = 0
-    for count in counts:
-        part = slice(start, start + count)
-        start += count
-        torch.index_select(state_gradient, 0, rows[part], out=above[part])
-        mixed = normalize_gradient(above[part] * cell.norm.weight, centred[part], spread[part])
-        torch.mul(gate_slope[part].view(-1, 4, dim), mixed.unsqueeze(1), out=gates_gradient[part].view(-1, 4, dim))
-        torch.mm(gates_gradient[part], cell.gates.weight, out=hidden_gradient[part])
-        hidden_gradient[part].mul_(slope[part])
-        below = torch.mm(hidden_gradient[part], cell.hidden.weight).view(-1, 2, dim)
-        below.addcmul_(open_gates[part, : 2 * dim].view(-1, 2, dim), mixed.unsqueeze(1))
-        state_gradient.index_add_(0, children[part].flatten(), below.view(-1, dim))
-    return [
-        hidden_gradient.T @ states.view(-1, 2 * dim),
-        hidden_gradient.sum(0),
-        gates_gradient.T @ active,
-        gates_gradient.sum(0),
-        (above * centred).sum(0),
-        above.sum(0),
-    ]
+        of_active.mul_(let_through)
+    gradients.gates_weight.addmm_(of_gates.T, active)
+    gradients.gates_bias.add_(of_gates.sum(0))
+
+    of_hidden = torch.ops.aten.gelu_backward(of_active, hidden)
+    gradients.hidden_weight.addmm_(of_hidden.T, states.view(-1, 2 * dim))
+    gradients.hidden_bias.add_(of_hidden.sum(0))
+    below = (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
+    state_gradient.index_add_(0, children, below.view(-1, dim))
 
 
-def reachable_by_height(store: NodeStore, roots: Tensor) -> tuple[Tensor, list[int]]:
-    """Return the composed rows under ``roots``, highest first, and how many there are of each height."""
+def reachable_by_height(store: NodeStore, roots: Tensor) -> Iterator[Tensor]:
+    """Yield the composed rows under ``roots``, those of one height at a time, highest first."""
     reached = torch.zeros(store.rows, dtype=torch.bool, device=roots.device)
     reached[roots.flatten()] = True
     height = store.height[: store.rows]
     order = height.argsort(descending=True)
     counts = height.bincount().flip(0).tolist()[:-1]  # all but the leaves
-    found: list[Tensor] = []
     for rows in order[: sum(counts)].split(counts):
         here = rows[reached[rows]]
         reached[store.left[here]] = True
         reached[store.right[here]] = True
-        found.append(here)
-    return torch.cat(found) if found else order[:0], [len(rows) for rows in found]
-
-
-def values_of_gates(states: Tensor, gates: Tensor) -> Tensor:
-    """Return what the three gates let through, [l; r; z]: (M, 3 D)."""
-    dim = states.shape[-1]
-    return torch.cat([states.view(-1, 2 * dim), gates[:, 3 * dim :]], dim=1)
+        yield here
 
 
 def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -154,7 +174,7 @@ def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return centred.mul_(spread), spread
 
 
-def normalize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
+def standardize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
     """Pull a gradient back through the standardization."""
     along = (gradient * centred).mean(-1, keepdim=True)
     return (gradient - gradient.mean(-1, keepdim=True)).addcmul_(centred, along, value=-1).mul_(spread)

@@ -238,7 +238,7 @@ class Search:
         return self.composed_nodes[:groups].gather(1, first)
 
     def _words(self, group: Tensor, beam: Tensor, step: int) -> Tensor | None:
-        """Return the words of dropout masks for nodes that ``beam`` (M,) of ``group`` (M,) composes; None without dropout."""
+        """Return the words of dropout masks for what ``beam`` (M,) of ``group`` (M,) composes; None without dropout."""
         cell = self.store.cell
         if self.dropout is None or cell.dropout == 0:
             return None

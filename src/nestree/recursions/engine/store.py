@@ -73,7 +73,9 @@ class NodeStore:
                     self.words = words.new_empty(self.capacity, cell.hidden_dim)
                 self.words[rows] = words
         torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
-        self.states[rows] = normalize(mix(children, gates), cell)
+        new = gates[:, 3 * dim :]
+        opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
+        self.states[rows] = normalize(mix(children[:, 0], children[:, 1], new, opened), cell)
         self.rows = end
         self._project(first, end)
 
@@ -89,12 +91,9 @@ class NodeStore:
         torch.mm(seen, weight[:, width:].T, out=self.right_half[first:end])
 
 
-def mix(children: Tensor, gates: Tensor) -> Tensor:
-    """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` from (M, 2, D) children and (M, 4 D) gates."""
-    dim = children.shape[-1]
-    open_gates = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
-    mixed = (open_gates[:, :2] * children).sum(1)
-    return mixed.addcmul_(open_gates[:, 2], gates[:, 3 * dim :])
+def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
+    """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
+    return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
 
 
 def normalize(mixed: Tensor, cell: GatedRecursiveCell) -> Tensor:
