@@ -71,6 +71,8 @@ class BeamOptions:
     """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
     noise: bool = True
     """Select with Gumbel noise in training."""
+    merge_equal: bool = False
+    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     engine: str = ENGINES[0]
     """Implementation of the search: fast, or its naive twin."""
 
@@ -89,7 +91,14 @@ class BeamOptions:
         """Return a beam tree of ``cell``."""
         width = None if self.scorer_width is None else min(self.scorer_width, cell.dim)
         scorer = PairScorer(cell.dim, width=width)
-        return BeamTree(cell, scorer, beam_size=self.beam_size, noise=self.noise, engine=self.engine)
+        return BeamTree(
+            cell,
+            scorer,
+            beam_size=self.beam_size,
+            noise=self.noise,
+            merge_equal=self.merge_equal,
+            engine=self.engine,
+        )
 
 
 @dataclass(frozen=True)

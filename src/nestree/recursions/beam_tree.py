@@ -33,6 +33,7 @@ class BeamTree(Recursion):
         *,
         beam_size: int = 5,
         noise: bool = True,
+        merge_equal: bool = False,
         engine: str = "fast",
     ) -> None:
         """Make a beam tree.
@@ -42,6 +43,8 @@ class BeamTree(Recursion):
             scorer: scores pairs by their children; of the same width as ``cell``.
             beam_size: W, how many beams are kept.
             noise: select with Gumbel noise in training.
+            merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then
+                hold W different forests instead of orders of the same merges.
             engine: ``fast``, search then replay over a store of nodes, or ``naive``, its twin by plain autograd.
 
         Raises:
@@ -55,6 +58,7 @@ class BeamTree(Recursion):
         self.scorer = scorer
         self.beam_size = check_at_least("beam_size", beam_size, 1)
         self.noise = noise
+        self.merge_equal = merge_equal
         self.engine = check_one_of("engine", engine, ENGINES)
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
@@ -81,6 +85,7 @@ class BeamTree(Recursion):
             dropout=dropout,
             alignment=alignment,
             training=self.training,
+            merge_equal=self.merge_equal,
         )
 
     def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
@@ -97,6 +102,7 @@ class BeamTree(Recursion):
             alignment=alignment,
             training=self.training,
             device=device,
+            merge_equal=self.merge_equal,
         )
 
     def _draws(self, outer: Outer, draws: Draws | None) -> tuple[Draws | None, Draws | None, Draws | None]:

@@ -106,24 +106,24 @@ class KeyedDraws(Draws):
 
     def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         """Return random words (N, ``features``), int16."""
-        keys = _mix(self._key(self._KEEP, sites, step) + beam)
-        return _mix(keys.unsqueeze(-1) + torch.arange(features, device=beam.device)).to(torch.int16)
+        keys = mix_bits(self._key(self._KEEP, sites, step) + beam)
+        return mix_bits(keys.unsqueeze(-1) + torch.arange(features, device=beam.device)).to(torch.int16)
 
     def _keyed_gumbel(self, kind: int, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
         beam = torch.arange(position.shape[1], device=position.device)
-        keys = _mix(self._key(kind, sites, step).unsqueeze(-1) + beam).unsqueeze(-1)
-        return _open_interval(_mix(keys + position)).log_().neg_().log_().neg_().to(dtype)
+        keys = mix_bits(self._key(kind, sites, step).unsqueeze(-1) + beam).unsqueeze(-1)
+        return _open_interval(mix_bits(keys + position)).log_().neg_().log_().neg_().to(dtype)
 
     def _key(self, kind: int, sites: Sites, step: int) -> Tensor:
         sequence = sites.sequence if self.identities is None else self.identities.to(sites.group.device)[sites.sequence]
-        key = _mix(torch.full_like(sites.group, self.seed))  # else the next seed's draws would be the next kind's
+        key = mix_bits(torch.full_like(sites.group, self.seed))  # else the next seed's draws would be the next kind's
         for coordinate in (kind, sequence, sites.level, sites.group, step):
-            key = _mix(key + coordinate)
+            key = mix_bits(key + coordinate)
         return key
 
     def _uniform(self, key: Tensor, count: int) -> Tensor:
         """Return (*key, count) float64 in the open interval (0, 1)."""
-        bits = _mix(key.unsqueeze(-1) + torch.arange(count, device=key.device))
+        bits = mix_bits(key.unsqueeze(-1) + torch.arange(count, device=key.device))
         return _open_interval(bits)
 
 
@@ -143,7 +143,7 @@ def _shift(bits: Tensor, by: int) -> Tensor:
     return (bits >> by) & ((1 << (64 - by)) - 1)
 
 
-def _mix(bits: Tensor) -> Tensor:
+def mix_bits(bits: Tensor) -> Tensor:
     """Return splitmix64's next output for each state; int64 multiplication wraps around."""
     bits = bits + -7046029254386353131  # 0x9E3779B97F4A7C15
     bits = (bits ^ _shift(bits, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9

@@ -61,6 +61,8 @@ class NaiveRecursion:
     """Draws for beam alignment; None takes the systematic quantiles."""
     training: bool
     device: torch.device
+    merge_equal: bool = False
+    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     margin: float = field(default=float("inf"))
     """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
 
@@ -99,10 +101,15 @@ class NaiveRecursion:
         """Fold one group's beams to one root each, best first by noiseless score."""
         composed: dict[tuple[Node, Node], Node] = {}  # a pair is composed once, whichever beam asks first
         step = 0
+        if self.merge_equal:
+            equal: dict[tuple[Node, ...], list[Tensor]] = {}
+            for beam in beams:
+                equal.setdefault(beam.frontier, []).append(beam.score)
+            beams = [Beam(torch.stack(scores).logsumexp(0), frontier) for frontier, scores in equal.items()]
         while len(beams[0].frontier) > 1:
             merges = [(beam, 0) for beam in beams]  # a frontier of two has one choice, which adds nothing to the score
             if len(beams[0].frontier) > 2:
-                beams, merges = self.select(beams, level, group, step)
+                beams, merges = self.select(beams, composed, level, group, step)
             self.compose([(b.frontier[at], b.frontier[at + 1]) for b, at in merges], composed, level, group, step)
             beams = [
                 Beam(
@@ -114,24 +121,41 @@ class NaiveRecursion:
             step += 1
         return self.best(beams, len(beams), torch.stack([beam.score for beam in beams]))
 
-    def select(self, beams: list[Beam], level: int, group: int, step: int) -> tuple[list[Beam], list[tuple[Beam, int]]]:
+    def select(
+        self, beams: list[Beam], composed: dict[tuple[Node, Node], Node], level: int, group: int, step: int
+    ) -> tuple[list[Beam], list[tuple[Beam, int]]]:
         """Return the W best continuations with their scores, and the (beam, position of the pair) each merges."""
         logits = self.logits([list(pairwise(beam.frontier)) for beam in beams])
         log_probability = logits.log_softmax(-1)
         totals = torch.stack([beam.score for beam in beams]).unsqueeze(-1) + log_probability
-        pair_keys, keys = log_probability.detach(), totals.detach()
+        pair_keys, noise = log_probability.detach(), torch.zeros_like(logits)
         if self.noise is not None:
             site, (width, pairs) = self.site(level, group), logits.shape
             pair_keys = logits.detach() + self.noise.pair_noise(site, step, width, pairs, logits.dtype)[0]
             position = torch.arange(pairs, device=self.device).expand(1, width, pairs)
-            keys = keys + self.noise.candidate_noise(site, step, position, logits.dtype)[0]
+            noise = self.noise.candidate_noise(site, step, position, logits.dtype)[0]
         candidates = [
             (beam, position)
             for beam in range(len(beams))
             for position in sorted(self.best(range(logits.shape[1]), self.beam_size, pair_keys[beam]))
         ]
-        chosen = self.best(candidates, self.beam_size, torch.stack([keys[candidate] for candidate in candidates]))
-        return [Beam(totals[candidate], ()) for candidate in chosen], [(beams[beam], at) for beam, at in chosen]
+        forests: dict[object, list[tuple[int, int]]] = {}
+        for beam, at in candidates:
+            forest = self.after(beams[beam].frontier, at, composed) if self.merge_equal else (beam, at)
+            forests.setdefault(forest, []).append((beam, at))
+        scores = [torch.stack([totals[candidate] for candidate in equal]).logsumexp(0) for equal in forests.values()]
+        first = [equal[0] for equal in forests.values()]
+        keys = torch.stack(scores) + torch.stack([noise[candidate] for candidate in first])
+        chosen = self.best(list(zip(scores, first, strict=True)), self.beam_size, keys)
+        return [Beam(score, ()) for score, _ in chosen], [(beams[beam], at) for _, (beam, at) in chosen]
+
+    @staticmethod
+    def after(
+        frontier: tuple[Node, ...], at: int, composed: dict[tuple[Node, Node], Node]
+    ) -> tuple[Node | tuple[Node, Node], ...]:
+        """Return what a frontier will be when its pair ``at`` is merged, the pair itself in place of a new node."""
+        pair = (frontier[at], frontier[at + 1])
+        return (*frontier[:at], composed.get(pair, pair), *frontier[at + 2 :])
 
     def logits(self, pairs: list[list[tuple[Node, Node]]]) -> Tensor:
         """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""

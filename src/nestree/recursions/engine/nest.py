@@ -81,6 +81,7 @@ class BeamRecursion:
     dropout: Draws | None
     alignment: Draws | None
     training: bool
+    merge_equal: bool
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
@@ -107,7 +108,7 @@ class BeamRecursion:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(self.beam_size * (size - 1) for level in levels for size in level.size)
-        store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record)
+        store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record, coded=self.merge_equal)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
         nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf

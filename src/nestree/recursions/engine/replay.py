@@ -37,7 +37,10 @@ def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
     pair_gradient = gradient.new_zeros(history.pairs)
     for choice in reversed(history.choices):
         groups, beams, pairs = choice.logits.shape
-        after = gradient[:groups, : choice.beam.shape[1]]
+        after = gradient[:groups]
+        if choice.slot is not None and choice.share is not None:
+            after = after.gather(1, choice.slot).mul_(choice.share)
+        after = after[:, : choice.beam.shape[1]]
         before = torch.zeros_like(gradient[:groups, :beams]).scatter_add_(1, choice.beam, after)
         share = torch.exp(choice.logits - choice.log_norm.unsqueeze(-1))
         logit_gradient = share.mul_(-before.unsqueeze(-1)).flatten(1)
@@ -45,6 +48,9 @@ def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
         pair_gradient.index_add_(0, choice.pairs.flatten(), logit_gradient.flatten())
         gradient[:groups] = 0
         gradient[:groups, :beams] = before
+    if history.start is not None:
+        slot, share = history.start
+        gradient = gradient.gather(1, slot).mul_(share)
     return gradient, pair_gradient
 
 

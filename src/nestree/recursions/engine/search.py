@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.engine.merging import Classes, classes_of, parent_code
 from nestree.recursions.engine.store import NodeStore
 
 
@@ -27,6 +28,11 @@ class Choice:
     """(G, W) the beam that each new beam continues."""
     position: Tensor
     """(G, W) the pair that it merges."""
+    slot: Tensor | None = None
+    """(G, C) where candidates may be merged: the new beam that each candidate went to; ``beam`` and ``position`` are
+    then the candidates'."""
+    share: Tensor | None = None
+    """(G, C) the candidate's share of that beam's score."""
 
 
 @dataclass
@@ -34,6 +40,8 @@ class History:
     """All that the score of a level's beams hangs on."""
 
     choices: list[Choice] = field(default_factory=list)
+    start: tuple[Tensor, Tensor] | None = None
+    """Where beams were merged to begin with: the (slot, share) (G, B) of each."""
     pair_left: list[Tensor] = field(default_factory=list)
     pair_right: list[Tensor] = field(default_factory=list)
     pairs: int = 0
@@ -102,6 +110,9 @@ class Search:
         self.history = History() if store.record else None
         self.frontier = frontier
         self.scores = scores
+        self.codes: Tensor | None = None
+        if store.code is not None:
+            self._merge_start(store.code)
         self.pairs: Tensor | None = None
         self.logits = self._first_logits()
         groups, steps = len(sizes), sizes[0] - 1
@@ -133,6 +144,8 @@ class Search:
         self.final_nodes[active:groups, :beams] = self.frontier[active:, :, 0]
         self.final_scores[active:groups, :beams] = self.scores[active:]
         self.frontier, self.scores, self.logits = self.frontier[:active], self.scores[:active], self.logits[:active]
+        if self.codes is not None:
+            self.codes = self.codes[:active]
         if self.pairs is not None:
             self.pairs = self.pairs[:active]
 
@@ -172,6 +185,9 @@ class Search:
         totals = chance - log_norm.unsqueeze(-1) + self.scores[:choosing].unsqueeze(-1)
         absent = (chance == -torch.inf) | (self.scores[:choosing].unsqueeze(-1) == -torch.inf)
         totals.masked_fill_(absent, -torch.inf)
+        classes = self._classes(picked, totals)
+        if classes is not None:
+            totals = classes.total.view_as(totals)
         keys = totals
         if self.noise is not None:
             keys = totals + self.noise.candidate_noise(sites, step, picked, totals.dtype)
@@ -181,8 +197,35 @@ class Search:
         scores = totals.flatten(1).gather(-1, chosen)
         if self.history is not None and self.pairs is not None:
             numbers = self.pairs[:choosing, :, 1:-1]
-            self.history.choices.append(Choice(logits, numbers, log_norm, beam, position))
+            choice = Choice(logits, numbers, log_norm, beam, position)
+            if classes is not None:
+                slot, share = classes.slots(chosen)
+                origin = torch.arange(picked[0].numel(), device=picked.device).expand_as(slot) // count
+                choice = Choice(logits, numbers, log_norm, origin, picked.flatten(1), slot, share)
+            self.history.choices.append(choice)
         return beam, position, scores
+
+    def _classes(self, picked: Tensor, totals: Tensor) -> Classes | None:
+        """Sort the candidates, pairs ``picked`` (G, B, K), into classes of equal frontiers, if these are merged."""
+        if self.codes is None or self.store.code is None:
+            return None
+        groups = len(picked)
+        frontier = self.frontier[:groups]
+        left, right = (self.store.code.take(frontier.gather(2, at)) for at in (picked, picked + 1))
+        codes = self.codes[:groups].unsqueeze(-1) - left - right + parent_code(left, right)
+        return classes_of(codes.flatten(1), totals.flatten(1))
+
+    def _merge_start(self, code: Tensor) -> None:
+        """Merge the beams that are equal to begin with, those that are left in front."""
+        _, beams, longest = self.frontier.shape
+        real = torch.arange(longest, device=self.frontier.device) < self.size.view(-1, 1, 1)
+        codes = (code.take(self.frontier) * real).sum(-1)
+        classes = classes_of(codes, self.scores)
+        order = (classes.total == -torch.inf).to(torch.uint8).sort(stable=True, dim=-1).indices
+        self.codes, self.scores = codes.gather(1, order), classes.total.gather(1, order)
+        self.frontier = self.frontier.gather(1, order.unsqueeze(-1).expand(-1, -1, longest))
+        if self.history is not None and beams > 1:
+            self.history.start = classes.slots(order)
 
     def _merge(self, beam: Tensor, position: Tensor, scores: Tensor, step: int) -> None:
         """Replace two children by their parent in every kept frontier, and score the two pairs next to it."""
@@ -190,7 +233,11 @@ class Search:
         width = beam.shape[1]
         flat = self.frontier.flatten(1)
         start = beam * items + position
-        node = self._compose(flat.gather(1, start), flat.gather(1, start + 1), scores, step)
+        left, right = flat.gather(1, start), flat.gather(1, start + 1)
+        node = self._compose(left, right, scores, step)
+        if self.codes is not None and self.store.code is not None:
+            code = self.store.code
+            self.codes = self.codes.gather(1, beam) - code.take(left) - code.take(right) + code.take(node)
         at = position.unsqueeze(-1)
         frontier = carry(self.frontier, beam, at)
         frontier.scatter_(2, at, node.unsqueeze(-1))

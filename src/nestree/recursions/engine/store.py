@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.draws import dropout_mask
+from nestree.recursions.engine.merging import leaf_codes, parent_code
 
 
 class NodeStore:
@@ -18,7 +19,14 @@ class NodeStore:
     """
 
     def __init__(
-        self, leaves: Tensor, capacity: int, cell: GatedRecursiveCell, scorer: PairScorer, *, record: bool
+        self,
+        leaves: Tensor,
+        capacity: int,
+        cell: GatedRecursiveCell,
+        scorer: PairScorer,
+        *,
+        record: bool,
+        coded: bool = False,
     ) -> None:
         """Make a store that begins with ``leaves`` (N, D).
 
@@ -28,6 +36,7 @@ class NodeStore:
             cell: composes nodes.
             scorer: gives every node the two halves of its pairs' hidden layers.
             record: keep the activations of every composition, for a backward pass.
+            coded: give every node a code of its tree.
         """
         rows, dim = leaves.shape
         self.cell = cell
@@ -49,6 +58,8 @@ class NodeStore:
         self.words: Tensor | None = None
         """Random words of the dropout masks, for a training cell with dropout."""
         self.record = record
+        self.code = leaf_codes(capacity, leaves.device) if coded else None
+        """What tree each node is, for finding equal frontiers."""
         self._project(0, rows)
 
     def append(self, left: Tensor, right: Tensor, words: Tensor | None) -> None:
@@ -58,6 +69,8 @@ class NodeStore:
         cell, dim = self.cell, self.states.shape[1]
         self.left[rows], self.right[rows] = left, right
         both = torch.stack([left, right], dim=1)
+        if self.code is not None:
+            self.code[rows] = parent_code(*self.code.take(both).unbind(1))
         self.height[rows] = self.height.take(both).amax(1) + 1
         children = self.states.index_select(0, both.flatten()).view(-1, 2, dim)
         hidden = self.hidden[rows] if self.record else children.new_empty(len(left), cell.hidden_dim)
