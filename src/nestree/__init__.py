@@ -8,6 +8,7 @@ from nestree.encoders import RvNN as RvNN
 from nestree.encoders import build as build
 from nestree.models import Classifier as Classifier
 from nestree.models import ClassifierOptions as ClassifierOptions
+from nestree.runs import load as load
 from nestree.trees import ParsedTree as ParsedTree
 from nestree.trees import Tree as Tree
 

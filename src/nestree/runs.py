@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 import yaml
 from safetensors import SafetensorError
 
@@ -57,32 +57,58 @@ class Run:
         self.report = self.path / "report.md"
 
     @classmethod
-    def create(cls, config: Config, path: str | Path | None = None) -> Run:
-        """Make a run's folder, with its configuration.
+    def new(cls, recipe: str, path: str | Path | None = None) -> Run:
+        """Return a run that is yet to :meth:`begin`.
+
+        Args:
+            recipe: its recipe.
+            path: must be empty or not there yet; None takes ``runs/RECIPE-TIME``.
+
+        Raises:
+            UserError: the folder is in use.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        run = cls(RUNS / f"{recipe}-{stamp}" if path is None else path)
+        number = 2
+        while path is None and run.path.exists():
+            run = cls(RUNS / f"{recipe}-{stamp}-{number}")
+            number += 1
+        if run.path.exists() and not run.path.is_dir():
+            raise UserError(f"{run.path} is a file: name another folder")
+        if run.config_file.exists():
+            raise UserError(f"{run.path} is a run already: name another folder, or go on with --resume {run.path}")
+        if run.path.exists() and any(run.path.iterdir()):
+            raise UserError(f"{run.path} is not empty: name another folder")
+        return run
+
+    def begin(self, config: Config, *, command: str | None = None) -> Run:
+        """Make the folder, with the configuration and where everything is from.
 
         Args:
             config: written into it.
-            path: must be empty or not there yet; None makes ``runs/RECIPE-TIME``.
+            command: that makes the run again; None takes this process's arguments.
 
         Raises:
-            UserError: the folder is in use, or cannot be written.
+            UserError: it cannot be written.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        run = cls(RUNS / f"{config.recipe}-{stamp}" if path is None else path)
-        number = 2
-        while path is None and run.path.exists():
-            run = cls(RUNS / f"{config.recipe}-{stamp}-{number}")
-            number += 1
         try:
-            if run.path.exists() and any(run.path.iterdir()):
-                raise UserError(f"{run.path} is not empty: name another folder, or continue with --resume {run.path}")
-            run.path.mkdir(parents=True, exist_ok=True)
-            with replacing(run.config_file) as temporary:
-                temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_config(config)
         except OSError as error:
-            raise UserError(f"{run.path}: cannot be written ({error.strerror or error})") from None
-        run.note(created=time.strftime("%Y-%m-%dT%H:%M:%S%z"), seed=config.seed, **provenance())
-        return run
+            raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+        self.note(
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command=command or shlex.join(sys.argv),
+            seed=config.seed,
+            **provenance(),
+        )
+        return self
+
+    def write_config(self, config: Config) -> None:
+        """Write the configuration, in place of the one before."""
+        self.__dict__.pop("config", None)
+        with replacing(self.config_file) as temporary:
+            temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -114,18 +140,22 @@ class Run:
         """Add facts to ``run.json``; a fact of the same name is replaced."""
         write_json(self.about_file, {**self.about(), **facts})
 
-    def save_weights(self, model: Classifier, **facts: str) -> None:
+    def sweep(self) -> None:
+        """Remove half-written files that a killed training left behind."""
+        for left in self.path.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+
+    def save_weights(self, model: Classifier, **facts: float) -> None:
         """Write a model's weights; ``facts`` go into the file's header."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         with replacing(self.weights) as temporary:
-            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt", **facts})
+            safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
 
 
 def provenance() -> dict[str, Any]:
-    """Return command, versions, platform and, in a checkout of nestree, the commit."""
+    """Return versions, platform and, in a checkout of nestree, the commit."""
     versions = {name: metadata.version(name) for name in ("torch", "lightning", "numpy")}
     return {
-        "command": " ".join(["nestree", *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), "nestree": nestree_version(), **versions},
         "platform": platform.platform(),
         "processor": platform.machine(),
@@ -251,8 +281,3 @@ def peak_memory() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def device_name() -> str:
-    """Return what PyTorch would compute on, in words."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

@@ -78,15 +78,14 @@ class S4D(nn.Module):
         columns = torch.exp(log_pole.unsqueeze(2) * fine)  # (H, N/2, J)
         real_rows = torch.cat([rows.real, -rows.imag], dim=2)
         real_columns = torch.cat([columns.real, columns.imag], dim=1)
-        with torch.autocast(weight.device.type, enabled=False):  # half-precision products would ruin long kernels
-            return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
+        return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
 
     def forward(self, inputs: Float[Tensor, "b h l"]) -> Float[Tensor, "b h l"]:
         """Convolve channel by channel; position t sees positions 0..t."""
-        length = inputs.shape[-1]
-        kernel = self.kernel(length)
-        signal = inputs.to(kernel.dtype)
-        outputs = causal_convolution(signal, kernel)
+        with torch.autocast(inputs.device.type, enabled=False):  # half-precision products would ruin long kernels
+            kernel = self.kernel(inputs.shape[-1])
+            signal = inputs.to(kernel.dtype)
+            outputs = causal_convolution(signal, kernel)
         return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
 
 

@@ -85,7 +85,7 @@ class BeamRecursion:
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
-        packed = leaves.packed()
+        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
         parameters = [
             self.cell.hidden.weight,
             self.cell.hidden.bias,
@@ -98,7 +98,8 @@ class BeamRecursion:
             self.scorer.score.weight,
         ]
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
-        with torch.no_grad():
+        # Autocast would change the type of products that are written into the store.
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
             forest = self.search(packed.detach(), leaves.host_lengths, record=record)
         if not record:
             return forest.root(), forest

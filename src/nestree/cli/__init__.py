@@ -1,0 +1,1 @@
+"""The command line: ``nestree train``, ``evaluate``, ``predict``, ``report``, ``recipes`` and ``data``."""

@@ -1,0 +1,74 @@
+"""``nestree evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nestree.checks import check_at_least, check_one_of
+from nestree.cli.parsing import command_parser, messages, output, parse_command
+from nestree.encoders.rir import INFERENCES
+from nestree.errors import UserError
+from nestree.evaluation.run_tests import evaluate_run
+from nestree.evaluation.tables import show
+from nestree.runs import Run
+from nestree.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to evaluate and how."""
+
+    limit: int | None = None
+    """Examples of each test, the first so many; null: all."""
+    inference: str | None = None
+    """For RIR: grouped or flat; null: as the run was configured."""
+    tokens: int | None = None
+    """Tokens, padding included, that a batch holds at most; null: as the run was configured."""
+    threads: int | None = None
+    """CPU threads; null: PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        for name in ("limit", "tokens", "threads"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
+        if self.inference is not None:
+            check_one_of("inference", self.inference, INFERENCES)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluate, print tables, and write them into the run folder."""
+    parser = command_parser(
+        "evaluate",
+        "Accuracy of a run's best weights, with 95 % intervals, by length, root operator and depth; "
+        "also written to evaluation.json in the run folder.",
+    )
+    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
+    parser.add_argument(
+        "--tests", nargs="+", type=str, help="Tests, by name (default: every test; `nestree data list` names them)."
+    )
+    parser.add_class_arguments(EvaluateOptions, None)
+    parsed = parse_command(parser, arguments)
+    try:
+        options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    run = Run.open(parsed.run)
+    splits = TASKS[run.config.data.task].splits
+    tests = parsed.tests or [name for name in splits if name not in ("train", "validation")]
+    if options.threads is not None:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    results = evaluate_run(
+        run, tests, limit=options.limit, inference=options.inference, tokens=options.tokens, console=messages()
+    )
+    console = output()
+    show(console, results)
+    console.print(f"written to {run.evaluation_file}")
+    return 0

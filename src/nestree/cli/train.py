@@ -1,0 +1,138 @@
+"""``nestree train``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from jsonargparse import Namespace
+
+from nestree.encoders.registry import ENCODERS
+from nestree.errors import UserError
+from nestree.recipes import load_recipe, recipe_names
+from nestree.runs import Run
+from nestree.training.config import Config, config_from, config_parser, encoder_name, parse
+
+RUN_VARIABLE = "NESTREE_RUN"
+"""Tells the further processes of a parallel training which folder the first has made."""
+
+_FLAGS = ("-h", "--help", "--report")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train, and say what came of it."""
+    arguments = list(arguments)
+    recipe, rest = _split_recipe(arguments)
+    resumed = _value(rest, "--resume")
+    if recipe is None and resumed is None:
+        print(_help())
+        if any(flag in rest for flag in ("-h", "--help")):
+            return 0
+        raise UserError(f"name a recipe: {', '.join(recipe_names())}")
+    base = _base(recipe, resumed)
+    parsed = _parse(base, rest, resumed)
+    config = config_from(str(base["recipe"]), parsed)
+    # Imported after the options were found good: Lightning takes its time.
+    from nestree.cli.training import train_and_tell
+
+    run = _run(config, parsed)
+    command = shlex.join(["nestree", "train", *arguments])
+    return train_and_tell(run, config, resumed=resumed is not None, report=parsed.report, command=command)
+
+
+def _split_recipe(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Take the one argument that is no option, nor an option's value, out of ``arguments``."""
+    at = 0
+    while at < len(arguments):
+        if not arguments[at].startswith("-"):
+            return arguments[at], arguments[:at] + arguments[at + 1 :]
+        at += 1 if arguments[at] in _FLAGS or "=" in arguments[at] else 2
+    return None, arguments
+
+
+def _value(arguments: list[str], option: str) -> str | None:
+    """Return an option's value, before there is a parser."""
+    for at, argument in enumerate(arguments):
+        if argument == option:
+            if at + 1 == len(arguments):
+                raise UserError(f"{option} needs a value")
+            return arguments[at + 1]
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+    return None
+
+
+def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
+    """Return the values to begin with: a run's, or a recipe's."""
+    if resumed is None:
+        assert recipe is not None
+        return dict(load_recipe(recipe).values)
+    values = Run.open(resumed).config.as_dict()
+    if recipe is not None and load_recipe(recipe).name != values["recipe"]:
+        raise UserError(f"--resume {resumed} is a run of recipe {values['recipe']}, not {recipe}")
+    return values
+
+
+def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -> Namespace:
+    """Parse options whose defaults are ``base``."""
+    values = {key: value for key, value in base.items() if key != "recipe"}
+    chosen = _value(arguments, "--encoder.name")
+    if chosen is not None and chosen != base.get("encoder", {}).get("name"):
+        values["encoder"] = _other_encoder(chosen, base)
+    name = encoder_name(values)
+    parser = config_parser(
+        name,
+        defaults=values,
+        prog=f"nestree train {base['recipe']}",
+        usage=f"nestree train {base['recipe']} [--option value ...] [--run DIR | --resume RUN] [--report]",
+        description="Train a recipe. The defaults below are the recipe's; --encoder.name NAME --help shows another's.",
+    )
+    parser.add_argument("--run", type=str, metavar="DIR", help="Folder for the run (default: runs/RECIPE-TIME).")
+    parser.add_argument("--resume", type=str, metavar="RUN", help="Go on with this run, exactly where it stopped.")
+    parser.add_argument("--report", action="store_true", help="Evaluate afterwards, and write a report.")
+    parsed = parse(parser, arguments=arguments)
+    if resumed is not None and parsed.run is not None:
+        raise UserError("--run names a new run's folder and --resume an old one's: give one of them")
+    return parsed
+
+
+def _other_encoder(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe's encoder options that another encoder has too."""
+    known = [field.name for field in fields(ENCODERS[name])] if name in ENCODERS else []
+    given = base.get("encoder", {})
+    return {"name": name, **{key: value for key, value in given.items() if key in known}}
+
+
+def _run(config: Config, parsed: Namespace) -> Run:
+    """Return the run to train: a new one, the one to resume, or in a further process the first one's."""
+    if RUN_VARIABLE in os.environ and is_further_process():
+        return Run(os.environ[RUN_VARIABLE])
+    if parsed.resume is not None:
+        return Run.open(parsed.resume)
+    if is_further_process():
+        raise UserError("processes that nestree did not start need --resume RUN; or let --trainer.devices start them")
+    return Run.new(config.recipe, parsed.run)
+
+
+def is_further_process() -> bool:
+    """Whether this is a process of a parallel training, but not the first."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("RANK", "0") != "0"
+
+
+def _help() -> str:
+    return "\n".join(
+        [
+            "usage: nestree train RECIPE [--option value ...] [--run DIR] [--report]",
+            "       nestree train --resume RUN [--trainer.max_epochs N ...] [--report]",
+            "",
+            f"Recipes: {', '.join(recipe_names())}, or the path of a YAML file. `nestree recipes` describes them.",
+            "`nestree train RECIPE --help` lists every option with its unit and the recipe's defaults.",
+            "",
+            "  --run DIR      folder for the run (default: runs/RECIPE-TIME); must be empty",
+            "  --resume RUN   go on with a run, exactly where it stopped",
+            "  --report       evaluate afterwards, and write a report",
+        ]
+    )

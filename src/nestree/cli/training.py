@@ -1,0 +1,119 @@
+"""The training behind ``nestree train``: what is said before, between and after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+from nestree.cli.parsing import messages, output
+from nestree.cli.train import RUN_VARIABLE, is_further_process
+from nestree.errors import UserError
+from nestree.evaluation.report import EXAMPLES, TESTS, write_report
+from nestree.evaluation.run_tests import evaluate_run
+from nestree.evaluation.tables import show
+from nestree.runs import Run
+from nestree.training.callbacks import Interrupted, InterruptedAtOnce
+from nestree.training.config import Config
+from nestree.training.fit import RESUMABLE, Training, load_examples
+
+INTERRUPTED = 130
+
+
+def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, command: str) -> int:
+    """Train a run and return the exit code.
+
+    Raises:
+        UserError: options that may not change on resuming, or that fit neither data nor machine; a loss not finite.
+    """
+    first = not is_further_process()
+    console = messages() if first else Console(quiet=True)
+    if resumed and first:
+        _check_resumable(run.config, config)
+    train, validation = load_examples(config.data, console)
+    training = Training(run, config, train, validation, console=console)
+    _introduce(console, training)
+    if first:
+        if resumed:
+            run.sweep()
+            run.write_config(config)
+        else:
+            run.begin(config, command=command)
+    try:
+        if (over := training.over()) is None:
+            with _run_folder_known(run):
+                facts = training.fit()
+            _conclude(console, run, facts)
+        else:
+            console.print(f"{run.path} is finished: {over}")
+    except Interrupted:
+        console.print(f"stopped after step {training.stream.position}; go on with: nestree train --resume {run.path}")
+        return INTERRUPTED
+    except InterruptedAtOnce:
+        console.print(f"stopped at once; the last checkpoint counts: nestree train --resume {run.path}")
+        return INTERRUPTED
+    if report and first:
+        _report(run, console)
+    elif first:
+        console.print(f"next: nestree evaluate {run.path}")
+    return 0
+
+
+def _check_resumable(before: Config, now: Config) -> None:
+    """Refuse to resume with options that would make it another run."""
+    old, new = before.as_dict(), now.as_dict()
+    if old["seed"] != new["seed"]:
+        raise UserError(f"--seed cannot change when a run is resumed (it is {old['seed']})")
+    for section in ("data", "encoder", "model", "optimizer", "trainer"):
+        for name, value in new[section].items():
+            free = section == "trainer" and name in RESUMABLE
+            if not free and old[section].get(name) != value:
+                raise UserError(
+                    f"--{section}.{name} cannot change when a run is resumed (it is {old[section].get(name)!r})"
+                )
+
+
+def _introduce(console: Console, training: Training) -> None:
+    """Say what is about to be trained, and where."""
+    config, stream = training.config, training.stream
+    console.print(f"recipe      {config.recipe}, seed {config.seed}")
+    console.print(f"encoder     {config.encoder_name}, {training.module.model.parameter_count():,} parameters")
+    console.print(
+        f"data        {config.data.task}: {len(stream.examples):,} training examples "
+        f"(longest {stream.examples.lengths.max()} tokens), {len(training.data.validation):,} for validation"
+    )
+    limits = [f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)"]
+    if config.trainer.max_minutes is not None:
+        limits.append(f"{config.trainer.max_minutes:g} minutes")
+    console.print(f"at most     {' or '.join(limits)}, batches of {config.data.batch}")
+    console.print(f"run folder  {training.run.path}")
+
+
+def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
+    """Say what came of it."""
+    console.print(
+        f"finished: {facts['why']}; best validation accuracy {facts['validation_accuracy']:.4f} at step "
+        f"{facts['best_step']}; {facts['sequences_per_second']:.1f} sequences/s, {facts['minutes']:.1f} minutes"
+    )
+    console.print(f"weights     {run.weights}")
+
+
+def _report(run: Run, console: Console) -> None:
+    """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
+    console.print(f"evaluating on {', '.join(TESTS)}: the first {EXAMPLES} examples of each")
+    results = evaluate_run(run, TESTS, limit=EXAMPLES, console=console)
+    show(output(), results, strata=False)
+    print(write_report(run))
+
+
+@contextmanager
+def _run_folder_known(run: Run) -> Iterator[None]:
+    """Tell processes that the training starts which folder it writes to."""
+    os.environ[RUN_VARIABLE] = str(run.path)
+    try:
+        yield
+    finally:
+        del os.environ[RUN_VARIABLE]

@@ -1,0 +1,7 @@
+"""Evaluation: accuracy with intervals, by length, operator and depth, in batches that fit in memory."""
+
+from nestree.evaluation.evaluate import Result as Result
+from nestree.evaluation.evaluate import Share as Share
+from nestree.evaluation.evaluate import evaluate as evaluate
+from nestree.evaluation.evaluate import probabilities as probabilities
+from nestree.evaluation.intervals import wilson as wilson

@@ -1,0 +1,45 @@
+"""Results in a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from nestree.evaluation.evaluate import Result
+from nestree.runs import Run, commit, nestree_version, read_json, write_json
+
+
+def record(run: Run, result: Result, *, seed: int) -> None:
+    """Add a result to the run's ``evaluation.json``, in place of one of the same test, inference, and size.
+
+    Args:
+        run: the run.
+        result: what was found with its best weights.
+        seed: of the test's examples.
+    """
+    entry = {
+        **result.as_dict(),
+        "protocol": "generated",
+        "seed": seed,
+        "weights": weights_digest(run),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "version": nestree_version(),
+        "commit": commit(),
+    }
+    others = [other for other in entries(run) if _identity(other) != _identity(entry)]
+    write_json(run.evaluation_file, {"results": [*others, entry]})
+
+
+def entries(run: Run) -> list[dict[str, Any]]:
+    """Return what ``evaluation.json`` holds, oldest first."""
+    return read_json(run.evaluation_file).get("results", [])
+
+
+def weights_digest(run: Run) -> str:
+    """Return the beginning of the weights' SHA-256, to tell results of other weights apart."""
+    return hashlib.sha256(run.weights.read_bytes()).hexdigest()[:16]
+
+
+def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry.get(key) for key in ("test", "inference", "examples", "seed"))

@@ -1,0 +1,134 @@
+"""A run's report: Markdown with two pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result
+from nestree.evaluation.history import read_history
+from nestree.evaluation.plots import plot_accuracy, plot_training
+from nestree.evaluation.record import entries, weights_digest
+from nestree.evaluation.tables import percent, stratum_rows, summary_rows
+from nestree.runs import Run
+
+TESTS = ("near-iid", "200-300", "500-600", "900-1000")
+"""What a report evaluates of its own accord."""
+
+EXAMPLES = 200
+"""How many examples of each."""
+
+
+def write_report(run: Run) -> Path:
+    """Write ``report.md`` and its pictures from what the run folder holds, and return its path.
+
+    Raises:
+        UserError: there are no results of the run's present weights.
+    """
+    results = current_results(run)
+    if not results:
+        raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.path}` first")
+    about = run.about()
+    plot_accuracy(results, run.path / "accuracy.png", train_longest=about.get("train_longest"))
+    history = read_history(run)
+    if history:
+        plot_training(history, run.path / "training.png")
+    parts = [
+        _heading(run, about, results),
+        "![Accuracy against length](accuracy.png)",
+        *_accuracy(results),
+        "## Training",
+        *(["![Loss and validation accuracy](training.png)"] if history else []),
+        _table(["", ""], _facts(about)),
+        "## How to make it again",
+        *_again(run, about),
+    ]
+    with replacing(run.report) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+    return run.report
+
+
+def current_results(run: Run) -> list[Result]:
+    """Return the results of the run's present weights; of each test and inference the one with most examples."""
+    if not run.weights.is_file():
+        return []
+    digest = weights_digest(run)
+    best: dict[tuple[str, str | None], Result] = {}
+    for entry in entries(run):
+        result = Result.from_dict(entry)
+        known = best.get((result.test, result.inference))
+        if entry.get("weights") == digest and (known is None or known.total.examples <= result.total.examples):
+            best[result.test, result.inference] = result
+    return sorted(best.values(), key=lambda result: (str(result.inference), result.mean_length))
+
+
+def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
+    config = run.config
+    accuracy = about.get("validation_accuracy")
+    first = results[0]
+    lines = [
+        f"# {config.recipe}: {config.encoder_name} on {config.data.task}",
+        f"Encoder `{config.encoder_name}` ({about.get('parameters', 0):,} parameters), trained on "
+        f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
+        f"{config.seed}; best weights at step {about.get('best_step')} of {about.get('steps')}, validation accuracy "
+        f"{percent(accuracy)} % on {about.get('validation_examples', 0):,} examples.",
+        f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
+        + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
+        + ". The baseline always answers the commonest training label of the root operator.",
+        "The data is generated (sampling as published), not the official files; intervals are 95 % Wilson intervals.",
+    ]
+    return "\n\n".join(lines)
+
+
+def _accuracy(results: Sequence[Result]) -> list[str]:
+    counts = ", ".join(f"{result.test} {result.total.examples}" for result in results)
+    parts = ["## Accuracy", f"Examples of each test: {counts}.", _table(*summary_rows(results))]
+    strata: dict[str, None] = {}
+    for result in results:
+        strata |= dict.fromkeys(result.strata)
+    for name in strata:
+        parts += [
+            f"### By {name}",
+            "Accuracy in per cent, its interval, and examples.",
+            _table(*stratum_rows(results, name)),
+        ]
+    return parts
+
+
+def _facts(about: dict[str, Any]) -> list[list[str]]:
+    memory = about.get("peak_memory_bytes")
+    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
+    return [
+        ["ended because", str(about.get("why"))],
+        ["time", f"{about.get('minutes', 0):.1f} minutes, validation included"],
+        ["steps, epochs, sequences", f"{about.get('steps')}, {about.get('epochs')}, {about.get('sequences', 0):,}"],
+        [
+            "speed",
+            f"{about.get('sequences_per_second', 0):.1f} sequences per second of training, all processes together",
+        ],
+        ["peak memory", f"{memory / 1e9:.2f} GB (first process)" if memory else "not known"],
+        ["machine", f"{about.get('platform')}, {about.get('cpus')} CPUs, {about.get('threads')} threads used"],
+        ["versions", versions],
+        ["commit", str(about.get("commit"))],
+    ]
+
+
+def _again(run: Run, about: dict[str, Any]) -> list[str]:
+    config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
+    return [
+        f"```sh\n{about.get('command')}\n```",
+        f"The report alone: `nestree report {run.path}`. All examples of every test: `nestree evaluate {run.path}`.",
+        "Every option, resolved:",
+        f"```yaml\n{config}```",
+    ]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

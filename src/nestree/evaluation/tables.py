@@ -1,0 +1,84 @@
+"""Results as tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nestree.evaluation.evaluate import Result, Share, group_order
+
+
+def percent(share: float | None) -> str:
+    """Return a share in per cent, with one decimal."""
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def interval(share: Share) -> str:
+    """Return the 95 % interval in per cent."""
+    low, high = share.interval
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of tests."""
+    header = ["test", "inference", "examples", "mean length", "accuracy %", "95 % interval", "baseline %", "seconds"]
+    rows = [
+        [
+            result.test,
+            result.inference or "",
+            str(result.total.examples),
+            f"{result.mean_length:.0f}",
+            percent(result.total.accuracy),
+            interval(result.total),
+            percent(result.baseline),
+            f"{result.seconds:.1f}",
+        ]
+        for result in results
+    ]
+    return header, rows
+
+
+def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of accuracy by the groups of a stratum, a column a test.
+
+    A cell is the accuracy, its interval, and the number of examples.
+    """
+    order: dict[str, None] = {}
+    for result in results:
+        order |= dict.fromkeys(share.group for share in result.strata.get(stratum, []))
+    rows = []
+    for name in sorted(order, key=group_order):
+        shares = [next((s for s in result.strata.get(stratum, []) if s.group == name), None) for result in results]
+        rows.append([name, *(cell(share) for share in shares)])
+    columns = [result.test + (f" ({result.inference})" if result.inference else "") for result in results]
+    return [stratum, *columns], rows
+
+
+def cell(share: Share | None) -> str:
+    """Return accuracy, interval and number of examples."""
+    if share is None:
+        return ""
+    low, high = share.interval
+    return f"{100 * share.accuracy:.1f} [{100 * low:.0f}, {100 * high:.0f}] n={share.examples}"
+
+
+def show(console: Console, results: Sequence[Result], *, strata: bool = True) -> None:
+    """Print the table of tests and, if wanted, one for each stratum."""
+    _print(console, *summary_rows(results), title="accuracy")
+    names: dict[str, None] = {}
+    for result in results:
+        names |= dict.fromkeys(result.strata)
+    for name in names if strata else ():
+        _print(console, *stratum_rows(results, name), title=f"accuracy % [95 % interval] by {name}")
+
+
+def _print(console: Console, header: list[str], rows: list[list[str]], *, title: str) -> None:
+    table = Table(title=escape(title), title_justify="left")
+    for name in header:
+        table.add_column(escape(name), justify="left" if name in ("test", "inference", header[0]) else "right")
+    for row in rows:
+        table.add_row(*(escape(text) for text in row))
+    console.print(table)

@@ -1,0 +1,186 @@
+"""What happens around the steps: the best weights, checkpoints to resume from, limits, interruptions, random states."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from nestree.data.files import replacing
+from nestree.runs import Run
+from nestree.training.batches import TrainingStream
+from nestree.training.module import ACCURACY, ClassifierModule
+
+
+class Interrupted(Exception):
+    """The user asked to stop, and a checkpoint was written."""
+
+
+class InterruptedAtOnce(BaseException):
+    """The user asked twice: nothing more was written."""
+
+
+class KeepBest(Callback):
+    """Writes the weights whenever the validation accuracy is better than ever before."""
+
+    def __init__(self, run: Run) -> None:
+        """Write into ``run``."""
+        self.run = run
+        self.accuracy = -1.0
+        self.step = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare, and write."""
+        accuracy = float(trainer.callback_metrics[ACCURACY])
+        if accuracy <= self.accuracy:
+            return
+        self.accuracy, self.step = accuracy, trainer.global_step
+        if trainer.is_global_zero:
+            assert isinstance(pl_module, ClassifierModule)
+            self.run.save_weights(pl_module.model, step=self.step, validation_accuracy=accuracy)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best accuracy so far, and its step."""
+        return {"accuracy": self.accuracy, "step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.accuracy, self.step = state_dict["accuracy"], state_dict["step"]
+
+
+class KeepRandomStates(Callback):
+    """Puts every random state into the checkpoint, and back before the first step of a resumed run."""
+
+    def __init__(self, seed: int) -> None:
+        """Seed the processes but the first apart from it, so that each drops other features."""
+        self.seed = seed
+        self.pending: dict[str, Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give each further process randomness of its own."""
+        if trainer.global_rank > 0:
+            seed_everything(self.seed + trainer.global_rank * 1_000_003)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
+        """Restore the states at the last moment, after all that may draw while training starts."""
+        if self.pending is not None:
+            restore_random_states(self.pending)
+            self.pending = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all processes."""
+        states: list[Any] = [random_states()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            states = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(states, random_states())
+        return {"states": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Note this process's state."""
+        parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.pending = state_dict["states"][torch.distributed.get_rank() if parallel else 0]
+
+
+class Keeper(Callback):
+    """Ends the training at its limit, and writes checkpoints where training can be resumed exactly.
+
+    A validation belongs to the step before it, so where one is due the checkpoint waits until it is over. This callback
+    must be the last one, to see what the others decided.
+    """
+
+    def __init__(self, run: Run, stream: TrainingStream, *, steps: int, validate_every: int, checkpoint_every: int):
+        """Train for ``steps`` steps in all, and write every ``checkpoint_every`` steps and after validations."""
+        self.run = run
+        self.stream = stream
+        self.steps = steps
+        self.validate_every = validate_every
+        self.checkpoint_every = checkpoint_every
+        self.interrupted = False
+        self.saved_step: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """End at the limit; unless a validation comes first, write a checkpoint when it is time."""
+        step = self.stream.position
+        if step >= self.steps:
+            trainer.should_stop = True
+        if trainer.should_stop or step % self.validate_every == 0:
+            return
+        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        if interrupted or step % self.checkpoint_every == 0:
+            self.save(trainer)
+        if interrupted:
+            raise Interrupted
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write a checkpoint."""
+        self.save(trainer)
+        if trainer.strategy.reduce_boolean_decision(self.interrupted, all=False) and not trainer.should_stop:
+            raise Interrupted
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint, in place of the one before."""
+        for logger in trainer.loggers:
+            logger.save()
+        if trainer.is_global_zero:
+            with replacing(self.run.checkpoint) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(self.run.checkpoint)  # gives its states; only the first process writes
+        self.saved_step = self.stream.position
+
+    @contextmanager
+    def watching_signals(self) -> Iterator[None]:
+        """Turn the first Ctrl-C (or SIGTERM) into a stop at the next step's end; the second stops at once."""
+
+        def stop(signum: int, _frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise InterruptedAtOnce
+            self.interrupted = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (libraries may draw from the global generator)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of all random generators, as tensors and plain values."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put all random generators into these states."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = states["numpy"]
+    assert isinstance(keys, Tensor)
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])

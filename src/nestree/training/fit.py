@@ -1,0 +1,269 @@
+"""One training run, from its configuration to its weights."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pickle import UnpicklingError
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+
+from nestree.data.ragged import RaggedExamples
+from nestree.errors import UserError
+from nestree.runs import Run, build_model, peak_memory
+from nestree.tasks import TASKS
+from nestree.training.batches import EvaluationBatches, TrainingStream
+from nestree.training.callbacks import (
+    Interrupted,
+    InterruptedAtOnce,
+    KeepBest,
+    Keeper,
+    KeepRandomStates,
+    seed_everything,
+)
+from nestree.training.config import Config
+from nestree.training.module import ACCURACY, ClassifierModule, NotFinite
+from nestree.training.options import DataOptions, TrainerOptions
+from nestree.training.progress import TrainingProgress
+
+RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
+"""Trainer options that may change when a run is resumed: none of them changes what a step does."""
+
+
+class TrainingData(pl.LightningDataModule):
+    """The training stream and the validation batches, each process's share of them."""
+
+    def __init__(self, stream: TrainingStream, validation: RaggedExamples, *, evaluation_tokens: int) -> None:
+        """Hold both."""
+        super().__init__()
+        self.stream = stream
+        self.validation = validation
+        self.evaluation_tokens = evaluation_tokens
+
+    def train_dataloader(self) -> TrainingStream:
+        """Return the stream, now that the process knows its number."""
+        assert self.trainer is not None
+        self.stream.share = self.trainer.global_rank
+        return self.stream
+
+    def val_dataloader(self) -> EvaluationBatches:
+        """Return the validation batches."""
+        assert self.trainer is not None
+        share, shares = self.trainer.global_rank, self.trainer.world_size
+        return EvaluationBatches(self.validation, tokens=self.evaluation_tokens, share=share, shares=shares)
+
+
+class Training:
+    """The parts of a run, put together; :meth:`fit` trains."""
+
+    def __init__(
+        self, run: Run, config: Config, train: RaggedExamples, validation: RaggedExamples, *, console: Console
+    ) -> None:
+        """Put a run together.
+
+        Raises:
+            UserError: options that fit neither the data nor the machine.
+        """
+        if len(validation) < config.trainer.devices:
+            raise UserError(f"{len(validation)} validation examples do not do for {config.trainer.devices} devices")
+        self.run, self.config, self.console = run, config, console
+        if config.trainer.threads is not None:
+            torch.set_num_threads(config.trainer.threads)
+        seed_everything(config.seed)
+        model = build_model(config)
+        data, options = config.data, config.trainer
+        self.stream = TrainingStream(
+            train, batch=data.batch, window=data.window, seed=config.seed, shares=options.devices
+        )
+        self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
+        self.module = ClassifierModule(
+            model, classes=TASKS[data.task].classes, options=config.optimizer, micro_batch=data.micro_batch
+        )
+        self.steps = min(options.max_epochs * self.stream.batches_per_epoch, options.max_steps or sys.maxsize)
+        self.validate_every = options.validate_every or self.stream.batches_per_epoch
+        self.best = KeepBest(run)
+        self.patience = EarlyStopping(
+            ACCURACY, mode="max", patience=options.patience + 1, check_on_train_epoch_end=False
+        )
+        limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
+        self.timer = Timer(limit, verbose=False)
+        self.progress = TrainingProgress(console, self.stream, self.timer, self.best, steps=self.steps)
+        self.keeper = Keeper(
+            run,
+            self.stream,
+            steps=self.steps,
+            validate_every=self.validate_every,
+            checkpoint_every=options.checkpoint_every,
+        )
+        with quiet_lightning():
+            self.trainer = self._trainer(options)
+
+    def over(self) -> str | None:
+        """Say why there is nothing left to train; None if there is."""
+        about = self.run.about()
+        if about.get("state") != "finished":
+            return None
+        minutes = self.config.trainer.max_minutes
+        if about["steps"] >= self.steps or (minutes is not None and about["minutes"] >= minutes):
+            return f"{about['why']}; a higher limit (--trainer.max_epochs, max_steps, max_minutes) goes on"
+        return about["why"] if about["early"] else None
+
+    def fit(self) -> dict[str, Any]:
+        """Train from the beginning, or from the run's checkpoint, and return what was noted in ``run.json``.
+
+        The same configuration gives the same weights, bit for bit, however often the run is stopped and resumed, on
+        the same machine with the same threads and versions.
+
+        Raises:
+            NotFinite: the loss became infinite or NaN; says where the last good checkpoint is.
+            Interrupted: Ctrl-C or SIGTERM, and a checkpoint was written.
+            InterruptedAtOnce: the same a second time; the checkpoint before counts.
+            UserError: the checkpoint is damaged.
+        """
+        self._note("training")
+        try:
+            with quiet_lightning(), self.keeper.watching_signals():
+                self._fit()
+        except NotFinite as error:
+            self._note("not finite")
+            raise NotFinite(f"step {self.stream.position}: {error}; {self._advice()}") from None
+        except (Interrupted, InterruptedAtOnce):
+            self._note("interrupted")
+            raise
+        return self._note("finished")
+
+    def _fit(self) -> None:
+        checkpoint = self.run.checkpoint if self.run.checkpoint.is_file() else None
+        try:
+            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+        except (UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+            if checkpoint is None or self.stream.position:
+                raise
+            raise UserError(f"{checkpoint}: cannot be read ({str(error).splitlines()[0]})") from None
+
+    def _note(self, state: str) -> dict[str, Any]:
+        facts = self.facts(state)
+        if self.trainer.is_global_zero:
+            self.run.note(**facts)
+        return facts
+
+    def _trainer(self, options: TrainerOptions) -> pl.Trainer:
+        # Lightning sees one epoch without an end: all resuming is then in mid-epoch, the one case it restores exactly.
+        try:
+            return pl.Trainer(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy="ddp" if options.devices > 1 else "auto",
+                max_epochs=1,
+                val_check_interval=self.validate_every,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                log_every_n_steps=options.log_every,
+                logger=self._loggers(),
+                callbacks=self._callbacks(),
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                default_root_dir=self.run.path,
+            )
+        except MisconfigurationException as error:
+            raise UserError(
+                f"--trainer.accelerator {options.accelerator}, {options.devices} devices: {error}"
+            ) from None
+
+    def _callbacks(self) -> list[pl.Callback]:
+        # In this order: the random states come back first, and the keeper sees what all others decided.
+        return [
+            KeepRandomStates(self.config.seed),
+            self.timer,
+            self.best,
+            self.patience,
+            self.progress,
+            self.keeper,
+        ]
+
+    def _loggers(self) -> list[CSVLogger | TensorBoardLogger]:
+        # Each session has a CSV file of its own: Lightning's logger begins a file anew.
+        sessions = len(list((self.run.logs / "csv").glob("*"))) if self.run.logs.is_dir() else 0
+        return [
+            CSVLogger(self.run.logs, name="csv", version=f"{sessions:03d}"),
+            TensorBoardLogger(self.run.logs, name="tensorboard", version="", default_hp_metric=False),
+        ]
+
+    def facts(self, state: str) -> dict[str, Any]:
+        """Return how far the run got, for ``run.json``."""
+        return {
+            "state": state,
+            "why": self._why() if state == "finished" else state,
+            "early": self.patience.wait_count >= self.patience.patience,
+            "steps": self.stream.position,
+            "epochs": round(self.stream.position / self.stream.batches_per_epoch, 3),
+            "sequences": self.progress.sequences,
+            "minutes": round(self.timer.time_elapsed() / 60, 3),
+            "sequences_per_second": round(self.progress.sequences_per_second, 2),
+            "validation_accuracy": self.best.accuracy if self.best.step else None,
+            "best_step": self.best.step,
+            "train_examples": len(self.stream.examples),
+            "train_longest": int(self.stream.examples.lengths.max()),
+            "validation_examples": len(self.data.validation),
+            "parameters": self.module.model.parameter_count(),
+            "peak_memory_bytes": peak_memory(),
+            "threads": torch.get_num_threads(),
+            "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def _why(self) -> str:
+        """Say what ended the training."""
+        if self.stream.position >= self.steps:
+            return f"{self.steps} steps are done"
+        if self.patience.wait_count >= self.patience.patience:
+            return f"{self.patience.wait_count} validations without a better accuracy"
+        return f"{self.config.trainer.max_minutes:g} minutes are over"
+
+    def _advice(self) -> str:
+        """Say what is left after a loss that is not finite."""
+        saved = (
+            f"the last good checkpoint is {self.run.checkpoint}" if self.run.checkpoint.is_file() else "nothing saved"
+        )
+        return f"{saved}; try a lower --optimizer.learning_rate or --optimizer.clip"
+
+
+def load_examples(options: DataOptions, console: Console) -> tuple[RaggedExamples, RaggedExamples]:
+    """Return training and validation examples, generated on first use."""
+    task = TASKS[options.task]
+    with console.status(f"preparing {options.task} (generated on first use, then kept)"):
+        train = task.load("train", seed=options.seed)
+        validation = task.load("validation", seed=options.seed)
+    if options.validation_longest is not None:
+        validation = validation.select(validation.lengths <= options.validation_longest)
+    return (
+        train if options.train_size is None else train.head(options.train_size),
+        validation if options.validation_size is None else validation.head(options.validation_size),
+    )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice from the user, who cannot act on it; its errors still raise."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,135 @@
+"""The Lightning module: one optimizer step, one validation, parameter groups."""
+
+from __future__ import annotations
+
+import math
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pytorch_optimizer import Lookahead
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from nestree.errors import UserError
+from nestree.layers.s4d import ssm_parameters
+from nestree.models import Classifier
+from nestree.training.batches import Batch
+from nestree.training.options import OptimizerOptions
+
+ACCURACY = "validation_accuracy"
+"""Name, in logs and callbacks, of what decides which weights are best."""
+
+
+class NotFinite(UserError):
+    """The loss or a gradient became infinite or NaN; the weights have not been touched by it."""
+
+
+class ClassifierModule(pl.LightningModule):
+    """Trains a :class:`~nestree.models.Classifier` with cross-entropy.
+
+    Optimization is by hand so that a batch is one step whatever the micro-batch and the number of processes: each
+    process weighs its examples by the size of the whole batch.
+    """
+
+    def __init__(self, model: Classifier, *, classes: int, options: OptimizerOptions, micro_batch: int | None = None):
+        """Wrap ``model``; ``micro_batch`` examples at most run at once."""
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.options = options
+        self.micro_batch = micro_batch
+        self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro", validate_args=False)
+        self.loss = MeanMetric()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return RAdam with Lookahead and the plateau schedule, which :meth:`on_validation_epoch_end` steps."""
+        optimizer = build_optimizer(self.model, self.options)
+        schedule = ReduceLROnPlateau(
+            optimizer,
+            mode="max",
+            factor=self.options.plateau_factor,
+            patience=self.options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
+            threshold=0.0,
+            threshold_mode="abs",
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": ACCURACY}}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Make one optimizer step and return its loss, this process's part of it.
+
+        Raises:
+            NotFinite: before the weights are changed.
+        """
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.zero_grad()
+        loss = torch.zeros((), device=self.device)
+        for tokens, lengths, labels in self._micro_batches(batch):
+            total = functional.cross_entropy(self.model(tokens, lengths), labels, reduction="sum")
+            # DistributedDataParallel averages gradients over processes; the whole batch's mean is wanted.
+            part = total * (self.trainer.world_size / batch.size)
+            self.manual_backward(part + self._touch_all())
+            loss += part.detach()
+        largest = math.inf if self.options.clip is None else self.options.clip
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        if not torch.isfinite(norm):
+            raise NotFinite(f"the loss is no longer finite (loss {loss.item():.4g}, gradient norm {norm.item():.4g})")
+        optimizer.step()
+        return {"loss": loss, "norm": norm.detach()}
+
+    def _touch_all(self) -> Tensor:
+        """Return a zero that depends on every parameter, so that each has a gradient in every step.
+
+        Sequences of one or two tokens leave the scorer nothing to choose. DistributedDataParallel waits for every
+        gradient, and Lookahead passes over parameters that have none.
+        """
+        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in self.model.parameters()]).sum()
+
+    def _micro_batches(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Cut a batch into micro-batches, as many on every process, each without padding that it does not need."""
+        if self.micro_batch is None:
+            return [(batch.tokens, batch.lengths, batch.labels)]
+        largest_share = math.ceil(batch.size / self.trainer.world_size)
+        # A process whose share is one smaller than another's still needs as many backward passes.
+        count = min(math.ceil(largest_share / self.micro_batch), batch.size // self.trainer.world_size)
+        parts = zip(*(part.tensor_split(max(1, count)) for part in batch[:3]), strict=True)
+        return [(tokens[:, : int(lengths.max())], lengths, labels) for tokens, lengths, labels in parts]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to accuracy and loss."""
+        logits = self.model(batch.tokens, batch.lengths)
+        self.accuracy.update(logits, batch.labels)
+        self.loss.update(functional.cross_entropy(logits, batch.labels, reduction="none"))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracy and loss over all processes, and let the schedule see the accuracy."""
+        accuracy = self.accuracy.compute()
+        self.log(ACCURACY, accuracy)
+        self.log("validation_loss", self.loss.compute())
+        self.accuracy.reset()
+        self.loss.reset()
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, ReduceLROnPlateau)
+        schedule.step(accuracy.item())
+
+
+def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Lookahead:
+    """Return RAdam with decoupled weight decay inside Lookahead.
+
+    State-space parameters have a group of their own: no weight decay, and a capped learning rate (Gu et al. 2022).
+    """
+    ssm = ssm_parameters(model)
+    apart = {id(parameter) for parameter in ssm}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    groups: list[dict[str, object]] = [{"params": rest}]
+    if ssm:
+        rate = min(options.ssm_learning_rate, options.learning_rate)
+        groups.append({"params": ssm, "lr": rate, "weight_decay": 0.0})
+    radam = torch.optim.RAdam(
+        groups, lr=options.learning_rate, weight_decay=options.weight_decay, decoupled_weight_decay=True
+    )
+    return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)

@@ -1,0 +1,135 @@
+"""What can be set about data, optimizer and trainer; each option with its unit and its check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestree.checks import check_at_least, check_one_of, check_positive
+from nestree.tasks import TASKS
+
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What is learnt from, and in what batches."""
+
+    task: str = "listops"
+    """Task, by name."""
+    seed: int = 0
+    """Seed that the data is generated with."""
+    train_size: int | None = None
+    """Training examples to use, the first so many; null: all."""
+    validation_size: int | None = None
+    """Validation examples to use, the first so many; null: all."""
+    validation_longest: int | None = None
+    """Longest validation example to use, tokens; null: no limit."""
+    batch: int = 128
+    """Examples of one optimizer step, over all devices together."""
+    micro_batch: int | None = None
+    """Examples that one device runs at once, to save memory; the step stays the same; null: its whole share."""
+    window: int = 5
+    """Batches within which examples are sorted by length, so that a batch has little padding."""
+    evaluation_tokens: int = 16384
+    """Tokens, padding included, that a batch holds at most when validating."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        check_one_of("task", self.task, TASKS)
+        check_at_least("seed", self.seed, 0)
+        for name in ("batch", "window", "evaluation_tokens"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("train_size", "validation_size", "validation_longest", "micro_batch"):
+            _check_optional(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """RAdam with Lookahead and a plateau schedule."""
+
+    learning_rate: float = 1e-3
+    """Learning rate at the start."""
+    ssm_learning_rate: float = 1e-3
+    """Highest learning rate of state-space parameters; they also have no weight decay."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay, as a share of the learning rate."""
+    lookahead_steps: int = 5
+    """Steps between two moves of Lookahead's slow weights."""
+    lookahead_alpha: float = 0.8
+    """Share of the way that the slow weights move towards the fast ones, above 0 up to 1."""
+    clip: float | None = 1.0
+    """Largest norm of the gradient; null: not clipped."""
+    plateau_factor: float = 0.5
+    """What the learning rate is multiplied by on a plateau."""
+    plateau_patience: int = 3
+    """Validations in a row without a better accuracy that make a plateau."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("ssm_learning_rate", self.ssm_learning_rate)
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
+        check_at_least("lookahead_steps", self.lookahead_steps, 1)
+        if not 0 < self.lookahead_alpha <= 1:
+            raise ValueError(f"lookahead_alpha must be above 0 and at most 1, not {self.lookahead_alpha!r}")
+        if self.clip is not None:
+            check_positive("clip", self.clip)
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor!r}")
+        check_at_least("plateau_patience", self.plateau_patience, 1)
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How long to train, how often to look, and on what."""
+
+    max_epochs: int = 100
+    """Passes over the training examples, at most."""
+    max_steps: int | None = None
+    """Optimizer steps, at most; null: no limit."""
+    max_minutes: float | None = None
+    """Minutes of training, validation included, at most; null: no limit."""
+    patience: int = 4
+    """Training stops after so many + 1 validations in a row without a better accuracy."""
+    validate_every: int | None = None
+    """Steps between validations; null: once an epoch."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints to resume from; one is also written after every validation."""
+    log_every: int = 10
+    """Steps between lines of the logs."""
+    accelerator: str = "auto"
+    """What to train on: auto, cpu or gpu."""
+    devices: int = 1
+    """GPUs, or processes on the CPU; each takes its share of every batch."""
+    threads: int | None = None
+    """CPU threads of each process; null: PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        for name in ("max_epochs", "checkpoint_every", "log_every", "devices"):
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("patience", self.patience, 0)
+        for name in ("max_steps", "validate_every", "threads"):
+            _check_optional(name, getattr(self, name))
+        if self.max_minutes is not None:
+            check_positive("max_minutes", self.max_minutes)
+        check_one_of("accelerator", self.accelerator, ACCELERATORS)
+
+
+def _check_optional(name: str, value: int | None) -> None:
+    """Raise a ValueError that names the option if it is set to less than 1."""
+    if value is not None:
+        check_at_least(name, value, 1)

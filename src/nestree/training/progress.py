@@ -1,0 +1,140 @@
+"""The progress bar, and the counts of sequences and seconds behind its figures."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar, Timer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from nestree.training.batches import Batch, TrainingStream
+from nestree.training.callbacks import KeepBest
+from nestree.training.module import ACCURACY
+
+
+class TrainingProgress(ProgressBar):
+    """A bar with sequences per second, loss, validation accuracy and time left, and one line a validation.
+
+    Where the console is no terminal there are only the lines.
+    """
+
+    def __init__(self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int) -> None:
+        """Show on ``console`` how far ``stream`` is on the way to ``steps``."""
+        super().__init__()
+        self.console = console
+        self.stream, self.timer, self.best, self.steps = stream, timer, best, steps
+        self.sequences = 0
+        self.seconds = 0.0
+        self._began = 0.0
+        self._loss = float("nan")
+        self._shown = True
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[figures]}"),
+            console=console, transient=True, refresh_per_second=4,
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=1.0, figures="")
+
+    def disable(self) -> None:
+        """Show nothing (Lightning asks the processes but the first)."""
+        self._shown = False
+
+    def enable(self) -> None:
+        """Show again."""
+        self._shown = True
+
+    @property
+    def sequences_per_second(self) -> float:
+        """Examples trained on by a second of training, validation left out, over all processes."""
+        return self.sequences / self.seconds if self.seconds else 0.0
+
+    def share_done(self) -> float:
+        """Return how much of the training is done, by steps or by minutes, whichever ends first."""
+        remaining = self.timer.time_remaining()
+        elapsed = self.timer.time_elapsed()
+        by_time = 0.0 if remaining is None else elapsed / max(elapsed + remaining, 1e-9)
+        return min(1.0, max(by_time, self.stream.position / self.steps))
+
+    def time_left(self) -> str:
+        """Estimate the time to the end, as hours:minutes:seconds."""
+        share = self.share_done()
+        seconds = self.timer.time_elapsed() * (1 - share) / share if share else 0
+        return str(timedelta(seconds=round(seconds)))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to show."""
+        if self._shown and self.stream.position:
+            self.console.print(f"going on from step {self.stream.position}")
+        if self._shown and self.console.is_terminal:
+            self._bar.start()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count, log and show."""
+        seconds = time.perf_counter() - self._began
+        self.sequences += batch.size
+        self.seconds += seconds
+        loss = float(outputs["loss"])
+        self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
+        position = self.stream.position
+        pl_module.log_dict(
+            {
+                "loss": loss,
+                "gradient_norm": outputs["norm"],
+                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                "sequences_per_second": batch.size / seconds,
+                "epoch": position / self.stream.batches_per_epoch,
+                "seconds": self.timer.time_elapsed(),
+            }
+        )
+        self._bar.update(
+            self._task, completed=self.share_done(), description=f"step {position}", figures=self._figures()
+        )
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that it validates."""
+        self._bar.update(self._task, description=f"step {self.stream.position}, validating")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write a line that stays."""
+        if not self._shown:
+            return
+        accuracy = float(trainer.callback_metrics[ACCURACY])
+        epoch = self.stream.position / self.stream.batches_per_epoch
+        self.console.print(
+            f"step {self.stream.position:>6}  epoch {epoch:6.2f}  loss {self._loss:.4f}  "
+            f"validation accuracy {accuracy:.4f}{' *' if self.best.step == trainer.global_step else '  '} "
+            f"{self.sequences_per_second:8.1f} sequences/s  {self.time_left()} left",
+            highlight=False,
+        )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take the bar away."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Take the bar away, so that what is said next stands alone."""
+        self.teardown(trainer, pl_module, "fit")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts."""
+        return {"sequences": self.sequences, "seconds": self.seconds, "loss": self._loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.sequences, self.seconds, self._loss = (state_dict[key] for key in ("sequences", "seconds", "loss"))
+
+    def _figures(self) -> str:
+        best = f"  validation accuracy {self.best.accuracy:.4f}" if self.best.step else ""
+        return f"{self.sequences_per_second:.1f} sequences/s  loss {self._loss:.4f}{best}  {self.time_left()} left"
