@@ -85,43 +85,58 @@ class S4D(nn.Module):
         with torch.autocast(inputs.device.type, enabled=False):  # half-precision products would ruin long kernels
             kernel = self.kernel(inputs.shape[-1])
             signal = inputs.to(kernel.dtype)
-            outputs = causal_convolution(signal, kernel)
+            outputs = convolution(signal, kernel)
         return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
 
+    def both_ways(self, inputs: Float[Tensor, "b d l"]) -> Float[Tensor, "b h l"]:
+        """Run the first half of the channels forwards over ``inputs`` (H = 2 D) and the second half backwards."""
+        with torch.autocast(inputs.device.type, enabled=False):
+            forwards, backwards = self.kernel(inputs.shape[-1]).chunk(2)
+            signal = inputs.to(forwards.dtype)
+            outputs = [convolution(signal, forwards), convolution(signal, backwards, backwards=True)]
+            skips = self.skip.to(signal.dtype).unsqueeze(-1).chunk(2)
+        both = torch.cat([torch.addcmul(y, skip, signal) for y, skip in zip(outputs, skips, strict=True)], dim=1)
+        return both.to(inputs.dtype)
 
-class _CausalConvolution(torch.autograd.Function):
+
+class _SpectralConvolution(torch.autograd.Function):
     """A convolution whose gradients are real correlations: PyTorch's own backward of real FFTs takes complex ones."""
 
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, kernel: Tensor) -> Tensor:
+    def forward(ctx: Any, signal: Tensor, kernel: Tensor, backwards: bool) -> Tensor:
         size = fft_size(2 * signal.shape[-1])  # room for a convolution that does not wrap around
-        ctx.size = size
+        ctx.size, ctx.backwards = size, backwards
         signal_spectrum, kernel_spectrum = torch.fft.rfft(signal, n=size), torch.fft.rfft(kernel, n=size)
+        if backwards:  # turning a kernel round in time is conjugating its spectrum
+            kernel_spectrum = kernel_spectrum.conj()
         ctx.save_for_backward(signal_spectrum, kernel_spectrum)
         return torch.fft.irfft(signal_spectrum * kernel_spectrum, n=size)[..., : signal.shape[-1]]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         signal_spectrum, kernel_spectrum = ctx.saved_tensors
         spectrum = torch.fft.rfft(gradient, n=ctx.size)
         length = gradient.shape[-1]
         signal_gradient = torch.fft.irfft(spectrum * kernel_spectrum.conj(), n=ctx.size)[..., :length]
-        kernel_gradient = torch.fft.irfft((spectrum * signal_spectrum.conj()).sum(0), n=ctx.size)[..., :length]
-        return signal_gradient, kernel_gradient
+        of_kernel = (spectrum * signal_spectrum.conj()).sum(0)
+        kernel_gradient = torch.fft.irfft(of_kernel.conj() if ctx.backwards else of_kernel, n=ctx.size)[..., :length]
+        return signal_gradient, kernel_gradient, None
 
 
-def causal_convolution(signal: Float[Tensor, "b h l"], kernel: Float[Tensor, "h l"]) -> Float[Tensor, "b h l"]:
-    """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel.
+def convolution(
+    signal: Float[Tensor, "b h l"], kernel: Float[Tensor, "h l"], *, backwards: bool = False
+) -> Float[Tensor, "b h l"]:
+    """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel; or ``sum_(s >= t) K_(s - t) u_s`` backwards.
 
     By FFT, but for short signals by a product with each channel's Toeplitz matrix, which is faster there.
     """
     length = signal.shape[-1]
-    if length <= SHORT:
-        # Row i of these matrices holds K shifted to the right by L - 1 - i, so the signal goes in from its end.
-        shifted = functional.pad(kernel, (length - 1, 0)).unfold(1, length, 1)
-        return torch.bmm(signal.flip(-1).transpose(0, 1), shifted).transpose(0, 1)
-    return _CausalConvolution.apply(signal, kernel)  # pyright: ignore[reportReturnType]
+    if length > SHORT:
+        return _SpectralConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
+    # Windows move to the right, so row i of the matrices is that of position L - 1 - i: the signal is turned round.
+    kernel = functional.pad(kernel.flip(-1), (0, length - 1)) if backwards else functional.pad(kernel, (length - 1, 0))
+    return torch.bmm(signal.flip(-1).transpose(0, 1), kernel.unfold(1, length, 1)).transpose(0, 1)
 
 
 def fft_size(least: int) -> int:
@@ -132,8 +147,9 @@ def fft_size(least: int) -> int:
 class BidirectionalS4D(nn.Module):
     """The layer before RIR's first cut: every state sees its whole sequence, forwards and backwards.
 
-    The sequence and its length-aware reversal are concatenated to 2 D channels, one S4D runs over both (dropout, GELU,
-    dropout, tied over time), the second half is reversed back, and ``x + GLU(W y)`` is returned.
+    An S4D of 2 D channels runs over the sequence, half of them forwards and half backwards (dropout, GELU, dropout,
+    tied over time), and ``x + GLU(W y)`` is returned. Running backwards from the end of the padding, which is zero, is
+    the same as running over a length-aware reversal.
 
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4; gradients reach both halves here.
     """
@@ -153,22 +169,11 @@ class BidirectionalS4D(nn.Module):
 
     def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
         """Return states of the same shape; ``lengths`` (B,) says where each sequence ends."""
-        longest = states.shape[1]
-        real = real_positions(lengths, longest)
+        real = real_positions(lengths, states.shape[1])
         states = states.masked_fill(~real.unsqueeze(-1), 0)
-        turned = reversal(lengths, longest).unsqueeze(-1)
-        both = torch.cat([states, states.gather(1, turned.expand_as(states))], dim=-1).transpose(1, 2)
-        mixed = self.dropout(functional.gelu(self.dropout(self.ssm(both)))).transpose(1, 2)
-        forwards, backwards = mixed.chunk(2, dim=-1)
-        mixed = torch.cat([forwards, backwards.gather(1, turned.expand_as(backwards))], dim=-1)
+        both = self.ssm.both_ways(states.transpose(1, 2))
+        mixed = self.dropout(functional.gelu(self.dropout(both))).transpose(1, 2)
         return states + functional.glu(self.mix(mixed), dim=-1)
-
-
-def reversal(lengths: Tensor, longest: int) -> Tensor:
-    """Return (B, ``longest``) positions that turn each sequence round within its own length; padding stays in place."""
-    position = torch.arange(longest, device=lengths.device)
-    turned = lengths.unsqueeze(-1) - 1 - position
-    return torch.where(turned >= 0, turned, position)
 
 
 def ssm_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -64,8 +64,8 @@ class Draws:
         return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]
 
     def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Tensor:
-        noise = torch.empty(shape, dtype=dtype, device=sites.group.device)
-        return noise.exponential_(generator=self.generator).clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
+        uniform = torch.rand(shape, dtype=dtype, device=sites.group.device, generator=self.generator)
+        return uniform.clamp_(min=torch.finfo(dtype).tiny).log_().neg_().log_().neg_()
 
 
 class KeyedDraws(Draws):

@@ -105,7 +105,6 @@ class Keeper(Callback):
         self.validate_every = validate_every
         self.checkpoint_every = checkpoint_every
         self.interrupted = False
-        self.saved_step: int | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -130,6 +129,7 @@ class Keeper(Callback):
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint, in place of the one before."""
+        before = random.getstate()
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero:
@@ -137,7 +137,7 @@ class Keeper(Callback):
                 trainer.save_checkpoint(temporary)
         else:
             trainer.save_checkpoint(self.run.checkpoint)  # gives its states; only the first process writes
-        self.saved_step = self.stream.position
+        random.setstate(before)  # names of temporary files are drawn from it
 
     @contextmanager
     def watching_signals(self) -> Iterator[None]:

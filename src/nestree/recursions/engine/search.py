@@ -176,11 +176,13 @@ class Search:
         log_norm = logits.logsumexp(-1).clamp_(min=torch.finfo(logits.dtype).min)
         sites = self.sites.take(slice(0, choosing))
         count = min(self.beam_size, pairs)
-        if self.noise is None:
-            keys = logits - log_norm.unsqueeze(-1)
+        if count == pairs:
+            picked = torch.arange(pairs, device=logits.device).expand_as(logits)
+        elif self.noise is None:
+            picked = top(logits - log_norm.unsqueeze(-1), count)
         else:
-            keys = self.noise.pair_noise(sites, step, logits.shape[1], pairs, logits.dtype).add_(logits)
-        picked = top(keys, count)  # (G, B, K) positions
+            noise = self.noise.pair_noise(sites, step, logits.shape[1], pairs, logits.dtype)
+            picked = noise.add_(logits).topk(count, dim=-1).indices  # (G, B, K) positions; noise has no ties
         chance = logits.gather(-1, picked)
         totals = chance - log_norm.unsqueeze(-1) + self.scores[:choosing].unsqueeze(-1)
         absent = (chance == -torch.inf) | (self.scores[:choosing].unsqueeze(-1) == -torch.inf)
@@ -188,11 +190,13 @@ class Search:
         classes = self._classes(picked, totals)
         if classes is not None:
             totals = classes.total.view_as(totals)
-        keys = totals
-        if self.noise is not None:
-            keys = totals + self.noise.candidate_noise(sites, step, picked, totals.dtype)
-        place = picked + torch.arange(logits.shape[1], device=logits.device).unsqueeze(-1) * pairs
-        chosen = top(keys.flatten(1), min(self.beam_size, keys.shape[1] * keys.shape[2]), place.flatten(1))
+        width = min(self.beam_size, totals[0].numel())
+        if self.noise is None:
+            place = picked + torch.arange(logits.shape[1], device=logits.device).unsqueeze(-1) * pairs
+            chosen = top(totals.flatten(1), width, place.flatten(1))
+        else:
+            noise = self.noise.candidate_noise(sites, step, picked, totals.dtype)
+            chosen = noise.add_(totals).flatten(1).topk(width, dim=-1).indices
         beam, position = chosen // count, picked.flatten(1).gather(-1, chosen)
         scores = totals.flatten(1).gather(-1, chosen)
         if self.history is not None and self.pairs is not None:

@@ -1,0 +1,122 @@
+"""One measurement, in a process that does nothing else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, synchronize
+from nestree.bench.options import BenchOptions
+from nestree.bench.plan import Job
+from nestree.encoders.registry import ENCODERS
+from nestree.models import Classifier, pad
+from nestree.tasks import TASKS
+from nestree.training.module import build_optimizer
+from nestree.training.options import OptimizerOptions
+
+_FEW = ((3, 4),)
+"""Lengths of a batch to get going with."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came of a job."""
+
+    passes: int
+    """Timed passes over the job's batches."""
+    seconds: float
+    """Of one pass, the median of them."""
+    peak_memory: int | None
+    """Bytes over the base, in the first pass."""
+    cell_evaluations: float
+    """Forward evaluations of the cell in one pass."""
+    cell_operations: int
+    """Floating-point operations of the cells' matrix products in one pass, forwards and backwards."""
+    matrix_rate: float
+    """Floating-point operations a second of 512 x 512 float32 products, the mean of just before and just after."""
+
+
+def measure(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
+    """Measure a job in this process.
+
+    The first pass counts cells and memory, and is not timed; then passes are timed until ``options.least`` seconds are
+    over.
+    """
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    workload = Workload(job, options, device)
+    workload.run(workload.batches_of(_FEW))
+    batches = workload.batches_of(job.batches)
+    rate_seconds = min(0.5, options.least / 2)
+    rate = matrix_rate(device, seconds=rate_seconds)
+    memory, arithmetic = PeakMemory(device), CellArithmetic(workload.model)
+    workload.run(batches, arithmetic)
+    synchronize(device)
+    peak = memory.over_base()
+    times: list[float] = []
+    while sum(times) < options.least:
+        start = time.perf_counter()
+        workload.run(batches)
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return Measurement(
+        passes=len(times),
+        seconds=sorted(times)[len(times) // 2],
+        peak_memory=peak,
+        cell_evaluations=arithmetic.evaluations,
+        cell_operations=arithmetic.operations,
+        matrix_rate=(rate + matrix_rate(device, seconds=rate_seconds)) / 2,
+    )
+
+
+class Workload:
+    """A classifier of ListOps and its optimizer, as they are in training."""
+
+    def __init__(self, job: Job, options: BenchOptions, device: torch.device) -> None:
+        """Make a fresh model."""
+        self.training = job.mode == "training"
+        self.device = device
+        self.task = TASKS["listops"]
+        encoder = ENCODERS[job.encoder](**options.of_encoder(job.encoder, job.engine)).build()
+        model = Classifier(encoder, vocabulary_size=self.task.vocabulary_size, classes=self.task.classes)
+        self.model = model.to(device).train(self.training)
+        self.optimizer = build_optimizer(self.model, OptimizerOptions())
+
+    def batches_of(self, lengths: tuple[tuple[int, ...], ...]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return batches of random tokens with these lengths: (tokens, lengths, labels)."""
+        return [tuple(part.to(self.device) for part in self._batch(batch)) for batch in lengths]  # pyright: ignore[reportReturnType]
+
+    def _batch(self, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        tokens, count = pad([torch.randint(1, self.task.vocabulary_size, (length,)) for length in lengths])
+        return tokens, count, torch.randint(self.task.classes, (len(lengths),))
+
+    def run(self, batches: list[tuple[Tensor, Tensor, Tensor]], arithmetic: CellArithmetic | None = None) -> None:
+        """Pass over the batches once, perhaps counting."""
+        for tokens, lengths, labels in batches:
+            if self.training:
+                self._train(tokens, lengths, labels, arithmetic)
+            else:
+                self._infer(tokens, lengths, arithmetic)
+
+    def _infer(self, tokens: Tensor, lengths: Tensor, arithmetic: CellArithmetic | None) -> None:
+        with torch.inference_mode(), arithmetic or _uncounted():
+            self.model(tokens, lengths)
+
+    def _train(self, tokens: Tensor, lengths: Tensor, labels: Tensor, arithmetic: CellArithmetic | None) -> None:
+        self.optimizer.zero_grad()
+        with arithmetic or _uncounted():
+            loss = functional.cross_entropy(self.model(tokens, lengths), labels)
+            if arithmetic:
+                arithmetic.turn_back(True)
+            loss.backward()
+            if arithmetic:
+                arithmetic.turn_back(False)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+
+_uncounted = torch.enable_grad

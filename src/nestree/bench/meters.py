@@ -1,0 +1,128 @@
+"""What is read off a process while it measures: matrix rate, cell arithmetic, peak memory."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nestree.layers import GatedRecursiveCell
+from nestree.runs import peak_memory
+
+SIZE = 512
+"""Width of the matrices whose product is the machine's measure."""
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matrix_rate(device: torch.device, *, seconds: float) -> float:
+    """Return the floating-point operations a second of 512 x 512 float32 matrix products: the median of ten samples."""
+    left, right = torch.rand(2, SIZE, SIZE, device=device)
+    product = left @ right
+    samples, repeats = [], 1
+    while len(samples) < 10:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            torch.mm(left, right, out=product)
+        synchronize(device)
+        passed = time.perf_counter() - start
+        if passed < seconds / 10:
+            repeats *= 2
+            continue
+        samples.append(2 * SIZE**3 * repeats / passed)
+    return sorted(samples)[len(samples) // 2]
+
+
+class CellArithmetic(TorchDispatchMode):
+    """Counts the multiplications with the weights of a model's cells, whoever makes them.
+
+    Going back, every product with a weight has a twin that gives the weight's gradient, of the same size.
+    """
+
+    _PRODUCTS = ("mm", "addmm", "linear", "matmul")
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        """Watch the cells of ``model``."""
+        super().__init__()
+        cells = [part for part in model.modules() if isinstance(part, GatedRecursiveCell)]
+        weights = [layer.weight for cell in cells for layer in (cell.hidden, cell.gates)]
+        self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
+        self._of_one = 2 * (cells[0].hidden.weight.numel() + cells[0].gates.weight.numel()) if cells else 1
+        self._counted = [0, 0]  # forwards, backwards
+        self._backwards = 0
+
+    def turn_back(self, back: bool) -> None:
+        """Count what follows as part of the backward pass, or of the forward pass again."""
+        self._backwards = int(back)
+
+    @property
+    def evaluations(self) -> float:
+        """How many cells were evaluated going forward."""
+        return self._counted[0] / self._of_one
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations of the cells' matrix products, forwards and backwards."""
+        return self._counted[0] + 2 * self._counted[1]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Carry the operation out, and count it if it is a product with a weight that is watched."""
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in self._PRODUCTS:
+            for tensor in args:
+                if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() in self._storages:
+                    rows = result.numel() // result.shape[-1]
+                    self._counted[self._backwards] += 2 * rows * tensor.numel()
+        return result
+
+
+class PeakMemory:
+    """The most memory that is taken between a start and now, over what was taken at the start."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Start."""
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.base = torch.cuda.memory_allocated(device)
+            return
+        # Importing or starting up may have taken more for a moment: let the high-water mark begin here.
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.base = _status("VmRSS")
+        except OSError:
+            self.base = peak_memory()
+
+    def over_base(self) -> int | None:
+        """Return bytes; None where the system does not say."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) - (self.base or 0)
+        peak = _status("VmHWM")
+        if peak is None:
+            peak = peak_memory()
+        return None if peak is None or self.base is None else max(0, peak - self.base)
+
+
+def resident(process: int) -> int | None:
+    """Return the bytes of memory that a process holds now; None where the system does not say."""
+    return _status("VmRSS", str(process))
+
+
+def _status(name: str, process: str = "self") -> int | None:
+    try:
+        found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None

@@ -1,0 +1,120 @@
+"""From options to jobs: which encoder, which engine, on what batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, BenchOptions
+from nestree.encoders.registry import ENCODERS
+from nestree.recursions.beam_tree import ENGINES
+from nestree.tasks import TASKS
+from nestree.training.batches import epoch_batches
+
+LISTOPS = "ListOps <= 100"
+"""What the rows are called whose lengths are those of ListOps' training split."""
+MODES = ("inference", "training")
+_WINDOW = 5
+"""Batches within which ListOps is sorted by length, as in the recipes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement: a fresh model, and batches that it passes over again and again."""
+
+    encoder: str
+    engine: str | None
+    """For encoders that have several."""
+    mode: str
+    """Training (forward, backward and optimizer step) or inference."""
+    data: str
+    """What the inputs are called."""
+    length: int | None
+    """Tokens of every input, if they are equally long."""
+    batches: tuple[tuple[int, ...], ...]
+    """The lengths of each batch's sequences."""
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences one pass has."""
+        return sum(map(len, self.batches))
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens one pass has."""
+        return sum(map(sum, self.batches))
+
+    @property
+    def batch(self) -> int:
+        """Sequences of the largest batch."""
+        return max(map(len, self.batches))
+
+    def __str__(self) -> str:
+        """Return a name to show."""
+        engine = f" ({self.engine})" if self.engine else ""
+        return f"{self.encoder}{engine}, {self.mode}, {self.data}"
+
+
+def plan(options: BenchOptions) -> Iterator[Job]:
+    """Yield the jobs, those that one encoder and engine have in one mode one after the other, shortest inputs first."""
+    listops = listops_batches(options)
+    for encoder in options.encoders:
+        for mode in MODES:
+            for engine in engines(encoder):
+                twin = engine is not None and engine != ENGINES[0]
+                for length in lengths(options, encoder, mode):
+                    count = max(1, min(options.batch, options.tokens // length))
+                    count = min(count, options.twin_batch) if twin else count
+                    yield Job(encoder, engine, mode, f"{length:,} tokens", length, ((length,) * count,))
+                if listops:
+                    batches = tuple(thinned(batch, options.twin_batch) if twin else batch for batch in listops)
+                    yield Job(encoder, engine, mode, LISTOPS, None, batches)
+
+
+def engines(encoder: str) -> tuple[str | None, ...]:
+    """Return the engines of an encoder, the fast one first; (None,) if there is nothing to choose."""
+    return ENGINES if "engine" in _options(encoder) else (None,)
+
+
+def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:
+    """Return the lengths to measure an encoder at, in order."""
+    if options.lengths is not None:
+        return sorted(set(options.lengths))
+    long = LONG_LENGTHS if "arity" in _options(encoder) else ()
+    return [*LENGTHS, *(length for length in long if mode == "inference" or length <= LONGEST_TRAINING)]
+
+
+def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
+    """Return the lengths of some batches of ListOps' training split, evenly spread from the shortest to the longest."""
+    if options.listops_batches == 0:
+        return []
+    split = TASKS["listops"].load("train", seed=0)
+    return spread(split.lengths, batch=options.listops_batch, count=options.listops_batches)
+
+
+def spread(of_examples: NDArray[np.integer], *, batch: int, count: int) -> list[tuple[int, ...]]:
+    """Return the lengths of ``count`` of an epoch's batches, evenly spread over the epoch's tokens a batch."""
+    found = [of_examples[indices] for indices in epoch_batches(of_examples, batch=batch, window=_WINDOW, seed=0, epoch=0)]
+    found.sort(key=lambda lengths: (int(lengths.sum()), len(lengths)))
+    chosen = [found[place] for place in _places(len(found), count)]
+    return [tuple(lengths.tolist()) for lengths in chosen]
+
+
+def thinned(batch: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Return ``count`` lengths of a batch, evenly spread; all of a smaller one."""
+    ordered = sorted(batch)
+    return tuple(ordered[place] for place in _places(len(ordered), count))
+
+
+def _places(total: int, count: int) -> list[int]:
+    """Return the middles of ``count`` equal parts of ``range(total)``, or all of it if it is smaller."""
+    if count >= total:
+        return list(range(total))
+    return [(2 * part + 1) * total // (2 * count) for part in range(count)]
+
+
+def _options(encoder: str) -> set[str]:
+    return {field.name for field in fields(ENCODERS[encoder])}
