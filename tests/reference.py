@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -79,21 +80,49 @@ def greedy(tree: nn.Module, leaves: list[Tensor]) -> Tensor:
     return frontier[0]
 
 
-def beam_search(tree: nn.Module, beams: list[tuple[Tensor, list[Tensor]]]) -> list[tuple[Tensor, Tensor]]:
-    """Deterministic beam search from given (score, frontier) beams down to (score, root), best first."""
+@dataclass
+class Training:
+    """What training adds to a search; noise is (beams, pairs) for a step, a mask (4 D,) for a step and beam."""
+
+    pair_noise: Callable[[int, int, int], Tensor]
+    candidate_noise: Callable[[int, int, int], Tensor]
+    mask: Callable[[int, int], Tensor]
+
+
+def beam_search(
+    tree: nn.Module, beams: list[tuple[Tensor, list[Tensor]]], training: Training | None = None
+) -> list[tuple[Tensor, Tensor]]:
+    """Beam search from given (score, frontier) beams down to (score, root), best first by noiseless score."""
+    composed: dict[tuple[int, int], Tensor] = {}  # by the identity of the children
 
     def best(candidates: list, count: int) -> list:
-        return sorted(candidates, key=lambda candidate: -candidate[0].item())[:count]  # stable: ties to the earlier
+        return sorted(candidates, key=lambda candidate: -candidate[0])[:count]  # stable: ties to the earlier
 
+    def merge(step: int, beam: int, frontier: list[Tensor], at: int) -> list[Tensor]:
+        left, right = frontier[at : at + 2]
+        if (id(left), id(right)) not in composed:
+            mask = training.mask(step, beam) if training else 1.0
+            composed[id(left), id(right)] = compose(tree.cell, left, right, mask)
+        return [*frontier[:at], composed[id(left), id(right)], *frontier[at + 2 :]]
+
+    step = 0
     while len(beams[0][1]) > 2:
+        size = len(beams), len(beams[0][1]) - 1
+        pair_noise = training.pair_noise(step, *size) if training else torch.zeros(size)
+        candidate_noise = training.candidate_noise(step, *size) if training else torch.zeros(size)
         candidates = []
-        for total, frontier in beams:
-            choices = [(total + p, frontier, at) for at, p in enumerate(frontier_log_probabilities(tree, frontier))]
-            candidates += sorted(best(choices, tree.beam_size), key=lambda choice: choice[2])
-        beams = [(total, merged(tree, old, at)) for total, old, at in best(candidates, tree.beam_size)]
+        for b, (total, frontier) in enumerate(beams):
+            log_probabilities = frontier_log_probabilities(tree, frontier)
+            pairs = [((p + pair_noise[b, at]).item(), at) for at, p in enumerate(log_probabilities)]
+            for at in sorted(at for _, at in best(pairs, tree.beam_size)):
+                score_after = total + log_probabilities[at]
+                candidates.append(((score_after + candidate_noise[b, at]).item(), score_after, frontier, at))
+        kept = best(candidates, tree.beam_size)
+        beams = [(total, merge(step, b, frontier, at)) for b, (_, total, frontier, at) in enumerate(kept)]
+        step += 1
     if len(beams[0][1]) == 2:
-        beams = [(total, merged(tree, frontier, 0)) for total, frontier in beams]
-    return best([(total, frontier[0]) for total, frontier in beams], len(beams))
+        beams = [(total, merge(step, b, frontier, 0)) for b, (total, frontier) in enumerate(beams)]
+    return [beam[1:] for beam in best([(total.item(), total, frontier[0]) for total, frontier in beams], len(beams))]
 
 
 def systematic(scores: list[float], slots: int, temperature: float = 1.0) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, synchronize
 from nestree.bench.options import BenchOptions
 from nestree.bench.plan import Job
+from nestree.bench.rows import Measurement
 from nestree.encoders.registry import ENCODERS
 from nestree.models import Classifier, pad
 from nestree.tasks import TASKS
@@ -20,24 +21,6 @@ from nestree.training.options import OptimizerOptions
 
 _FEW = ((3, 4),)
 """Lengths of a batch to get going with."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What came of a job."""
-
-    passes: int
-    """Timed passes over the job's batches."""
-    seconds: float
-    """Of one pass, the median of them."""
-    peak_memory: int | None
-    """Bytes over the base, in the first pass."""
-    cell_evaluations: float
-    """Forward evaluations of the cell in one pass."""
-    cell_operations: int
-    """Floating-point operations of the cells' matrix products in one pass, forwards and backwards."""
-    matrix_rate: float
-    """Floating-point operations a second of 512 x 512 float32 products, the mean of just before and just after."""
 
 
 def measure(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
@@ -103,12 +86,12 @@ class Workload:
                 self._infer(tokens, lengths, arithmetic)
 
     def _infer(self, tokens: Tensor, lengths: Tensor, arithmetic: CellArithmetic | None) -> None:
-        with torch.inference_mode(), arithmetic or _uncounted():
+        with torch.inference_mode(), arithmetic or nullcontext():
             self.model(tokens, lengths)
 
     def _train(self, tokens: Tensor, lengths: Tensor, labels: Tensor, arithmetic: CellArithmetic | None) -> None:
         self.optimizer.zero_grad()
-        with arithmetic or _uncounted():
+        with arithmetic or nullcontext():
             loss = functional.cross_entropy(self.model(tokens, lengths), labels)
             if arithmetic:
                 arithmetic.turn_back(True)
@@ -117,6 +100,3 @@ class Workload:
                 arithmetic.turn_back(False)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-
-
-_uncounted = torch.enable_grad

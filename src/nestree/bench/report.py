@@ -1,0 +1,163 @@
+"""What a benchmark shows and writes."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from nestree.bench.exponents import Growth, exponents
+from nestree.bench.options import BenchOptions
+from nestree.bench.rows import Row
+from nestree.bench.verify import Agreement
+from nestree.data.files import replacing
+from nestree.recursions.beam_tree import ENGINES
+from nestree.runs import provenance
+
+FORMAT = "nestree-bench-1"
+"""Written into every JSON file."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that came of a benchmark."""
+
+    options: BenchOptions
+    device: str
+    agreements: Sequence[Agreement]
+    rows: Sequence[Row]
+
+    @property
+    def growth(self) -> list[Growth]:
+        """The exponents of time and memory."""
+        return exponents(self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are written."""
+        return {
+            "format": FORMAT,
+            "device": self.device,
+            "threads": self.options.threads,
+            **provenance(),
+            "options": {name: value for name, value in asdict(self.options).items() if name != "device"},
+            "verification": [agreement.as_dict() for agreement in self.agreements],
+            "rows": [{**row.as_dict(), "speedup": speedup(row, self.rows)} for row in self.rows],
+            "exponents": [growth.as_dict() for growth in self.growth],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write everything as JSON."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+
+
+def facts(options: BenchOptions, device: torch.device) -> list[str]:
+    """Return lines that say what was run, and on what."""
+    about = provenance()
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return [
+        f"device   {device_name(device)}; threads {options.threads}",
+        f"versions {versions}; {about['platform']}",
+        f"commit   {about['commit'] or 'unknown (not a checkout)'}",
+        f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, dropout {options.dropout}; float32, untrained",
+    ]
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is called."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"cpu ({models[0] if models else platform.processor() or platform.machine()})"
+
+
+def speedup(row: Row, rows: Sequence[Row]) -> float | None:
+    """Return how many times as fast as its twin a fast row is."""
+    if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
+        return None
+    for twin in rows:
+        job = twin.job
+        same = (job.encoder, job.mode, job.data) == (row.job.encoder, row.job.mode, row.job.data)
+        if same and job.engine == ENGINES[1] and twin.sequences_per_second is not None:
+            return row.sequences_per_second / twin.sequences_per_second
+    return None
+
+
+COLUMNS = (
+    ("encoder", "left"),
+    ("engine", "left"),
+    ("mode", "left"),
+    ("inputs", "right"),
+    ("batch", "right"),
+    ("sequences/s", "right"),
+    ("x twin", "right"),
+    ("peak MB", "right"),
+    ("cells/token", "right"),
+    ("matrix rate", "right"),
+    ("share", "right"),
+    ("seq/GFLOP", "right"),
+)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as a table: what is compared stands together."""
+    shown = Table(title="speed and memory", title_justify="left")
+    for name, side in COLUMNS:
+        shown.add_column(name, justify=side, no_wrap=True)  # pyright: ignore[reportArgumentType]
+    ordered = sorted(rows, key=_order)
+    for number, row in enumerate(ordered):
+        ends = number + 1 == len(ordered) or ordered[number + 1].job.encoder != row.job.encoder
+        shown.add_row(*_cells(row, rows), end_section=ends)
+    return shown
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    job = row.job
+    encoders = (job.encoder, job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0])
+    return encoders
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    job, measured = row.job, row.measured
+    begin = [job.encoder, job.engine or "", job.mode, job.data, f"{job.batch}"]
+    if measured is None:
+        return [*begin, f"skipped: {row.skipped}"]
+    times, memory = speedup(row, rows), measured.peak_memory
+    return [
+        *begin,
+        figure(row.sequences_per_second),
+        figure(times),
+        figure(None if memory is None else memory / 1e6),
+        figure(row.cells_per_token),
+        f"{measured.matrix_rate / 1e9:.0f} GFLOP/s",
+        f"{100 * (row.matrix_share or 0):.1f} %",
+        figure(row.sequences_per_gflop),
+    ]
+
+
+def figure(value: float | None) -> str:
+    """Return a number in three digits or so; nothing for none."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def growth_table(growths: Sequence[Growth]) -> Table:
+    """Return the exponents as a table."""
+    shown = Table(title="growth with length n, of one sequence, from 100 tokens on", title_justify="left")
+    for name in ("encoder", "engine", "mode", "time", "memory"):
+        shown.add_column(name)
+    for growth in growths:
+        powers = ("" if power is None else f"n^{power:.2f}" for power in (growth.time, growth.memory))
+        shown.add_row(growth.encoder, growth.engine or "", growth.mode, *powers)
+    return shown

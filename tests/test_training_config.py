@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from nestree.errors import UserError
+from nestree.training.config import config_from, config_parser, parse, read_config
+from training_helpers import config
+
+
+def test_a_configuration_survives_being_written() -> None:
+    made = config("rir-ebt-grc", encoder={"beam_size": 3}, trainer={"max_minutes": 2})
+    assert read_config(made.as_dict(), source="again") == made
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": "x"}, "--seed must be an integer, not 'x'"),
+        ({"seed": -1}, "--seed must be an integer of at least 0, not -1"),
+        ({"encoder": {"name": "grcc"}}, "there is no encoder 'grcc'; did you mean grc"),
+        ({"encoder": {"name": "grc", "dimm": 3}}, "there is no option '--encoder.dimm'; did you mean --encoder.dim"),
+        ({"encoder": 3}, "encoder must hold options, not 3"),
+        ({"foo": 1}, "there is no option '--foo'"),
+        ({"data": {"batch": 0}}, "--data.batch must be an integer of at least 1, not 0"),
+        ({"data": {"batch": None}}, "--data.batch must be an integer of at least 1, not None"),
+        ({"data": {"task": "listop"}}, "--data.task must be one of listops, not 'listop'"),
+        ({"model": {"head_dropout": 1.0}}, "--model.head_dropout must be"),
+        ({"optimizer": {"clip": -1}}, "--optimizer.clip must be a number above 0"),
+        ({"optimizer": {"weight_decay": -1}}, "--optimizer.weight_decay must be a number of at least 0"),
+        ({"optimizer": {"lookahead_alpha": 0}}, "--optimizer.lookahead_alpha must be above 0 and at most 1"),
+        ({"optimizer": {"plateau_factor": 1}}, "--optimizer.plateau_factor must be between 0 and 1"),
+        ({"trainer": {"max_minutes": "soon"}}, "--trainer.max_minutes must be a number or null, not 'soon'"),
+        ({"trainer": {"max_epochs": 1.5}}, "--trainer.max_epochs must be an integer, not '1.5'"),
+        ({"trainer": {"accelerator": "tpu"}}, "--trainer.accelerator must be one of auto, cpu, gpu"),
+        ({"trainer": {"patience": -1}}, "--trainer.patience must be an integer of at least 0"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_file_and_option(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        read_config({"encoder": {"name": "grc"}, **values}, source="my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dim", "3"], "there is no option '--dim'; did you mean --encoder.dim?"),
+        (["--model.dim=3"], "did you mean --encoder.dim?"),
+        (["--zzz", "1"], "there is no option '--zzz'; --help lists them all"),
+        (["--encoder.dim"], "expected one argument"),
+        (["--encoder", "x"], "--encoder takes no value"),
+        (["x"], "'x' is one argument too many"),
+    ],
+)
+def test_a_bad_argument_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        parse(config_parser("grc"), arguments=arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_override_defaults() -> None:
+    parser = config_parser(
+        "grc", defaults={"seed": 5, "encoder": {"name": "grc", "dim": 16}, "trainer": {"max_epochs": 7}}
+    )
+    made = config_from("r", parse(parser, arguments=["--encoder.dim", "32", "--optimizer.clip", "null"]))
+    assert (made.seed, made.encoder.dim, made.trainer.max_epochs, made.optimizer.clip) == (5, 32, 7, None)

@@ -1,0 +1,272 @@
+"""Whole trainings: exact resumption, limits, early stop, a loss that is not finite, two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nestree.evaluation.history import read_history, series
+from nestree.runs import Run, load
+from nestree.training.callbacks import Interrupted, InterruptedAtOnce, random_states, restore_random_states
+from nestree.training.fit import Training
+from nestree.training.module import NotFinite
+from training_helpers import config, training
+
+
+def after_step(trained: Training, step: int, action: Callable[[], None]) -> None:
+    """Call ``action`` when ``step`` is done, before the training looks whether it should stop."""
+    original = trained.keeper.on_train_batch_end
+
+    def hook(*arguments: object) -> None:
+        if trained.stream.position == step:
+            action()
+        original(*arguments)  # pyright: ignore[reportArgumentType]
+
+    trained.keeper.on_train_batch_end = hook  # type: ignore[method-assign]
+
+
+def everything(trained: Training) -> dict[str, object]:
+    """All that must be the same after a resumed training."""
+    checkpoint = torch.load(trained.run.checkpoint, weights_only=True)
+    for state in checkpoint["callbacks"]["KeepRandomStates"]["states"]:
+        del state["python"]  # the shape checks that tests switch on draw from it
+    return {
+        "weights": checkpoint["state_dict"],
+        "optimizer": checkpoint["optimizer_states"],
+        "schedule": checkpoint["lr_schedulers"],
+        "random": checkpoint["callbacks"]["KeepRandomStates"],
+        "best": checkpoint["callbacks"]["KeepBest"],
+        "position": checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"],
+        "best weights": load_file(trained.run.weights),
+        "validation": series(read_history(trained.run), "validation_accuracy"),
+    }
+
+
+def assert_same(left: object, right: object, where: str = "") -> None:
+    """Compare bit for bit, into tensors and containers."""
+    assert type(left) is type(right), where
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict) and isinstance(right, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}/{key}")
+    elif isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        assert len(left) == len(right), where
+        for number, pair in enumerate(zip(left, right, strict=True)):
+            assert_same(*pair, f"{where}/{number}")
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize("encoder", ["grc", "rir-ebt-grc"])
+@pytest.mark.parametrize("step", [1, 6, 9], ids=["first", "validation", "second-epoch"])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, encoder: str, step: int) -> None:
+    options = {"encoder": {"beam_size": 2, "arity": 4}} if encoder == "rir-ebt-grc" else {}
+    made = config(encoder, **options, trainer={"max_steps": 12})
+    whole = training(tmp_path / "whole", made)
+    whole.fit()
+    stopped = training(tmp_path / "stopped", made)
+    after_step(stopped, step, lambda: setattr(stopped.keeper, "interrupted", True))
+    with pytest.raises(Interrupted):
+        stopped.fit()
+    assert stopped.stream.position == step
+    torch.rand(7)  # what another process would have drawn
+    resumed = training(tmp_path / "stopped", made)
+    resumed.fit()
+    assert_same(everything(whole), everything(resumed))
+
+
+def test_a_second_interruption_stops_at_once_and_resumes_from_the_checkpoint_before(tmp_path: Path) -> None:
+    whole = training(tmp_path / "whole")
+    whole.fit()
+    stopped = training(tmp_path / "stopped")
+
+    def interrupt_twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    after_step(stopped, 11, interrupt_twice)
+    with pytest.raises(InterruptedAtOnce):
+        stopped.fit()
+    assert torch.load(stopped.run.checkpoint, weights_only=True)["global_step"] == 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = training(tmp_path / "stopped")
+    resumed.fit()
+    assert_same(everything(whole), everything(resumed))
+
+
+def test_limits_may_rise_and_the_run_goes_on(tmp_path: Path) -> None:
+    whole = training(tmp_path / "whole")
+    whole.fit()
+    short = training(tmp_path / "longer", config(trainer={"max_steps": 12}))
+    short.fit()
+    assert short.over()
+    longer = training(tmp_path / "longer", config())
+    assert longer.over() is None
+    longer.fit()
+    assert_same(everything(whole), everything(longer))
+
+
+def test_a_minute_limit_ends_with_a_validation(tmp_path: Path) -> None:
+    trained = training(tmp_path / "run", config(trainer={"max_minutes": 1e-4, "validate_every": 20}))
+    facts = trained.fit()
+    assert facts["why"] == "0.0001 minutes are over"
+    assert 1 <= facts["steps"] < 20
+    assert trained.run.weights.is_file()
+    assert trained.over()
+
+
+def test_an_epoch_is_validated_at_its_end(tmp_path: Path) -> None:
+    trained = training(tmp_path / "run", config(trainer={"validate_every": None, "max_steps": None, "max_epochs": 2}))
+    assert trained.fit()["steps"] == 16
+    steps, _ = series(read_history(trained.run), "validation_accuracy")
+    assert steps == [7, 15]  # Lightning counts steps from 0
+
+
+def test_without_improvement_the_rate_falls_and_training_stops(tmp_path: Path) -> None:
+    """The rate halves after 3 bad validations in a row, the training stops after patience + 1."""
+    made = config(optimizer={"learning_rate": 1e-12}, trainer={"validate_every": 1, "max_steps": 100, "patience": 4})
+    trained = training(tmp_path / "run", made)
+    facts = trained.fit()
+    assert facts["steps"] == 1 + 5
+    assert facts["why"] == "5 validations without a better accuracy"
+    assert facts["best_step"] == 1
+    assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-13)
+    assert trained.over()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    trained = training(tmp_path / "run")
+
+    def spoil() -> None:
+        with torch.no_grad():
+            trained.module.model.head.layers[-1].bias[0] = float("nan")
+
+    after_step(trained, 9, spoil)
+    with pytest.raises(
+        NotFinite, match=r"step 10: the loss is no longer finite \(loss nan.*last good checkpoint is"
+    ) as caught:
+        trained.fit()
+    assert "\n" not in str(caught.value)
+    assert trained.run.about()["state"] == "not finite"
+    checkpoint = torch.load(trained.run.checkpoint, weights_only=True)
+    assert checkpoint["global_step"] == 8
+    assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+    training(tmp_path / "run").fit()
+    assert trained.run.about()["state"] == "finished"
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    training(tmp_path / "run", config(trainer={"max_steps": 6})).fit()
+    checkpoint = Run(tmp_path / "run").checkpoint
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"last\.ckpt: cannot be read"):
+        training(tmp_path / "run").fit()
+
+
+def test_training_learns_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    trainer = {"max_steps": 150, "validate_every": 50, "checkpoint_every": 100}
+    made = config(**LEARNING, trainer=trainer, data={"batch": 16})
+    trained = training(tmp_path / "run", made, examples=300)
+    facts = trained.fit()
+    assert facts["validation_accuracy"] > 0.6
+    model = load(trained.run)
+    correct = sum(
+        int((model(batch.tokens, batch.lengths).argmax(-1) == batch.labels).sum())
+        for batch in trained.data.val_dataloader()
+    )
+    assert correct / 20 == pytest.approx(facts["validation_accuracy"])
+
+
+def test_random_states_come_back() -> None:
+    import random
+
+    import numpy as np
+
+    states = random_states()
+
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+    first = draw()
+    restore_random_states(states)
+    assert draw() == first
+
+
+LEARNING = {
+    "encoder": {"dim": 16, "dropout": 0.0},
+    "model": {"input_dropout": 0.0, "head_dropout": 0.0, "head_hidden": 32},
+    "optimizer": {"learning_rate": 1e-2},
+}
+
+SCRIPT = """
+import sys
+import time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from training_helpers import config, training
+trained = training(Path(sys.argv[1]), config(*{arguments}, **{options}))
+if sys.argv[2] == "slowly":
+    import time
+    original = type(trained.stream).__iter__
+    type(trained.stream).__iter__ = lambda self: (time.sleep(0.05) or batch for batch in original(self))
+trained.fit()
+"""
+
+
+def start(folder: Path, *arguments: str, slowly: bool = False, **options: object) -> subprocess.Popen[str]:
+    """Start a training in a process of its own; its configuration is ``config(*arguments, **options)``."""
+    script = folder.with_suffix(".py")
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), arguments=arguments, options=options))
+    return subprocess.Popen(
+        [sys.executable, script, folder, "slowly" if slowly else "fast"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], *, code: int) -> None:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code, output
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    killed = start(tmp_path / "killed", "ebt-grc", slowly=True)
+    checkpoint = tmp_path / "killed" / "last.ckpt"
+    deadline = time.monotonic() + 100
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.kill()
+    finish(killed, code=-signal.SIGKILL)
+    whole = training(tmp_path / "whole", config("ebt-grc"))
+    whole.fit()
+    resumed = training(tmp_path / "killed", config("ebt-grc"))
+    resumed.fit()
+    assert_same(everything(whole)["weights"], everything(resumed)["weights"])
+    assert_same(everything(whole)["best weights"], everything(resumed)["best weights"])
+
+
+def test_two_processes_learn_one_model(tmp_path: Path) -> None:
+    trainer = {"devices": 2, "accelerator": "cpu", "max_steps": 112, "validate_every": 56}
+    finish(start(tmp_path / "run", **LEARNING, trainer=trainer), code=0)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["state"] == "finished"
+    assert about["sequences"] == 14 * 60  # the global batch is that of one process: 14 epochs of 8 batches
+    losses = series(read_history(Run(tmp_path / "run")), "loss")[1]
+    assert sum(losses[-16:]) < 0.7 * sum(losses[:16])

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nestree.layers.s4d import ssm_parameters
+from nestree.runs import build_model
+from nestree.training.module import build_optimizer
+from nestree.training.options import OptimizerOptions
+from training_helpers import config, training
+
+
+def test_state_space_parameters_have_a_group_without_decay_and_with_a_capped_rate() -> None:
+    model = build_model(config("rir-grc"))
+    optimizer = build_optimizer(model, OptimizerOptions(learning_rate=5e-3, weight_decay=0.1))
+    rest, ssm = optimizer.param_groups
+    assert {id(p) for p in ssm["params"]} == {id(p) for p in ssm_parameters(model)}
+    assert len(rest["params"]) + len(ssm["params"]) == len(list(model.parameters()))
+    assert (rest["lr"], rest["weight_decay"]) == (5e-3, 0.1)
+    assert (ssm["lr"], ssm["weight_decay"]) == (1e-3, 0.0)
+    slower = build_optimizer(model, OptimizerOptions(learning_rate=1e-4))
+    assert slower.param_groups[1]["lr"] == 1e-4
+
+
+def test_without_state_space_parameters_there_is_one_group() -> None:
+    assert len(build_optimizer(build_model(config("grc")), OptimizerOptions()).param_groups) == 1
+
+
+def test_lookahead_moves_slow_weights_every_few_steps() -> None:
+    """After k steps a weight is alpha of the way from where it was k steps ago to where RAdam has brought it."""
+    options = OptimizerOptions(lookahead_steps=3, lookahead_alpha=0.8, weight_decay=0.0, learning_rate=0.1)
+    model, twin = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+    twin.load_state_dict(model.state_dict())
+    slow = model.weight.detach().clone()
+    optimizer = build_optimizer(model, options)
+    fast = torch.optim.RAdam(twin.parameters(), lr=0.1)
+    for step in range(1, 4):
+        for layer, stepper in ((model, optimizer), (twin, fast)):
+            layer.weight.grad = torch.tensor([[1.0, -2.0]])
+            stepper.step()
+        if step < 3:
+            assert torch.equal(model.weight, twin.weight)
+    assert torch.allclose(model.weight, slow + 0.8 * (twin.weight - slow))
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 5])
+def test_micro_batches_change_nothing_but_memory(tmp_path, micro_batch: int) -> None:
+    no_dropout = {"encoder": {"dropout": 0.0}, "model": {"input_dropout": 0.0, "head_dropout": 0.0}}
+    whole = training(tmp_path / "whole", config(**no_dropout, trainer={"max_steps": 3}))
+    parts = training(
+        tmp_path / "parts", config(**no_dropout, data={"micro_batch": micro_batch}, trainer={"max_steps": 3})
+    )
+    whole.fit()
+    parts.fit()
+    for left, right in zip(whole.module.parameters(), parts.module.parameters(), strict=True):
+        torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-4)
+
+
+def test_one_process_and_several_make_the_same_step(tmp_path) -> None:
+    """Each process's loss is weighed so that the mean over processes is the whole batch's mean."""
+    alone = training(tmp_path / "alone")
+    module = alone.module
+    stream = alone.stream
+    stream.shares = 3
+    losses = []
+    for share in range(3):
+        stream.share, stream.position = share, 0
+        batch = next(iter(stream))
+        logits = module.model.eval()(batch.tokens, batch.lengths)
+        total = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+        losses.append(total * (3 / batch.size))
+    stream.share, stream.shares, stream.position = 0, 1, 0
+    batch = next(iter(stream))
+    whole = nn.functional.cross_entropy(module.model(batch.tokens, batch.lengths), batch.labels)
+    torch.testing.assert_close(torch.stack(losses).mean(), whole)

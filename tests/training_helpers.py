@@ -1,0 +1,47 @@
+"""Tiny data, configurations and runs for the tests of training and the command line."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from nestree.data import RaggedExamples
+from nestree.runs import Run
+from nestree.training import Config
+from nestree.training.config import read_config
+from nestree.training.fit import Training
+
+QUIET = Console(file=StringIO())
+
+
+def digits(count: int, *, seed: int = 0, longest: int = 9) -> RaggedExamples:
+    """ListOps tokens whose label is the first token's digit: anything that learns at all learns it."""
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(6, 16, size=rng.integers(1, longest + 1)).astype(np.uint8) for _ in range(count)]
+    return RaggedExamples.from_sequences(sequences, [int(tokens[0]) - 6 for tokens in sequences], name="digits")
+
+
+def config(encoder_name: str = "grc", **sections: dict[str, Any]) -> Config:
+    """A configuration that trains in a second: 24 steps of 8, a validation every 6."""
+    defaults: dict[str, dict[str, Any]] = {
+        "encoder": {"name": encoder_name, "dim": 8},
+        "data": {"batch": 8, "window": 2},
+        "model": {"head_hidden": 8},
+        "optimizer": {},
+        "trainer": {"max_steps": 24, "validate_every": 6, "checkpoint_every": 4, "log_every": 1, "patience": 100},
+    }
+    values = {name: options | sections.get(name, {}) for name, options in defaults.items()}
+    return read_config({"recipe": "tiny", "seed": 3, **values}, source="test")
+
+
+def training(folder: Path, configuration: Config | None = None, *, examples: int = 60) -> Training:
+    """A training in ``folder``, which is made unless it is there: then it goes on."""
+    configuration = configuration or config()
+    run = Run(folder)
+    if not folder.exists():
+        run.begin(configuration, command="test")
+    return Training(run, configuration, digits(examples), digits(20, seed=1), console=QUIET)
