@@ -7,6 +7,7 @@ import pytest
 
 from nestree.errors import UserError
 from nestree.training.config import config_from, config_parser, parse, read_config
+from nestree.training.options import TrainerOptions
 from training_helpers import config
 
 
@@ -68,3 +69,18 @@ def test_arguments_override_defaults() -> None:
     )
     made = config_from("r", parse(parser, arguments=["--encoder.dim", "32", "--optimizer.clip", "null"]))
     assert (made.seed, made.encoder.dim, made.trainer.max_epochs, made.optimizer.clip) == (5, 32, 7, None)
+
+
+@pytest.mark.parametrize(("cores", "devices", "threads"), [(1, 1, None), (2, 2, 1), (16, 2, 1)])
+def test_devices_that_are_left_to_the_machine_are_two_processes_of_one_thread(
+    cores: int, devices: int, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nestree.training.options.CORES", cores)
+    settled = TrainerOptions(devices=None, accelerator="cpu").settled()
+    assert (settled.devices, settled.threads, settled.accelerator) == (devices, threads, "cpu")
+    assert settled.settled() == settled
+
+
+def test_given_devices_are_not_changed() -> None:
+    options = TrainerOptions(devices=3, threads=5)
+    assert options.settled() is options

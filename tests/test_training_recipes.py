@@ -25,7 +25,7 @@ def test_every_recipe_has_a_quick_form() -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_trains(name: str, tmp_path: Path) -> None:
-    config = recipe_config(name, max_steps=1)
+    config = recipe_config(name, max_steps=1, devices=1)
     run = Run.new(name, tmp_path / "run").begin(config)
     facts = Training(run, config, digits(6), digits(4), console=QUIET).fit()
     assert facts["steps"] == 1

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pickle import UnpicklingError
 from typing import Any
@@ -75,17 +76,16 @@ class Training:
         Raises:
             UserError: options that fit neither the data nor the machine.
         """
-        if len(validation) < config.trainer.devices:
-            raise UserError(f"{len(validation)} validation examples do not do for {config.trainer.devices} devices")
+        config = replace(config, trainer=config.trainer.settled())
+        data, options, devices = config.data, config.trainer, config.trainer.devices or 1
+        if len(validation) < devices:
+            raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
         self.run, self.config, self.console = run, config, console
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         seed_everything(config.seed)
         model = build_model(config)
-        data, options = config.data, config.trainer
-        self.stream = TrainingStream(
-            train, batch=data.batch, window=data.window, seed=config.seed, shares=options.devices
-        )
+        self.stream = TrainingStream(train, batch=data.batch, window=data.window, seed=config.seed, shares=devices)
         self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
         self.module = ClassifierModule(
             model, classes=TASKS[data.task].classes, options=config.optimizer, micro_batch=data.micro_batch
@@ -107,7 +107,7 @@ class Training:
             checkpoint_every=options.checkpoint_every,
         )
         with quiet_lightning():
-            self.trainer = self._trainer(options)
+            self.trainer = self._trainer(options, devices)
 
     def over(self) -> str | None:
         """Say why there is nothing left to train; None if there is."""
@@ -158,13 +158,13 @@ class Training:
             self.run.note(**facts)
         return facts
 
-    def _trainer(self, options: TrainerOptions) -> pl.Trainer:
+    def _trainer(self, options: TrainerOptions, devices: int) -> pl.Trainer:
         # Lightning sees one epoch without an end: all resuming is then in mid-epoch, the one case it restores exactly.
         try:
             return pl.Trainer(
                 accelerator=options.accelerator,
-                devices=options.devices,
-                strategy="ddp" if options.devices > 1 else "auto",
+                devices=devices,
+                strategy="ddp" if devices > 1 else "auto",
                 max_epochs=1,
                 val_check_interval=self.validate_every,
                 check_val_every_n_epoch=None,
@@ -178,9 +178,7 @@ class Training:
                 default_root_dir=self.run.path,
             )
         except MisconfigurationException as error:
-            raise UserError(
-                f"--trainer.accelerator {options.accelerator}, {options.devices} devices: {error}"
-            ) from None
+            raise UserError(f"--trainer.accelerator {options.accelerator}, {devices} devices: {error}") from None
 
     def _callbacks(self) -> list[pl.Callback]:
         # In this order: the random states come back first, and the keeper sees what all others decided.

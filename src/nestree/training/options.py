@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+
+import torch
 
 from nestree.checks import check_at_least, check_one_of, check_positive
 from nestree.tasks import TASKS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""CPU cores that this process may use."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,9 @@ class TrainerOptions:
     """Steps between lines of the logs."""
     accelerator: str = "auto"
     """What to train on: auto, cpu or gpu."""
-    devices: int = 1
-    """GPUs, or processes on the CPU; each takes its share of every batch."""
+    devices: int | None = 1
+    """GPUs, or processes on the CPU, that share every batch; null: one GPU, or on the CPU two processes of one thread,
+    which beat one process of two threads."""
     threads: int | None = None
     """CPU threads of each process; null: PyTorch's choice."""
 
@@ -119,14 +126,24 @@ class TrainerOptions:
         Raises:
             ValueError: names the option.
         """
-        for name in ("max_epochs", "checkpoint_every", "log_every", "devices"):
+        for name in ("max_epochs", "checkpoint_every", "log_every"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("patience", self.patience, 0)
-        for name in ("max_steps", "validate_every", "threads"):
+        for name in ("max_steps", "validate_every", "devices", "threads"):
             _check_optional(name, getattr(self, name))
         if self.max_minutes is not None:
             check_positive("max_minutes", self.max_minutes)
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
+
+    def settled(self) -> TrainerOptions:
+        """Return the options with what was left to the machine filled in, so that a resumed run keeps to it."""
+        if self.devices is not None:
+            return self
+        if self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available()):
+            return replace(self, devices=1)
+        if CORES < 2:
+            return replace(self, accelerator="cpu", devices=1)
+        return replace(self, accelerator="cpu", devices=2, threads=self.threads or 1)
 
 
 def _check_optional(name: str, value: int | None) -> None:
