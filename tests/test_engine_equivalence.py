@@ -216,3 +216,19 @@ def test_the_order_of_a_batch_changes_nothing(case: Case, order) -> None:
     draws = KeyedDraws(case.seed, identities=torch.tensor(places))
     mixed = tree.recurse(shuffled.leaves(states[places]), case.outer(), draws=draws).root
     torch.testing.assert_close(mixed, straight[places], atol=1e-10, rtol=0)
+
+
+# --- weights that are no numbers
+
+
+@pytest.mark.xfail(strict=True, reason="the fast engine looks for the present beams of a group that has none")
+@pytest.mark.parametrize("weight", ["scorer.score.weight", "cell.gates.bias"])
+@MODES
+def test_weights_that_are_not_numbers_give_nan(weight: str, training: bool) -> None:
+    """And no error: that a loss is not finite is for the training to see and say."""
+    case = Case((6, 3), training=training)
+    for engine in ("naive", "fast"):
+        tree = case.tree(engine)
+        tree.get_parameter(weight).data.fill_(torch.nan)
+        root = tree.recurse(case.leaves(case.states()), case.outer(), draws=case.draws()).root
+        assert bool(root.isnan().all())

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nestree.recursions.draws import Sites
 from nestree.recursions.engine.nest import Forest
 from nestree.recursions.engine.search import Search, SearchResult, carry, top
-from twins import Case, cases
+from nestree.recursions.engine.store import NodeStore
+from twins import Case, cases, with_seeds
 
 FEW_VALUES = st.sampled_from([-math.inf, -2.5, -0.0, 0.0, 1e-30, -1e-30, 1.0, 3.0, 1e30])
 
@@ -61,6 +63,31 @@ def test_top_tells_neighbouring_floats_apart() -> None:
     keys = torch.tensor([1.0, 1.0 + 2**-23, -1.0, -1.0 - 2**-23, 1e-45, 0.0, -1e-45])
     order = torch.tensor(sorted(range(len(keys)), key=lambda place: -keys[place].item()))
     assert torch.equal(top(keys, len(keys)), order)
+
+
+def test_scores_that_rounding_makes_equal_go_to_the_lower_beam_then_to_the_leftmost_pair() -> None:
+    """Added to a score of -10^9, float32 no longer tells log-probabilities apart."""
+    best = []
+    for case in with_seeds(Case((6,), 3, arity=None, training=False), 10):
+        tree, states = case.tree("fast", torch.float32).requires_grad_(False), case.states(torch.float32).detach()[0]
+        store = NodeStore(states, 6 + 3 * 5, tree.cell, tree.scorer, record=True)
+        search = Search(
+            store,
+            torch.arange(6).expand(1, 2, 6),
+            torch.full((1, 2), -1e9),
+            [6],
+            Sites(torch.tensor([0]), torch.tensor([0]), 0),
+            beam_size=3,
+            noise=None,
+            dropout=None,
+        )
+        history = search.run().history
+        assert history is not None
+        first = history.choices[0]
+        assert first.beam.tolist() == [[0, 0, 0]]
+        assert first.position[0].tolist() == sorted(first.position[0].tolist())
+        best.append(int(first.logits[0, 0].argmax()) == int(first.position[0, 0]))
+    assert not all(best)  # some best pair was not the leftmost
 
 
 # --- carry

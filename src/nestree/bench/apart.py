@@ -16,6 +16,8 @@ from nestree.bench.plan import Job
 from nestree.bench.rows import Measurement
 
 GIGA = 1e9
+ALLOWANCE = 5.0
+"""Seconds for what is around a measurement's passes."""
 _LOOK_EVERY = 0.05
 """Seconds between two looks at a process."""
 
@@ -32,7 +34,7 @@ def measure_apart(job: Job, options: BenchOptions, device: torch.device) -> Meas
         RuntimeError: it failed.
     """
     fork = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if fork else "spawn")
+    context = multiprocessing.get_context("forkserver") if fork else multiprocessing.get_context("spawn")
     if fork:  # the server imports once; what it forks begins at once, and with memory of its own
         context.set_forkserver_preload(["nestree.bench.measure"])
     receiver, sender = context.Pipe(duplex=False)
@@ -66,7 +68,7 @@ def _measure(job: Job, options: BenchOptions, device: torch.device, sender: Conn
 def _wait(receiver: Connection, process: BaseProcess, options: BenchOptions) -> Measurement:
     """Wait for what a process sends, unless it goes over its budget."""
     base, start = None, time.monotonic()
-    limit = 2 * options.seconds + 2 * options.least + 5  # a pass to count, passes to time, and what is around them
+    limit = 2 * options.seconds + 2 * options.least + ALLOWANCE  # a pass to count, then passes to time
     while True:
         try:
             answer = receiver.recv() if receiver.poll(_LOOK_EVERY) else None

@@ -12,6 +12,9 @@ from nestree.bench.rows import Row
 ASYMPTOTIC = 100
 """Tokens from which on the growth counts, where two such sizes were measured: below, what is fixed weighs too much."""
 
+MEASURABLE = 2**20
+"""Bytes over the base below which memory says little: pages, and what the allocator had left."""
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -30,14 +33,25 @@ class Growth:
 
 def exponents(rows: Sequence[Row]) -> list[Growth]:
     """Fit the exponents of every encoder, engine and mode that were measured at two lengths or more."""
+    found = [
+        Growth(*key, _fit(part, lambda row: row.seconds_per_sequence), _fit(part, measurable_memory))
+        for key, part in by_series(rows).items()
+    ]
+    return [growth for growth in found if growth.time is not None or growth.memory is not None]
+
+
+def by_series(rows: Sequence[Row]) -> dict[tuple[str, str | None, str], list[Row]]:
+    """Return the rows by (encoder, engine, mode)."""
     series: dict[tuple[str, str | None, str], list[Row]] = {}
     for row in rows:
         series.setdefault((row.job.encoder, row.job.engine, row.job.mode), []).append(row)
-    found = [
-        Growth(*key, _fit(part, lambda row: row.seconds_per_sequence), _fit(part, lambda row: row.memory_per_sequence))
-        for key, part in series.items()
-    ]
-    return [growth for growth in found if growth.time is not None or growth.memory is not None]
+    return series
+
+
+def measurable_memory(row: Row) -> float | None:
+    """Return the bytes over the base for each sequence, unless they say little."""
+    peak = None if row.measured is None else row.measured.peak_memory
+    return row.memory_per_sequence if peak is not None and peak >= MEASURABLE else None
 
 
 def points(rows: Sequence[Row], of: Callable[[Row], float | None]) -> list[tuple[int, float]]:

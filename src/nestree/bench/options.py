@@ -40,8 +40,10 @@ class BenchOptions:
     """Sequences of a batch of ListOps, bucketed by length."""
     listops_batches: int = 16
     """Batches of ListOps that are measured, from the shortest to the longest; 0: none."""
-    twin_batch: int = 2
+    twin_batch: int = 8
     """Sequences of a batch of the naive twins, at most: they take one after the other anyway."""
+    twin_tokens: int = 2_000
+    """Tokens of a batch of one length of the naive twins, at most (but always one sequence)."""
     device: str = "auto"
     """Where to run: cpu, cuda, or auto for cuda where there is one."""
     threads: int = 1
@@ -67,7 +69,7 @@ class BenchOptions:
             check_one_of("encoders", name, ENCODERS)
         for length in self.lengths or ():
             check_at_least("lengths", length, 1)
-        for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "twin_batch", "threads"):
+        for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "twin_batch", "twin_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("arity", self.arity, 2)
         check_at_least("listops_batches", self.listops_batches, 0)
@@ -90,7 +92,9 @@ QUICK: dict[str, Any] = {
     "lengths": (25, 100),
     "batch": 16,
     "listops_batches": 4,
-    "least": 0.3,
+    "twin_batch": 2,
+    "twin_tokens": 50,
+    "least": 0.2,
     "seconds": 4.0,
 }
 """Options whose defaults ``--quick`` changes, so that all is done in a minute."""

@@ -66,8 +66,10 @@ def plan(options: BenchOptions) -> Iterator[Job]:
             for engine in engines(encoder):
                 twin = engine is not None and engine != ENGINES[0]
                 for length in lengths(options, encoder, mode):
-                    count = max(1, min(options.batch, options.tokens // length))
-                    count = min(count, options.twin_batch) if twin else count
+                    most, tokens = options.batch, options.tokens
+                    if twin:
+                        most, tokens = min(most, options.twin_batch), min(tokens, options.twin_tokens)
+                    count = max(1, min(most, tokens // length))
                     yield Job(encoder, engine, mode, f"{length:,} tokens", length, ((length,) * count,))
                 if listops:
                     batches = tuple(thinned(batch, options.twin_batch) if twin else batch for batch in listops)
@@ -97,7 +99,9 @@ def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
 
 def spread(of_examples: NDArray[np.integer], *, batch: int, count: int) -> list[tuple[int, ...]]:
     """Return the lengths of ``count`` of an epoch's batches, evenly spread over the epoch's tokens a batch."""
-    found = [of_examples[indices] for indices in epoch_batches(of_examples, batch=batch, window=_WINDOW, seed=0, epoch=0)]
+    found = [
+        of_examples[indices] for indices in epoch_batches(of_examples, batch=batch, window=_WINDOW, seed=0, epoch=0)
+    ]
     found.sort(key=lambda lengths: (int(lengths.sum()), len(lengths)))
     chosen = [found[place] for place in _places(len(found), count)]
     return [tuple(lengths.tolist()) for lengths in chosen]

@@ -65,7 +65,8 @@ def facts(options: BenchOptions, device: torch.device) -> list[str]:
         f"device   {device_name(device)}; threads {options.threads}",
         f"versions {versions}; {about['platform']}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
-        f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, dropout {options.dropout}; float32, untrained",
+        f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, dropout {options.dropout}, float32, "
+        "untrained; random tokens; training is forward, backward and optimizer step",
     ]
 
 
@@ -110,11 +111,12 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return the rows as a table: what is compared stands together."""
+    """Return the rows as a table: what is to be compared stands together."""
     shown = Table(title="speed and memory", title_justify="left")
     for name, side in COLUMNS:
         shown.add_column(name, justify=side, no_wrap=True)  # pyright: ignore[reportArgumentType]
-    ordered = sorted(rows, key=_order)
+    encoders = list(dict.fromkeys(row.job.encoder for row in rows))
+    ordered = sorted(rows, key=lambda row: (encoders.index(row.job.encoder), *_order(row)))
     for number, row in enumerate(ordered):
         ends = number + 1 == len(ordered) or ordered[number + 1].job.encoder != row.job.encoder
         shown.add_row(*_cells(row, rows), end_section=ends)
@@ -123,15 +125,14 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _order(row: Row) -> tuple[Any, ...]:
     job = row.job
-    encoders = (job.encoder, job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0])
-    return encoders
+    return job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0]
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
     job, measured = row.job, row.measured
     begin = [job.encoder, job.engine or "", job.mode, job.data, f"{job.batch}"]
     if measured is None:
-        return [*begin, f"skipped: {row.skipped}"]
+        return [*begin, "skipped"]
     times, memory = speedup(row, rows), measured.peak_memory
     return [
         *begin,
@@ -153,8 +154,8 @@ def figure(value: float | None) -> str:
 
 
 def growth_table(growths: Sequence[Growth]) -> Table:
-    """Return the exponents as a table."""
-    shown = Table(title="growth with length n, of one sequence, from 100 tokens on", title_justify="left")
+    """Return the exponents as a table; see :data:`~nestree.bench.exponents.ASYMPTOTIC`."""
+    shown = Table(title="growth with length n", title_justify="left")
     for name in ("encoder", "engine", "mode", "time", "memory"):
         shown.add_column(name)
     for growth in growths:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from nestree.bench.options import QUICK, BenchOptions
-from nestree.bench.plan import plan
+from nestree.bench.plan import Job, plan
 from nestree.bench.report import Report, device_name, facts, growth_table, table
 from nestree.bench.run import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
@@ -32,7 +33,6 @@ def main(arguments: Sequence[str]) -> int:
         _check_writable(name, parsed[name])
     torch.set_num_threads(options.threads)
     console = messages()
-    console.print("\n".join(facts(options, device)))
     agreements = verify(options, device)
     for agreement in agreements:
         console.print(_verdict(agreement))
@@ -57,3 +57,82 @@ def main(arguments: Sequence[str]) -> int:
         plot(rows, Path(parsed.plot), title=f"{report.device}, threads {options.threads}")
         console.print(f"drawn in {parsed.plot}")
     return 0
+
+
+def _parser(*, quick: bool) -> ArgumentParser:
+    parser = command_parser(
+        "bench",
+        "Speed and memory of the encoders, the fast engine beside its naive twin, each measurement in a process of its "
+        "own. First the two are compared on the same draws in float64: a fast path that disagrees is an error.",
+    )
+    defaults = QUICK if quick else {}
+    parser.add_argument(
+        "--encoders", nargs="+", type=str, default=list(BenchOptions.encoders), help="Encoders, by name."
+    )
+    parser.add_argument(
+        "--lengths",
+        nargs="+",
+        type=int,
+        help="Lengths of the inputs, tokens, the same for every encoder; null: 25 to 1,000, for RIR up to 100,000.",
+    )
+    parser.add_class_arguments(BenchOptions, None, skip=set(_LISTS))
+    parser.add_argument("--quick", action="store_true", help="Fewer and smaller inputs: done in a minute.")
+    parser.add_argument("--json", type=str, metavar="FILE", help="Write all rows to this file.")
+    parser.add_argument(
+        "--plot", type=str, metavar="FILE", help="Draw time and memory against length, a PNG, with fitted exponents."
+    )
+    parser.set_defaults({name: list(value) if name in _LISTS else value for name, value in defaults.items()})
+    return parser
+
+
+def _options(parsed: Namespace) -> BenchOptions:
+    values = {field.name: parsed[field.name] for field in fields(BenchOptions)}
+    for name in _LISTS:
+        values[name] = None if values[name] is None else tuple(values[name])
+    try:
+        return BenchOptions(**values)
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError(_NO_CUDA)
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _check_writable(option: str, path: str | None) -> None:
+    """Find out now, not after minutes, that a file cannot be written."""
+    if path is None:
+        return
+    folder = Path(path).parent
+    if Path(path).is_dir() or not folder.is_dir():
+        raise UserError(f"--{option} {path}: must be a file in a folder that exists")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--{option} {path}: the folder cannot be written")
+
+
+def _verdict(agreement: Agreement) -> str:
+    word = "agrees with" if agreement.holds else "DISAGREES with"
+    return (
+        f"verified {agreement.encoder}, {agreement.mode}: fast {word} naive in float64, outputs within "
+        f"{agreement.output:.1e}, gradients within {agreement.gradient:.1e} (at most {TOLERANCE:.0e})"
+    )
+
+
+def _announced(jobs: Sequence[Job], progress: Progress, bar: TaskID) -> Iterator[Job]:
+    """Yield the jobs, and say which one is on."""
+    for job in jobs:
+        progress.update(bar, description=str(job))
+        yield job
+
+
+def _show(report: Report, device: torch.device) -> None:
+    console = output()
+    console.print("\n".join(facts(report.options, device)))
+    console.print(table(report.rows))
+    for row in report.rows:
+        if row.skipped is not None:
+            console.print(f"skipped: {row.job}: {row.skipped}")
+    if report.growth:
+        console.print(growth_table(report.growth))

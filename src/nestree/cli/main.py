@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "write a run's report again",
     "recipes": "list the recipes and the encoders",
     "data": "make, check or list the data",
+    "bench": "speed and memory of the encoders, fast beside naive",
 }
 """What each command does; ``nestree.cli.NAME.main(arguments)`` is the command."""
 
