@@ -26,6 +26,7 @@ from nestree.recipes import load_recipe, recipe_names
 TINY = [
     *["--encoder.dim", "8", "--model.head_hidden", "8", "--data.train_size", "200", "--data.batch", "16"],
     *["--data.validation_size", "30", "--data.validation_longest", "50", "--trainer.threads", "1"],
+    *["--trainer.devices", "1"],
     *["--trainer.max_steps", "8", "--trainer.validate_every", "4", "--trainer.checkpoint_every", "2"],
 ]
 

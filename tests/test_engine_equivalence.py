@@ -221,7 +221,6 @@ def test_the_order_of_a_batch_changes_nothing(case: Case, order) -> None:
 # --- weights that are no numbers
 
 
-@pytest.mark.xfail(strict=True, reason="the fast engine looks for the present beams of a group that has none")
 @pytest.mark.parametrize("weight", ["scorer.score.weight", "cell.gates.bias"])
 @MODES
 def test_weights_that_are_not_numbers_give_nan(weight: str, training: bool) -> None:

@@ -95,7 +95,8 @@ class NaiveRecursion:
         scores = torch.stack([beam.score for beam in beams]).unsqueeze(0)
         present = torch.tensor([len(beams)], device=scores.device)
         slots = align(scores, present, self.beam_size, self.outer, sites=self.site(level, group), draws=self.alignment)
-        return [beams[slot] for slot in slots[0].tolist()]
+        # Nothing hangs on what all beams have in common, and sums over thousands of groups would drown the differences.
+        return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
 
     def fold(self, beams: list[Beam], level: int, group: int) -> list[Beam]:
         """Fold one group's beams to one root each, best first by noiseless score."""

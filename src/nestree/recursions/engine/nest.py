@@ -156,9 +156,10 @@ class BeamRecursion:
         nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
         found = Beams(nodes.gather(-1, order), scores)
-        present = (scores > -torch.inf).sum(-1)
+        present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
         slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
-        aligned = Beams(found.nodes.gather(-1, slots), scores.gather(-1, slots))
+        # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
+        aligned = Beams(found.nodes.gather(-1, slots), scores.gather(-1, slots) - scores[:, :1])
         last = [group for group, is_last in enumerate(level.last) if is_last]
         owner = [level.sequence[group] for group in last]
         tape = LevelTape(

@@ -93,7 +93,7 @@ class NodeStore:
         self._project(first, end)
 
     def logits(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the scorer's logits for pairs of rows; equal pairs have equal logits to the last bit."""
+        """Return the scorer's logits for pairs of rows; equal pairs of rows have equal logits."""
         hidden = self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
         return functional.gelu(hidden).mul_(self.scorer.score.weight[0]).sum(-1).view(left.shape)
 
