@@ -4,7 +4,7 @@ PYTHON ?= python3
 RECIPE ?= listops-rir-quick
 BIN := .venv/bin
 
-.PHONY: train test check install clean
+.PHONY: train test install clean
 
 # The stamp is remade when what is to be installed changes.
 .venv/installed: pyproject.toml constraints.txt

@@ -21,9 +21,9 @@ import yaml
 from safetensors import SafetensorError
 
 from nestree.data.files import replacing
+from nestree.encoders.registry import check_known
 from nestree.errors import UserError
 from nestree.models import Classifier
-from nestree.suggest import unknown
 from nestree.tasks import TASKS
 from nestree.training.config import Config, read_config
 
@@ -222,10 +222,10 @@ def build_model(config: Config, **encoder_options: object) -> Classifier:
     Raises:
         UserError: names the option.
     """
-    known = [field.name for field in dataclasses.fields(config.encoder)]
-    for option in encoder_options:
-        if option not in known:
-            raise UserError(f"encoder {config.encoder_name}: {unknown('option', option, known)}")
+    try:
+        check_known(config.encoder_name, encoder_options)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     try:
         encoder = dataclasses.replace(config.encoder, **encoder_options).build()
     except ValueError as error:

@@ -13,12 +13,11 @@ from nestree.encoders.registry import ENCODERS
 from nestree.recursions.beam_tree import ENGINES
 from nestree.tasks import TASKS
 from nestree.training.batches import epoch_batches
+from nestree.training.options import DataOptions
 
 LISTOPS = "ListOps <= 100"
 """What the rows are called whose lengths are those of ListOps' training split."""
 MODES = ("inference", "training")
-_WINDOW = 5
-"""Batches within which ListOps is sorted by length, as in the recipes."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,8 @@ def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
 def spread(of_examples: NDArray[np.integer], *, batch: int, count: int) -> list[tuple[int, ...]]:
     """Return the lengths of ``count`` of an epoch's batches, evenly spread over the epoch's tokens a batch."""
     found = [
-        of_examples[indices] for indices in epoch_batches(of_examples, batch=batch, window=_WINDOW, seed=0, epoch=0)
+        of_examples[indices]
+        for indices in epoch_batches(of_examples, batch=batch, window=DataOptions.window, seed=0, epoch=0)
     ]
     found.sort(key=lambda lengths: (int(lengths.sum()), len(lengths)))
     chosen = [found[place] for place in _places(len(found), count)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -111,10 +110,8 @@ def list_splits(arguments: Sequence[str]) -> int:
     for column in ("task", "split", "examples", "what", "in the cache"):
         table.add_column(column, justify="right" if column == "examples" else "left")
     for task in TASKS.values():
-        splits = getattr(importlib.import_module(f"nestree.tasks.{task.name}"), "SPLITS", {})
-        for name, what in task.splits.items():
-            kept = list((cache_dir() / task.name).glob(f"{name}-seed{seed}-*"))
-            size = f"{splits[name].size:,}" if name in splits else ""
-            table.add_row(task.name, name, size, what, "yes" if kept else "no, made on first use")
+        for name, split in task.splits.items():
+            kept = "yes" if task.is_cached(name, seed=seed) else "no, made on first use"
+            table.add_row(task.name, name, f"{split.size:,}", split.description, kept)
     output().print(table)
     return 0

@@ -85,7 +85,3 @@ def _help() -> str:
             "Exit codes: 0 done, 2 something to put right (one line says what), 130 interrupted, 1 our fault.",
         ]
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

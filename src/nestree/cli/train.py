@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from jsonargparse import Namespace
@@ -35,7 +35,6 @@ def main(arguments: Sequence[str]) -> int:
     base = _base(recipe, resumed)
     parsed = _parse(base, rest, resumed)
     config = config_from(str(base["recipe"]), parsed)
-    config = replace(config, trainer=config.trainer.settled())
     # Imported after the options were found good: Lightning takes its time.
     from nestree.cli.training import train_and_tell
 

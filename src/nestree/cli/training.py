@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nestree.cli.main import INTERRUPTED
 from nestree.cli.parsing import messages, output
 from nestree.cli.train import RUN_VARIABLE, is_further_process
 from nestree.errors import UserError
@@ -19,8 +20,6 @@ from nestree.runs import Run
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.config import Config
 from nestree.training.fit import RESUMABLE, Training, load_examples
-
-INTERRUPTED = 130
 
 
 def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, command: str) -> int:
@@ -39,9 +38,9 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
     if first:
         if resumed:
             run.sweep()
-            run.write_config(config)
+            run.write_config(training.config)
         else:
-            run.begin(config, command=command)
+            run.begin(training.config, command=command)
     try:
         if (over := training.over()) is None:
             with _run_folder_known(run):

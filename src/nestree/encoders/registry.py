@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from nestree.checks import check_at_least, check_one_of, check_probability
@@ -14,6 +14,7 @@ from nestree.layers import BidirectionalS4D, GatedRecursiveCell, LeafTransform, 
 from nestree.recursions import Balanced, BeamTree, Chain, Outer
 from nestree.recursions.beam_tree import ENGINES
 from nestree.recursions.contract import Recursion
+from nestree.suggest import unknown
 
 
 @dataclass(frozen=True)
@@ -218,15 +219,18 @@ ENCODERS: dict[str, type[EncoderOptions]] = {
 """Every encoder that can be built by name. A new one is a class of options and a line here."""
 
 
-def encoder_options(name: str) -> type[EncoderOptions]:
-    """Return the options class of an encoder.
+def check_known(name: str, options: Collection[str]) -> None:
+    """Make sure that there is an encoder ``name`` and that it has these options.
 
     Raises:
-        ValueError: there is no encoder of that name.
+        ValueError: there is no such encoder or option; says what may have been meant.
     """
     if name not in ENCODERS:
-        raise ValueError(f"there is no encoder {name!r}; there are {', '.join(ENCODERS)}")
-    return ENCODERS[name]
+        raise ValueError(unknown("encoder", name, ENCODERS))
+    known = [field.name for field in fields(ENCODERS[name])]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"encoder {name}: {unknown('option', option, known)}")
 
 
 def build(name: str, **options: object) -> Encoder:
@@ -243,11 +247,5 @@ def build(name: str, **options: object) -> Encoder:
         >>> build("rir-ebt-grc", dim=64, beam_size=5).dim
         64
     """
-    options_class = encoder_options(name)
-    known = [field.name for field in fields(options_class)]
-    for option in options:
-        if option not in known:
-            close = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
-            raise ValueError(f"encoder {name} has no option {option!r}; {hint}")
-    return options_class(**options).build()  # pyright: ignore[reportArgumentType]
+    check_known(name, options)
+    return ENCODERS[name](**options).build()  # pyright: ignore[reportArgumentType]

@@ -17,9 +17,7 @@ from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.training.batches import budget_batches, collate
-
-TOKENS = 16384
-"""Tokens, padding included, that a batch holds at most unless told otherwise."""
+from nestree.training.options import DataOptions
 
 EDGES = {
     "length": [0, 11, 21, 31, 51, 76, 101, 151, *range(201, 1002, 100), 2001, 5001, 9001, 10001],
@@ -105,7 +103,7 @@ def probabilities(
     model: Classifier,
     examples: RaggedExamples,
     *,
-    tokens: int = TOKENS,
+    tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Return the probability of each label, (examples, classes).
@@ -137,7 +135,7 @@ def evaluate(
     test: str,
     strata: Mapping[str, NDArray[Any]] | None = None,
     baseline: float | None = None,
-    tokens: int = TOKENS,
+    tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> Result:
     """Return accuracy on ``examples``, also by each of ``strata`` (one value an example).

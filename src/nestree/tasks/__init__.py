@@ -17,6 +17,20 @@ from nestree.data import RaggedExamples
 from nestree.tasks.listops import ListOps
 
 
+class SplitAbout(Protocol):
+    """What there is to say of a split before it is loaded."""
+
+    @property
+    def size(self) -> int:
+        """How many examples."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line."""
+        ...
+
+
 class Task(Protocol):
     """What a trainer asks of a task. Classification of one sequence; token ids are below ``vocabulary_size``."""
 
@@ -46,8 +60,12 @@ class Task(Protocol):
         ...
 
     @property
-    def splits(self) -> Mapping[str, str]:
-        """One line on each split, by name. "train" and "validation" are among them, the others are tests."""
+    def splits(self) -> Mapping[str, SplitAbout]:
+        """What each split is, by name. "train" and "validation" are among them, the others are tests."""
+        ...
+
+    def is_cached(self, split: str, *, seed: int, cache_dir: str | Path | None = None) -> bool:
+        """Tell whether the whole split lies in the cache, for :meth:`load` to find."""
         ...
 
     def load(

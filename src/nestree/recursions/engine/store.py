@@ -88,7 +88,7 @@ class NodeStore:
         torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
         new = gates[:, 3 * dim :]
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
-        self.states[rows] = normalize(mix(children[:, 0], children[:, 1], new, opened), cell)
+        self.states[rows] = cell.norm(mix(children[:, 0], children[:, 1], new, opened))
         self.rows = end
         self._project(first, end)
 
@@ -107,9 +107,3 @@ class NodeStore:
 def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
     """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
     return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
-
-
-def normalize(mixed: Tensor, cell: GatedRecursiveCell) -> Tensor:
-    """Return the cell's LayerNorm of ``mixed`` (M, D)."""
-    norm = cell.norm
-    return functional.layer_norm(mixed, norm.normalized_shape, norm.weight, norm.bias, norm.eps)

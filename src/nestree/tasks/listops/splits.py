@@ -114,14 +114,19 @@ def load_split(
     if size is not None and size < 1:
         raise ValueError(f"size must be 1 or more, not {size}")
     wanted = split.size if size is None else min(size, split.size)
-    folder = Path(default_cache_dir() if cache_dir is None else cache_dir) / "listops"
     source = _source(split, wanted)
     return load_or_make(
-        folder / f"{name}-seed{seed}-size{wanted}.safetensors",
+        split_path(split, wanted, seed, cache_dir),
         seed=seed,
         source=source,
         make=lambda: _generate(split, wanted, seed, source, progress or _silent),
     )
+
+
+def split_path(split: Split, size: int, seed: int, cache_dir: str | Path | None = None) -> Path:
+    """Return the file that keeps the first ``size`` examples of a split."""
+    folder = Path(default_cache_dir() if cache_dir is None else cache_dir) / "listops"
+    return folder / f"{split.name}-seed{seed}-size{size}.safetensors"
 
 
 def _source(split: Split, size: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nestree.data import RaggedExamples
 from nestree.tasks.listops.expression import PADDING, VOCABULARY, encode
 from nestree.tasks.listops.reader import depths, root_operators
-from nestree.tasks.listops.splits import SPLITS, Progress, load_split
+from nestree.tasks.listops.splits import SPLITS, Progress, Split, load_split, split_path
 
 
 class ListOps:
@@ -23,10 +23,11 @@ class ListOps:
     label_names: tuple[str, ...] = tuple("0123456789")
     classes: int = len(label_names)
 
-    @property
-    def splits(self) -> Mapping[str, str]:
-        """One line on each split, by name."""
-        return {name: split.description for name, split in SPLITS.items()}
+    splits: Mapping[str, Split] = SPLITS
+
+    def is_cached(self, split: str, *, seed: int, cache_dir: str | Path | None = None) -> bool:
+        """Tell whether the whole split lies in the cache."""
+        return split_path(SPLITS[split], SPLITS[split].size, seed, cache_dir).is_file()
 
     def load(
         self,
