@@ -89,14 +89,17 @@ class S4D(nn.Module):
         return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
 
     def both_ways(self, inputs: Float[Tensor, "b d l"]) -> Float[Tensor, "b h l"]:
-        """Run the first half of the channels forwards over ``inputs`` (H = 2 D) and the second half backwards."""
+        """Run the first half of the channels forwards over ``inputs`` (H = 2 D) and the second half backwards.
+
+        In memory the channels come first in what is returned, and best do in ``inputs``: nothing is copied then.
+        """
         with torch.autocast(inputs.device.type, enabled=False):
             forwards, backwards = self.kernel(inputs.shape[-1]).chunk(2)
             signal = inputs.to(forwards.dtype)
             outputs = [convolution(signal, forwards), convolution(signal, backwards, backwards=True)]
             skips = self.skip.to(signal.dtype).unsqueeze(-1).chunk(2)
-        both = torch.cat([torch.addcmul(y, skip, signal) for y, skip in zip(outputs, skips, strict=True)], dim=1)
-        return both.to(inputs.dtype)
+        both = [torch.addcmul(y, skip, signal).transpose(0, 1) for y, skip in zip(outputs, skips, strict=True)]
+        return torch.cat(both).transpose(0, 1).to(inputs.dtype)
 
 
 class _SpectralConvolution(torch.autograd.Function):
@@ -124,6 +127,30 @@ class _SpectralConvolution(torch.autograd.Function):
         return signal_gradient, kernel_gradient, None
 
 
+class _ToeplitzConvolution(torch.autograd.Function):
+    """A convolution as a product with each channel's Toeplitz matrix ``T[s, t] = K_(t - s)``."""
+
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, kernel: Tensor, backwards: bool) -> Tensor:
+        length = signal.shape[-1]
+        matrix = functional.pad(kernel, (length - 1, 0)).unfold(1, length, 1).flip(1)
+        ctx.backwards = backwards
+        ctx.save_for_backward(signal, matrix)
+        return torch.bmm(signal.transpose(0, 1), matrix.mT if backwards else matrix).transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        signal, matrix = ctx.saved_tensors
+        signal, gradient, length = signal.transpose(0, 1), gradient.transpose(0, 1), gradient.shape[-1]
+        of_signal = torch.bmm(gradient, matrix if ctx.backwards else matrix.mT).transpose(0, 1)
+        of_matrix = torch.bmm(gradient.mT, signal) if ctx.backwards else torch.bmm(signal.mT, gradient)
+        # The kernel's gradient is the sums along diagonals. Rows of 2 L read as if they were of 2 L - 1 move on by one
+        # from row to row, which, upside down, puts a diagonal into a column.
+        skewed = functional.pad(of_matrix.flip(1), (0, length)).flatten(1)[:, : length * (2 * length - 1)]
+        return of_signal, skewed.unflatten(1, (length, -1)).sum(1)[:, length - 1 :], None
+
+
 def convolution(
     signal: Float[Tensor, "b h l"], kernel: Float[Tensor, "h l"], *, backwards: bool = False
 ) -> Float[Tensor, "b h l"]:
@@ -134,9 +161,7 @@ def convolution(
     length = signal.shape[-1]
     if length > SHORT:
         return _SpectralConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
-    # Windows move to the right, so row i of the matrices is that of position L - 1 - i: the signal is turned round.
-    kernel = functional.pad(kernel.flip(-1), (0, length - 1)) if backwards else functional.pad(kernel, (length - 1, 0))
-    return torch.bmm(signal.flip(-1).transpose(0, 1), kernel.unfold(1, length, 1)).transpose(0, 1)
+    return _ToeplitzConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
 
 
 def fft_size(least: int) -> int:
@@ -171,9 +196,10 @@ class BidirectionalS4D(nn.Module):
         """Return states of the same shape; ``lengths`` (B,) says where each sequence ends."""
         real = real_positions(lengths, states.shape[1])
         states = states.masked_fill(~real.unsqueeze(-1), 0)
-        both = self.ssm.both_ways(states.transpose(1, 2))
-        mixed = self.dropout(functional.gelu(self.dropout(both))).transpose(1, 2)
-        return states + functional.glu(self.mix(mixed), dim=-1)
+        both = self.ssm.both_ways(states.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
+        # Channels first in memory: neither the convolutions nor the product have anything to copy.
+        seen = self.dropout(functional.gelu(self.dropout(both))).permute(1, 2, 0)
+        return states + functional.glu(self.mix(seen), dim=-1)
 
 
 def ssm_parameters(module: nn.Module) -> list[nn.Parameter]:
