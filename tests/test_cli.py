@@ -22,6 +22,7 @@ from nestree.cli.main import COMMANDS, main
 from nestree.encoders.registry import ENCODERS
 from nestree.evaluation import report
 from nestree.recipes import load_recipe, recipe_names
+from nestree.tasks.listops import ListOps
 
 TINY = [
     *["--encoder.dim", "8", "--model.head_hidden", "8", "--data.train_size", "200", "--data.batch", "16"],
@@ -51,7 +52,7 @@ def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NESTREE_CACHE", str(cache))
         patch.setattr("nestree.cli.training.EXAMPLES", 4)
-        patch.setattr("nestree.cli.training.TESTS", ("near-iid", "200-300"))
+        patch.setattr(ListOps, "first_tests", ("near-iid", "200-300"))
         assert (
             main(["train", "listops-rir-quick", *TINY, "--encoder.beam_size", "2", "--run", str(folder), "--report"])
             == 0
@@ -257,7 +258,7 @@ def test_data_is_made_checked_and_listed(capsys: pytest.CaptureFixture[str]) -> 
     lines[2] = f"{(int(lines[2][0]) + 1) % 10}{lines[2][1:]}"
     Path("x.tsv").write_text("\n".join(lines))
     assert "x.tsv:3: the label is" in fails(["data", "check", "x.tsv"], capsys)
-    for made in ("no, made on first use", "yes"):  # the first five examples are not the split
+    for made in ("made on first use", "cached"):  # the first five examples are not the split
         assert main(["data", "list", "--seed", "7"]) == 0
         assert re.search(rf"200-300.*{made}", capsys.readouterr().out)
         assert main(["data", "make", "200-300", "--seed", "7"]) == 0
@@ -270,7 +271,7 @@ def test_the_recipe_is_found_among_the_options() -> None:
 
 
 def test_what_a_report_evaluates_is_what_is_promised() -> None:
-    assert (report.TESTS, report.EXAMPLES) == (("near-iid", "200-300", "500-600", "900-1000"), 200)
+    assert (ListOps.first_tests, report.EXAMPLES) == (("near-iid", "200-300", "500-600", "900-1000"), 200)
 
 
 def test_control_c_saves_and_says_how_to_go_on(cache: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from nestree.evaluation.plots import smooth
 from nestree.evaluation.record import entries, record
 from nestree.evaluation.report import current_results, write_report
 from nestree.evaluation.tables import stratum_rows
-from nestree.runs import Run, build_model
-from training_helpers import config, digits, training
+from nestree.runs import Run
+from training_helpers import config, digits, fresh_model, training
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_impossible_counts_are_refused() -> None:
 @pytest.mark.parametrize("encoder", ["grc", "bbt-grc", "rir-ebt-grc"])
 def test_the_size_of_batches_changes_nothing(encoder: str) -> None:
     examples = digits(40, longest=14)
-    model = build_model(config(encoder))
+    model = fresh_model(encoder)
     whole = probabilities(model, examples)
     assert whole.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-5)
     for tokens in (1, 30, 100):
@@ -59,7 +59,7 @@ def test_the_size_of_batches_changes_nothing(encoder: str) -> None:
 
 def test_examples_are_answered_in_their_order_and_counted() -> None:
     examples = digits(30)
-    model = build_model(config())
+    model = fresh_model()
     done: list[int] = []
     answers = probabilities(model, examples, tokens=40, advance=done.append).argmax(axis=1)
     assert sum(done) == 30
@@ -71,7 +71,7 @@ def test_examples_are_answered_in_their_order_and_counted() -> None:
 def test_a_result_adds_up() -> None:
     examples = digits(60, longest=30)
     first = np.array(["odd" if label % 2 else "even" for label in examples.labels])
-    result = evaluate(build_model(config()), examples, test="t", strata={"length": examples.lengths, "parity": first})
+    result = evaluate(fresh_model(), examples, test="t", strata={"length": examples.lengths, "parity": first})
     assert result.total.examples == 60
     for shares in result.strata.values():
         assert sum(share.examples for share in shares) == 60
@@ -79,9 +79,9 @@ def test_a_result_adds_up() -> None:
     assert [share.group for share in result.strata["length"]] == ["0-10", "11-20", "21-30"]
     assert [share.group for share in result.strata["parity"]] == ["even", "odd"]
     assert result.inference is None
-    assert evaluate(build_model(config("rir-grc")), examples, test="t").inference == "grouped"
+    assert evaluate(fresh_model("rir-grc"), examples, test="t").inference == "grouped"
     with pytest.raises(ValueError, match="test t has no examples"):
-        evaluate(build_model(config()), examples.head(0), test="t")
+        evaluate(fresh_model(), examples.head(0), test="t")
 
 
 @given(st.integers(0, 20_000))

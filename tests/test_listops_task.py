@@ -22,20 +22,24 @@ def of(expressions: list[str]) -> RaggedExamples:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_has_what_a_trainer_needs(name):
-    task: Task = TASKS[name]
+    task: Task = TASKS[name](task=name).open()
     assert task.name == name
-    assert task.classes == len(task.label_names)
-    assert 0 <= task.padding_id < task.vocabulary_size
+    assert task.sides in (1, 2)
     assert {"train", "validation"} < set(task.splits)
+    assert set(task.first_tests) <= set(task.splits)
+    assert task.protocol in ("generated", "official", "clean", "paper")
+    assert all(about.description for about in task.splits.values())
+    assert task.pretrained() is None
 
 
-def test_listops_loads_its_splits(tmp_path):
+def test_listops_loads_its_splits(tmp_path, monkeypatch):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path))
     task = ListOps()
-    examples = task.load("args-15", seed=0, cache_dir=tmp_path, size=4)
+    examples = task.load("args-15", size=4)
     assert examples.tokens.max() < task.vocabulary_size == len(VOCABULARY)
-    assert examples.tokens.min() > task.padding_id
+    assert examples.tokens.min() > 0
     assert set(task.splits) == set(SPLITS)
-    assert task.encode("[MAX 2 9 ]").tolist() == [2, 8, 15, 5]
+    assert [tokens.tolist() for tokens in task.encode("[MAX 2 9 ]")] == [[2, 8, 15, 5]]
 
 
 @given(texts)
@@ -59,9 +63,9 @@ def test_majority_by_root_counts_right_answers(train, test):
         return commonest(alike or [evaluate(encode(known)) for known in train])
 
     right = [answer(text) == evaluate(encode(text)) for text in test]
-    assert ListOps().majority_by_root(of(train), of(test)) == pytest.approx(sum(right) / len(right))
+    assert ListOps().baseline(of(train), of(test)) == pytest.approx(sum(right) / len(right))
 
 
 def test_majority_by_root_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one example"):
-        ListOps().majority_by_root(of(["3"]), of(["3"]).head(0))
+        ListOps().baseline(of(["3"]), of(["3"]).head(0))

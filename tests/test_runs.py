@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 import nestree.runs
 from nestree.errors import UserError
 from nestree.evaluation.history import read_history
-from nestree.runs import Run, build_model, load, read_yaml
-from training_helpers import config, training
+from nestree.runs import Run, load, read_yaml
+from training_helpers import config, fresh_model, training
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def test_the_commit_is_only_known_in_a_checkout(tmp_path: Path, monkeypatch: pyt
 
 def test_a_model_of_a_configuration_is_seeded_by_the_caller() -> None:
     torch.manual_seed(1)
-    first = build_model(config())
+    first = fresh_model()
     torch.manual_seed(1)
-    second = build_model(config())
+    second = fresh_model()
     for left, right in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(left, right)

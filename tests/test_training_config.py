@@ -27,7 +27,7 @@ def test_a_configuration_survives_being_written() -> None:
         ({"foo": 1}, "there is no option '--foo'"),
         ({"data": {"batch": 0}}, "--data.batch must be an integer of at least 1, not 0"),
         ({"data": {"batch": None}}, "--data.batch must be an integer of at least 1, not None"),
-        ({"data": {"task": "listop"}}, "--data.task must be one of listops, not 'listop'"),
+        ({"data": {"task": "listop"}}, "there is no task 'listop'; did you mean listops"),
         ({"model": {"head_dropout": 1.0}}, "--model.head_dropout must be"),
         ({"optimizer": {"clip": -1}}, "--optimizer.clip must be a number above 0"),
         ({"optimizer": {"weight_decay": -1}}, "--optimizer.weight_decay must be a number of at least 0"),
@@ -59,13 +59,13 @@ def test_a_bad_value_is_one_line_that_names_file_and_option(values: dict[str, An
 )
 def test_a_bad_argument_is_one_line(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        parse(config_parser("grc"), arguments=arguments)
+        parse(config_parser("grc", "listops"), arguments=arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_arguments_override_defaults() -> None:
     parser = config_parser(
-        "grc", defaults={"seed": 5, "encoder": {"name": "grc", "dim": 16}, "trainer": {"max_epochs": 7}}
+        "grc", "listops", defaults={"seed": 5, "encoder": {"name": "grc", "dim": 16}, "trainer": {"max_epochs": 7}}
     )
     made = config_from("r", parse(parser, arguments=["--encoder.dim", "32", "--optimizer.clip", "null"]))
     assert (made.seed, made.encoder.dim, made.trainer.max_epochs, made.optimizer.clip) == (5, 32, 7, None)

@@ -5,14 +5,13 @@ import torch
 from torch import nn
 
 from nestree.layers.s4d import ssm_parameters
-from nestree.runs import build_model
 from nestree.training.module import build_optimizer
 from nestree.training.options import OptimizerOptions
-from training_helpers import config, training
+from training_helpers import config, fresh_model, training
 
 
 def test_state_space_parameters_have_a_group_without_decay_and_with_a_capped_rate() -> None:
-    model = build_model(config("rir-grc"))
+    model = fresh_model("rir-grc")
     optimizer = build_optimizer(model, OptimizerOptions(learning_rate=5e-3, weight_decay=0.1))
     rest, ssm = optimizer.param_groups
     assert {id(p) for p in ssm["params"]} == {id(p) for p in ssm_parameters(model)}
@@ -24,7 +23,7 @@ def test_state_space_parameters_have_a_group_without_decay_and_with_a_capped_rat
 
 
 def test_without_state_space_parameters_there_is_one_group() -> None:
-    assert len(build_optimizer(build_model(config("grc")), OptimizerOptions()).param_groups) == 1
+    assert len(build_optimizer(fresh_model("grc"), OptimizerOptions()).param_groups) == 1
 
 
 def test_lookahead_moves_slow_weights_every_few_steps() -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nestree.data import RaggedExamples
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
+from nestree.tasks import Task
 from nestree.training import Config
 from nestree.training.config import read_config
 from nestree.training.fit import Training
-from training_helpers import QUIET, digits
+from training_helpers import QUIET
 
 NAMES = ("rir", "ebt", "bbt", "grc")
 
@@ -20,16 +23,25 @@ def recipe_config(name: str, **trainer: int) -> Config:
 
 
 def test_every_recipe_has_a_quick_form() -> None:
-    assert recipe_names() == sorted([f"listops-{name}{form}" for name in NAMES for form in ("", "-quick")])
+    assert {f"listops-{name}{form}" for name in NAMES for form in ("", "-quick")} <= set(recipe_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_trains(name: str, tmp_path: Path) -> None:
     config = recipe_config(name, max_steps=1, devices=1)
+    task = config.data.open({"labels": ["bad", "good"], "words": []})
     run = Run.new(name, tmp_path / "run").begin(config)
-    facts = Training(run, config, digits(6), digits(4), console=QUIET).fit()
+    train, validation = (tiny_examples(task, count) for count in (6, 4))
+    facts = Training(run, config, task, train, validation, console=QUIET).fit()
     assert facts["steps"] == 1
     assert run.weights.is_file()
+
+
+def tiny_examples(task: Task, count: int) -> RaggedExamples:
+    """Examples of the task's shape: token 1, three times a side, of labels in turn."""
+    sequences = [np.ones(3, np.uint8)] * (count * task.sides)
+    labels = [number % len(task.label_names) for number in range(count)]
+    return RaggedExamples.from_sequences(sequences, labels, name="tiny", sides=task.sides)
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 
 from nestree.data import RaggedExamples
-from nestree.runs import Run
+from nestree.models import Classifier
+from nestree.runs import Run, build_model
 from nestree.training import Config
 from nestree.training.config import read_config
 from nestree.training.fit import Training
@@ -38,10 +39,16 @@ def config(encoder_name: str = "grc", **sections: dict[str, Any]) -> Config:
     return read_config({"recipe": "tiny", "seed": 3, **values}, source="test")
 
 
+def fresh_model(encoder_name: str = "grc") -> Classifier:
+    """A model of the tiny configuration, untrained."""
+    configuration = config(encoder_name)
+    return build_model(configuration, configuration.data.open())
+
+
 def training(folder: Path, configuration: Config | None = None, *, examples: int = 60) -> Training:
     """A training in ``folder``, which is made unless it is there: then it goes on."""
     configuration = configuration or config()
     run = Run(folder)
     if not folder.exists():
         run.begin(configuration, command="test")
-    return Training(run, configuration, digits(examples), digits(20, seed=1), console=QUIET)
+    return Training(run, configuration, configuration.data.open(), digits(examples), digits(20, seed=1), console=QUIET)

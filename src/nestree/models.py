@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Float32, Integer
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_probability
@@ -27,6 +29,10 @@ class ClassifierOptions:
     """Width of the head's hidden layer; null for one plain linear layer."""
     head_dropout: float = 0.1
     """Share of features dropped in training before each layer of the head."""
+    embedding_dim: int | None = None
+    """Width of the embedding, with a linear layer to the encoder's width behind it; null: the encoder's width."""
+    train_embedding: bool = True
+    """Train the embedding; false keeps it as it began, which only word vectors make sensible."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -36,15 +42,25 @@ class ClassifierOptions:
         """
         check_probability("input_dropout", self.input_dropout)
         check_probability("head_dropout", self.head_dropout)
-        if self.head_hidden is not None:
-            check_at_least("head_hidden", self.head_hidden, 1)
+        for name in ("head_hidden", "embedding_dim"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
 
 
 class Classifier(nn.Module):
-    """Embedding, encoder and classification head."""
+    """Embedding, encoder and classification head, of one sequence or of a pair.
+
+    The head of a pair reads ``[u; v; u * v; |u - v|]`` of its two roots; both sides are encoded in one batch.
+    """
 
     def __init__(
-        self, encoder: Encoder, *, vocabulary_size: int, classes: int, options: ClassifierOptions | None = None
+        self,
+        encoder: Encoder,
+        *,
+        vocabulary_size: int,
+        classes: int,
+        sides: int = 1,
+        options: ClassifierOptions | None = None,
     ) -> None:
         """Put a model together.
 
@@ -52,6 +68,7 @@ class Classifier(nn.Module):
             encoder: any encoder; its ``dim`` is the width of the embedding too.
             vocabulary_size: how many token numbers, padding (0) included.
             classes: how many labels.
+            sides: sequences of an example, 1 or 2.
             options: dropout and head; None takes the defaults.
 
         Raises:
@@ -60,10 +77,17 @@ class Classifier(nn.Module):
         super().__init__()
         options = options or ClassifierOptions()
         self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
-        self.embedding = nn.Embedding(vocabulary_size, encoder.dim, padding_idx=PADDING)
+        if sides not in (1, 2):
+            raise ValueError(f"sides must be 1 or 2, not {sides!r}")
+        self.sides = sides
+        width = options.embedding_dim or encoder.dim
+        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
+        self.embedding.weight.requires_grad_(options.train_embedding)
+        self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, encoder.dim)
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.encoder = encoder
-        self.head = ClassificationHead(encoder.dim, classes, hidden=options.head_hidden, dropout=options.head_dropout)
+        features = encoder.dim * (4 if sides == 2 else 1)
+        self.head = ClassificationHead(features, classes, hidden=options.head_hidden, dropout=options.head_dropout)
 
     def encode(
         self,
@@ -74,14 +98,36 @@ class Classifier(nn.Module):
         draws: Draws | None = None,
     ) -> Encoding:
         """Return the encoder's roots, with the trees when asked for."""
-        states = self.input_dropout(self.embedding(tokens.long()))
+        states = self.projection(self.input_dropout(self.embedding(tokens.long())))
         return self.encoder(states, lengths, trees=trees, draws=draws)
 
     def forward(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], *, draws: Draws | None = None
-    ) -> Float[Tensor, "b classes"]:
-        """Return the logits (B, classes) of token numbers (B, L) with ``lengths`` (B,)."""
-        return self.head(self.encode(tokens, lengths, draws=draws).root)
+    ) -> Float[Tensor, "examples classes"]:
+        """Return the logits (B / sides, classes) of token numbers (B, L) with ``lengths`` (B,).
+
+        The two sides of a pair lie behind one another: rows 2 i and 2 i + 1 are those of example i.
+        """
+        root = self.encode(tokens, lengths, draws=draws).root
+        if self.sides == 2:
+            first, second = root[0::2], root[1::2]
+            root = torch.cat([first, second, first * second, (first - second).abs()], dim=-1)
+        return self.head(root)
+
+    @torch.no_grad()
+    def set_embedding(self, matrix: Float32[NDArray[np.float32], "words e"], known: NDArray[np.bool_]) -> None:
+        """Let the embedding of the last tokens begin with the rows of ``matrix`` that are ``known``.
+
+        Raises:
+            ValueError: the matrix is of another width than the embedding.
+        """
+        weight = self.embedding.weight
+        if matrix.shape[1] != weight.shape[1]:
+            raise ValueError(
+                f"embedding_dim must be {matrix.shape[1]}, the width of the word vectors, not {weight.shape[1]}"
+            )
+        rows = torch.from_numpy(np.flatnonzero(known) + len(weight) - len(matrix))
+        weight[rows] = torch.from_numpy(matrix[known]).to(weight)
 
     def parameter_count(self) -> int:
         """Return how many numbers training may change."""

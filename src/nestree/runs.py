@@ -24,7 +24,7 @@ from nestree.data.files import replacing
 from nestree.encoders.registry import check_known
 from nestree.errors import UserError
 from nestree.models import Classifier
-from nestree.tasks import TASKS
+from nestree.tasks import Task
 from nestree.training.config import Config, read_config
 
 RUNS = Path("runs")
@@ -37,6 +37,7 @@ class Run:
     ========================= =============================================================================
     ``config.yaml``           every option, resolved
     ``run.json``              command, seed, versions, commit, and how far it got
+    ``task.json``             labels and words that were found in the data, where the task does not fix them
     ``weights.safetensors``   the best weights by validation accuracy
     ``last.ckpt``             what resuming needs; tensors and plain values only
     ``logs/``                 CSV and TensorBoard
@@ -50,6 +51,7 @@ class Run:
         self.path = Path(path)
         self.config_file = self.path / "config.yaml"
         self.about_file = self.path / "run.json"
+        self.task_file = self.path / "task.json"
         self.weights = self.path / "weights.safetensors"
         self.checkpoint = self.path / "last.ckpt"
         self.logs = self.path / "logs"
@@ -140,6 +142,20 @@ class Run:
         """Add facts to ``run.json``; a fact of the same name is replaced."""
         write_json(self.about_file, {**self.about(), **facts})
 
+    def keep_task(self, task: Task) -> None:
+        """Write what the task found in the data and the model depends on, if there is anything."""
+        if state := task.state():
+            write_json(self.task_file, state)
+
+    @cached_property
+    def task(self) -> Task:
+        """The run's task, as it was in training.
+
+        Raises:
+            UserError: files that it needs are missing.
+        """
+        return self.config.data.open(read_json(self.task_file) or None)
+
     def sweep(self) -> None:
         """Remove half-written files that a killed training left behind."""
         for left in self.path.glob(".*.tmp"):
@@ -200,7 +216,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
         UserError: no such run, no weights yet, no such option, or weights that do not fit the configuration.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    model = build_model(run.config, **encoder_options)
+    model = build_model(run.config, run.task, **encoder_options)
     if not run.weights.is_file():
         raise UserError(f"{run.path} has no weights yet: its training ended before the first validation")
     try:
@@ -216,8 +232,8 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
     return model.eval()
 
 
-def build_model(config: Config, **encoder_options: object) -> Classifier:
-    """Return a freshly initialized model of a configuration; see :func:`load` for ``encoder_options``.
+def build_model(config: Config, task: Task, **encoder_options: object) -> Classifier:
+    """Return a freshly initialized model of a configuration for a task; see :func:`load` for ``encoder_options``.
 
     Raises:
         UserError: names the option.
@@ -230,8 +246,13 @@ def build_model(config: Config, **encoder_options: object) -> Classifier:
         encoder = dataclasses.replace(config.encoder, **encoder_options).build()
     except ValueError as error:
         raise UserError(f"--encoder.{error}") from None
-    task = TASKS[config.data.task]
-    return Classifier(encoder, vocabulary_size=task.vocabulary_size, classes=task.classes, options=config.model)
+    return Classifier(
+        encoder,
+        vocabulary_size=task.vocabulary_size,
+        classes=len(task.label_names),
+        sides=task.sides,
+        options=config.model,
+    )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

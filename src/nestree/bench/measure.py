@@ -15,7 +15,7 @@ from nestree.bench.plan import Job
 from nestree.bench.rows import Measurement
 from nestree.encoders.registry import ENCODERS
 from nestree.models import Classifier, pad
-from nestree.tasks import TASKS
+from nestree.tasks.listops import ListOps
 from nestree.training.module import build_optimizer
 from nestree.training.options import OptimizerOptions
 
@@ -63,9 +63,9 @@ class Workload:
         """Make a fresh model."""
         self.training = job.mode == "training"
         self.device = device
-        self.task = TASKS["listops"]
+        self.task = ListOps()
         encoder = ENCODERS[job.encoder](**options.of_encoder(job.encoder, job.engine)).build()
-        model = Classifier(encoder, vocabulary_size=self.task.vocabulary_size, classes=self.task.classes)
+        model = Classifier(encoder, vocabulary_size=self.task.vocabulary_size, classes=len(self.task.label_names))
         self.model = model.to(device).train(self.training)
         self.optimizer = build_optimizer(self.model, OptimizerOptions())
 
@@ -75,7 +75,7 @@ class Workload:
 
     def _batch(self, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
         tokens, count = pad([torch.randint(1, self.task.vocabulary_size, (length,)) for length in lengths])
-        return tokens, count, torch.randint(self.task.classes, (len(lengths),))
+        return tokens, count, torch.randint(len(self.task.label_names), (len(lengths),))
 
     def run(self, batches: list[tuple[Tensor, Tensor, Tensor]], arithmetic: CellArithmetic | None = None) -> None:
         """Pass over the batches once, perhaps counting."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, BenchOptions
 from nestree.encoders.registry import ENCODERS
 from nestree.recursions.beam_tree import ENGINES
-from nestree.tasks import TASKS
+from nestree.tasks import DataOptions
+from nestree.tasks.listops import ListOps
 from nestree.training.batches import epoch_batches
-from nestree.training.options import DataOptions
 
 LISTOPS = "ListOps <= 100"
 """What the rows are called whose lengths are those of ListOps' training split."""
@@ -92,7 +92,7 @@ def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
     """Return the lengths of some batches of ListOps' training split, evenly spread from the shortest to the longest."""
     if options.listops_batches == 0:
         return []
-    split = TASKS["listops"].load("train", seed=0)
+    split = ListOps(seed=0).load("train")
     return spread(split.lengths, batch=options.listops_batch, count=options.listops_batches)
 
 

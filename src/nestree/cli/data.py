@@ -13,9 +13,10 @@ from nestree.cli.parsing import command_parser, messages, output, parse_command
 from nestree.data.cache import cache_dir
 from nestree.errors import UserError
 from nestree.suggest import unknown
-from nestree.tasks import TASKS
+from nestree.tasks import TASKS, DataOptions, Task
 from nestree.tasks.listops import read_tsv, summarise, write_tsv
-from nestree.training.options import DataOptions
+from nestree.tasks.text import DATASETS, TextTask
+from nestree.tasks.text.official import OfficialTexts
 
 ACTIONS = {
     "make": "generate splits into the cache, or export one as an official file",
@@ -39,29 +40,31 @@ def main(arguments: Sequence[str]) -> int:
 
 def make(arguments: Sequence[str]) -> int:
     """Generate splits."""
-    task = TASKS["listops"]
-    parser = command_parser("data make", "Generate ListOps splits from a seed; what is in the cache is not made again.")
-    parser.add_argument("split", nargs="+", type=str, help=f"Any of {', '.join(task.splits)}, or all.")
+    parser = command_parser("data make", "Prepare splits: generated, or read; what is in the cache is not made again.")
+    parser.add_argument("split", nargs="+", type=str, help="Splits of the task (`nestree data list`), or all.")
+    parser.add_argument("--task", type=str, default="listops", help=f"One of {', '.join(TASKS)}.")
     parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed, from 0 up.")
     parser.add_argument("--size", type=int, help="Only the first so many examples.")
-    parser.add_argument("--export", type=str, help="Also write the one split to this file: label TAB expression.")
+    parser.add_argument("--path", type=str, help="Folder of the official files, for a task that has them.")
+    parser.add_argument("--export", type=str, help="Also write the one split of ListOps: label TAB expression.")
     parsed = parse_command(parser, arguments)
+    task = _opened(parsed.task, parsed.seed, parsed.path)
     splits = list(task.splits) if parsed.split == ["all"] else parsed.split
     for name in splits:
         if name not in task.splits:
             raise UserError(unknown("split", name, task.splits))
     if parsed.export and len(splits) > 1:
         raise UserError("--export takes one split at a time")
-    for option, least in (("seed", 0), ("size", 1)):
-        if parsed[option] is not None and parsed[option] < least:
-            raise UserError(f"--{option} must be an integer of at least {least}, not {parsed[option]}")
+    if parsed.export and not task.name.startswith("listops"):
+        raise UserError(f"--export writes splits of ListOps, not of {task.name}")
+    if parsed.size is not None and parsed.size < 1:
+        raise UserError(f"--size must be an integer of at least 1, not {parsed.size}")
     for name in splits:
         console = messages()
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task(name)
             examples = task.load(
                 name,
-                seed=parsed.seed,
                 size=parsed.size,
                 progress=lambda done, total, bar=bar, progress=progress: progress.update(
                     bar, completed=done, total=total
@@ -103,15 +106,54 @@ def _shown(name: str, value: float | dict[str, float]) -> str:
 
 def list_splits(arguments: Sequence[str]) -> int:
     """List the splits."""
-    parser = command_parser("data list", "Every split of every task, and whether it is in the cache.")
+    parser = command_parser("data list", "Every task and its splits: what is needed, where it is from, what is there.")
     parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed of the cached data to look for.")
-    seed = parse_command(parser, arguments).seed
-    table = Table(title=f"data, seed {seed}, in {cache_dir()}", title_justify="left")
-    for column in ("task", "split", "examples", "what", "in the cache"):
+    parser.add_argument("--path", type=str, help="Folder of the official files (default: what NESTREE_DATA names).")
+    parsed = parse_command(parser, arguments)
+    table = Table(title=f"data, seed {parsed.seed}, cache {cache_dir()}", title_justify="left")
+    for column in ("task", "split", "examples", "what", "there"):
         table.add_column(column, justify="right" if column == "examples" else "left")
-    for task in TASKS.values():
-        for name, split in task.splits.items():
-            kept = "yes" if task.is_cached(name, seed=seed) else "no, made on first use"
-            table.add_row(task.name, name, f"{split.size:,}", split.description, kept)
-    output().print(table)
+    needs = []
+    for name in TASKS:
+        if name == "own":
+            continue
+        task = _opened(name, parsed.seed, parsed.path if name in DATASETS else None)
+        there = "made on first use"
+        if isinstance(task, TextTask) and isinstance(task.texts, OfficialTexts):
+            found = task.texts.found()
+            there = "files found" if found else "files missing"
+            needs.append((name, str(found or "missing"), task.texts.dataset.origin))
+        for split, about in task.splits.items():
+            size = "" if about.size is None else f"{about.size:,}"
+            state = "cached" if there != "files missing" and task.is_cached(split) else there
+            table.add_row(name, split, size, about.description, state)
+        table.add_section()
+    console = output()
+    console.print(table)
+    files = Table(title="official files", title_justify="left")
+    for column in ("task", "found", "from"):
+        files.add_column(column)
+    for row in needs:
+        files.add_row(*row)
+    console.print(files)
+    console.print("own: your files, `nestree train classify --data.train FILE --data.text COLUMN --data.label COLUMN`")
     return 0
+
+
+def _opened(name: str, seed: int, path: str | None) -> Task:
+    """Open a task.
+
+    Raises:
+        UserError: there is no such task, it has no files, or the seed is out of range.
+    """
+    if name not in TASKS:
+        raise UserError(unknown("task", name, TASKS))
+    given: dict[str, object] = {"task": name, "seed": seed}
+    if path is not None:
+        if "path" not in TASKS[name].__dataclass_fields__:
+            raise UserError(f"--path: {name} has no official files to read here")
+        given["path"] = path
+    try:
+        return TASKS[name](**given).open()  # pyright: ignore[reportArgumentType]
+    except ValueError as error:
+        raise UserError(f"--{error}") from None

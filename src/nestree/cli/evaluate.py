@@ -12,7 +12,6 @@ from nestree.errors import UserError
 from nestree.evaluation.run_tests import evaluate_run
 from nestree.evaluation.tables import show
 from nestree.runs import Run
-from nestree.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         raise UserError(f"--{error}") from None
     run = Run.open(parsed.run)
-    splits = TASKS[run.config.data.task].splits
-    tests = parsed.tests or [name for name in splits if name not in ("train", "validation")]
+    tests = parsed.tests or [name for name in run.task.splits if name not in ("train", "validation")]
     if options.threads is not None:
         import torch
 

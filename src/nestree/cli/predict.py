@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from nestree.cli.parsing import command_parser, options_first, parse_command
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.models import Classifier
 from nestree.runs import Run, load
-from nestree.tasks import TASKS, Task
+from nestree.tasks import Task
 
 AT_ONCE = 256
 """Inputs that are read before any is answered."""
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError("give inputs or --file, not both")
     run = Run.open(parsed.run)
     model = load(run, **({} if parsed.inference is None else {"inference": parsed.inference}))
-    task = TASKS[run.config.data.task]
+    task = run.task
     lines = _inputs(parsed.text, parsed.file)
     while chunk := list(islice(lines, AT_ONCE)):
         _answer(model, task, chunk, as_json=parsed.json, tokens=run.config.data.evaluation_tokens)
@@ -47,12 +49,13 @@ def _answer(model: Classifier, task: Task, chunk: list[tuple[str, str]], *, as_j
     encoded = []
     for where, text in chunk:
         try:
-            encoded.append(task.encode(text))
+            encoded.extend(task.encode(*(text.split("\t") if task.sides > 1 else (text,))))
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
-    found = probabilities(
-        model, RaggedExamples.from_sequences(encoded, [0] * len(encoded), name="inputs"), tokens=tokens
+    examples = RaggedExamples.from_sequences(
+        encoded, [0] * len(chunk), name="inputs", dtype=np.uint32, sides=task.sides
     )
+    found = probabilities(model, examples, tokens=tokens)
     for (_, text), row in zip(chunk, found, strict=True):
         label = task.label_names[int(row.argmax())]
         if as_json:

@@ -9,7 +9,6 @@ from rich.table import Table
 from nestree.cli.parsing import command_parser, output, parse_command
 from nestree.encoders.registry import ENCODERS
 from nestree.recipes import load_recipe, recipe_names
-from nestree.runs import build_model
 from nestree.training.config import read_config
 
 
@@ -17,13 +16,12 @@ def main(arguments: Sequence[str]) -> int:
     """List recipes with their encoders, and all encoders."""
     parse_command(command_parser("recipes", "List the recipes, and the encoders that --encoder.name takes."), arguments)
     recipes = Table(title="recipes", title_justify="left")
-    for column in ("name", "encoder", "parameters", "what", "rough time"):
-        recipes.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=column == "name")
+    for column in ("name", "task", "encoder", "what", "rough time"):
+        recipes.add_column(column, no_wrap=column == "name")
     for name in recipe_names():
         recipe = load_recipe(name)
         config = read_config(recipe.values, source=name)
-        count = build_model(config).parameter_count()
-        recipes.add_row(name, config.encoder_name, f"{count:,}", recipe.about, recipe.time)
+        recipes.add_row(name, config.data.task, config.encoder_name, recipe.about, recipe.time)
     encoders = Table(title="encoders, with their default options", title_justify="left")
     for column in ("name", "parameters", "what"):
         encoders.add_column(column, justify="right" if column == "parameters" else "left")

@@ -14,7 +14,8 @@ from nestree.encoders.registry import ENCODERS
 from nestree.errors import UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
-from nestree.training.config import Config, config_from, config_parser, encoder_name, parse
+from nestree.tasks import TASKS
+from nestree.training.config import Config, config_from, config_parser, encoder_name, parse, task_name
 
 RUN_VARIABLE = "NESTREE_RUN"
 """Tells the further processes of a parallel training which folder the first has made."""
@@ -82,13 +83,17 @@ def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -
     chosen = _value(arguments, "--encoder.name")
     if chosen is not None and chosen != base.get("encoder", {}).get("name"):
         values["encoder"] = _other_encoder(chosen, base)
-    name = encoder_name(values)
+    task = _value(arguments, "--data.task")
+    if task is not None and task != base.get("data", {}).get("task"):
+        values["data"] = _other_task(task, base)
     parser = config_parser(
-        name,
+        encoder_name(values),
+        task_name(values),
         defaults=values,
         prog=f"nestree train {base['recipe']}",
         usage=f"nestree train {base['recipe']} [--option value ...] [--run DIR | --resume RUN] [--report]",
-        description="Train a recipe. The defaults below are the recipe's; --encoder.name NAME --help shows another's.",
+        description="Train a recipe. The defaults below are the recipe's; with --encoder.name NAME or --data.task "
+        "NAME, --help shows those of another encoder or task.",
     )
     parser.add_argument("--run", type=str, metavar="DIR", help="Folder for the run (default: runs/RECIPE-TIME).")
     parser.add_argument("--resume", type=str, metavar="RUN", help="Go on with this run, exactly where it stopped.")
@@ -104,6 +109,12 @@ def _other_encoder(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
     known = [field.name for field in fields(ENCODERS[name])] if name in ENCODERS else []
     given = base.get("encoder", {})
     return {"name": name, **{key: value for key, value in given.items() if key in known}}
+
+
+def _other_task(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe's data options that another task has too."""
+    known = [field.name for field in fields(TASKS[name])] if name in TASKS else []
+    return {**{key: value for key, value in base.get("data", {}).items() if key in known}, "task": name}
 
 
 def _run(config: Config, parsed: Namespace) -> Run:

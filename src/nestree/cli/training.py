@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from nestree.cli.main import INTERRUPTED
 from nestree.cli.parsing import messages, output
 from nestree.cli.train import RUN_VARIABLE, is_further_process
+from nestree.data import RaggedExamples
 from nestree.errors import UserError
-from nestree.evaluation.report import EXAMPLES, TESTS, write_report
+from nestree.evaluation.report import EXAMPLES, write_report
 from nestree.evaluation.run_tests import evaluate_run
 from nestree.evaluation.tables import show
 from nestree.runs import Run
+from nestree.tasks import Task
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.config import Config
 from nestree.training.fit import RESUMABLE, Training, load_examples
@@ -32,15 +35,16 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
     console = messages() if first else Console(quiet=True)
     if resumed and first:
         _check_resumable(run.config, config)
-    train, validation = load_examples(config.data, console)
-    training = Training(run, config, train, validation, console=console)
+    task = run.task if resumed or not first else config.data.open()
+    train, validation = load_examples(task, config.data, console)
+    training = Training(run, config, task, train, validation, console=console)
     _introduce(console, training)
     if first:
         if resumed:
             run.sweep()
             run.write_config(training.config)
         else:
-            run.begin(training.config, command=command)
+            run.begin(training.config, command=command).keep_task(task)
     try:
         if (over := training.over()) is None:
             with _run_folder_known(run):
@@ -81,14 +85,26 @@ def _introduce(console: Console, training: Training) -> None:
     console.print(f"recipe      {config.recipe}, seed {config.seed}")
     console.print(f"encoder     {config.encoder_name}, {training.module.model.parameter_count():,} parameters")
     console.print(
-        f"data        {config.data.task}: {len(stream.examples):,} training examples "
+        f"data        {config.data.task} ({training.task.protocol}): {len(stream.examples):,} training examples "
         f"(longest {stream.examples.lengths.max()} tokens), {len(training.data.validation):,} for validation"
     )
+    labels = label_shares(training.task, stream.examples)
+    console.print(f"labels      {labels}")
     limits = [f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)"]
     if config.trainer.max_minutes is not None:
         limits.append(f"{config.trainer.max_minutes:g} minutes")
     console.print(f"at most     {' or '.join(limits)}, batches of {config.data.batch}")
     console.print(f"run folder  {training.run.path}")
+
+
+def label_shares(task: Task, examples: RaggedExamples) -> str:
+    """Say how many classes there are, and the commonest and rarest one's share of the examples."""
+    shares = np.bincount(examples.labels, minlength=len(task.label_names)) / len(examples)
+    most, least = int(shares.argmax()), int(shares.argmin())
+    return (
+        f"{len(shares)}: from {task.label_names[most]!r}, {shares[most]:.1%} of the training examples, "
+        f"to {task.label_names[least]!r}, {shares[least]:.1%}"
+    )
 
 
 def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
@@ -102,8 +118,9 @@ def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
 
 def _report(run: Run, console: Console) -> None:
     """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
-    console.print(f"evaluating on {', '.join(TESTS)}: the first {EXAMPLES} examples of each")
-    results = evaluate_run(run, TESTS, limit=EXAMPLES, console=console)
+    tests = run.task.first_tests
+    console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
+    results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
     show(output(), results, strata=False)
     print(write_report(run))
 

@@ -1,7 +1,7 @@
-"""Datasets as flat arrays on disk, and the folder that caches them."""
+"""Datasets as flat arrays on disk, the folder that caches them, and how text becomes tokens."""
 
-from nestree.data.cache import cache_dir, load_or_make
+from nestree.data.cache import cache_dir, load_or_make, load_or_write
 from nestree.data.files import replacing
-from nestree.data.ragged import RaggedExamples, offsets_of
+from nestree.data.ragged import RaggedExamples, RaggedWriter, offsets_of
 
-__all__ = ["RaggedExamples", "cache_dir", "load_or_make", "offsets_of", "replacing"]
+__all__ = ["RaggedExamples", "RaggedWriter", "cache_dir", "load_or_make", "load_or_write", "offsets_of", "replacing"]

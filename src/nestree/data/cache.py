@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nestree.data.files import replacing
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 
@@ -58,15 +59,49 @@ def load_or_make(
             if cached.seed == seed and dict(cached.source) == dict(source):
                 return cached
             _log.info("made again: %s holds data of another seed, size or generator version", path)
+    _make_folder(path)
+    examples = make()
+    with _naming(path):
+        examples.save(path)
+    return RaggedExamples.load(path)
+
+
+def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Make sure that the file at ``path``, whose name says what it is made from, is there and whole.
+
+    Args:
+        path: The cache file; its folder is created.
+        write: Writes it under the name that it is given.
+
+    Raises:
+        UserError: The folder cannot be created or written.
+    """
+    if path.suffix == ".safetensors" and path.is_file():
+        try:
+            RaggedExamples.load(path)
+        except UserError as error:
+            _log.warning("made again: %s", error)
+            path.unlink()
+    if path.is_file():
+        return
+    _make_folder(path)
+    with replacing(path) as temporary:
+        try:
+            write(temporary)
+        except OSError as error:
+            if error.filename not in (None, str(temporary)):
+                raise
+            with _naming(path):
+                raise
+
+
+def _make_folder(path: Path) -> None:
+    """Create the folder of a file that is about to be made."""
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Found out now, not after minutes of generating.
         if not os.access(path.parent, os.W_OK):
             raise PermissionError("no permission")
-    examples = make()
-    with _naming(path):
-        examples.save(path)
-    return RaggedExamples.load(path)
 
 
 @contextmanager

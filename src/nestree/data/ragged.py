@@ -1,18 +1,19 @@
-"""Sequences of unequal length with a label each, as three flat arrays in one file."""
+"""Sequences of unequal length, or pairs of them, with a label each, as three flat arrays in one file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from nestree.data.files import replacing
 from nestree.errors import UserError
@@ -20,24 +21,35 @@ from nestree.errors import UserError
 FORMAT = "nestree-ragged-1"
 """Written into every file; a file of another format is not read."""
 
-_TOKEN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
-_FILE_TYPES = {"U8": np.uint8, "U16": np.uint16, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
+_TOKEN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
+_FILE_TYPES = {
+    "U8": np.uint8,
+    "U16": np.uint16,
+    "U32": np.uint32,
+    "I8": np.int8,
+    "I16": np.int16,
+    "I32": np.int32,
+    "I64": np.int64,
+}
+_BLOCK = 2**24
 
 
 @dataclass(frozen=True, eq=False)
 class RaggedExamples:
     """A classification dataset: example i is ``tokens[offsets[i]:offsets[i + 1]]`` with label ``labels[i]``.
 
-    Nothing is padded, so a dataset takes a byte or two per token, in memory and on disk. Arrays from :meth:`load` are
-    mapped from the file, read-only.
+    Examples may have two sides, to be classified as a pair: the rows ``2 i`` and ``2 i + 1`` of the offsets are then
+    those of example i. Nothing is padded, so a dataset takes a byte or two (four, with very many words) per token, in
+    memory and on disk. Arrays from :meth:`load` are mapped from the file, read-only.
 
     Args:
-        tokens: All token ids behind one another, shape (total,), uint8 or uint16.
-        offsets: Where each example begins and the last one ends, shape (examples + 1,), int64, from 0 to total.
+        tokens: All token ids behind one another, shape (total,), uint8, uint16 or uint32.
+        offsets: Where each sequence begins and the last one ends, shape (examples * sides + 1,), int64, 0 to total.
         labels: Shape (examples,), any signed or unsigned integer type.
         name: What the dataset is called, for example "listops/900-1000".
         seed: The seed it was generated with; None for data that was read.
         source: What else there is to know of where it came from, as JSON can hold it: a generator's parameters, a file.
+        sides: Sequences of an example.
 
     Raises:
         ValueError: The arrays do not fit one another; the message names the array.
@@ -49,18 +61,24 @@ class RaggedExamples:
     name: str
     seed: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    sides: int = 1
 
     def __post_init__(self) -> None:
         """Check the arrays against one another."""
         tokens, offsets, labels = self.tokens, self.offsets, self.labels
         if tokens.ndim != 1 or tokens.dtype not in _TOKEN_TYPES:
-            raise ValueError(f"tokens must be a flat uint8 or uint16 array, not {tokens.dtype} of shape {tokens.shape}")
+            raise ValueError(
+                f"tokens must be a flat uint8, uint16 or uint32 array, not {tokens.dtype} of shape {tokens.shape}"
+            )
         if offsets.ndim != 1 or offsets.dtype != np.int64 or len(offsets) == 0:
             raise ValueError(f"offsets must be a flat int64 array, not {offsets.dtype} of shape {offsets.shape}")
         if offsets[0] != 0 or offsets[-1] != len(tokens) or (np.diff(offsets) < 0).any():
             raise ValueError(f"offsets must rise from 0 to the number of tokens, {len(tokens)}")
-        if labels.shape != (len(offsets) - 1,) or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"labels must be {len(offsets) - 1} integers, not {labels.dtype} of shape {labels.shape}")
+        examples, rest = divmod(len(offsets) - 1, self.sides)
+        if rest:
+            raise ValueError(f"offsets must be of {self.sides} sequences an example, not of {len(offsets) - 1} in all")
+        if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"labels must be {examples} integers, not {labels.dtype} of shape {labels.shape}")
 
     @classmethod
     def from_sequences(
@@ -71,12 +89,13 @@ class RaggedExamples:
         name: str,
         seed: int | None = None,
         source: Mapping[str, Any] | None = None,
-        dtype: type[np.uint8] | type[np.uint16] = np.uint8,
+        dtype: type[np.unsignedinteger] = np.uint8,
+        sides: int = 1,
     ) -> RaggedExamples:
-        """Lay separate sequences of token ids behind one another; labels become int64."""
+        """Lay separate sequences of token ids behind one another, example by example; labels become int64."""
         lengths = np.fromiter((len(sequence) for sequence in sequences), dtype=np.int64, count=len(sequences))
         tokens = np.concatenate([np.empty(0, dtype), *sequences]).astype(dtype, casting="same_kind", copy=False)
-        return cls(tokens, offsets_of(lengths), np.asarray(labels, dtype=np.int64), name, seed, source or {})
+        return cls(tokens, offsets_of(lengths), np.asarray(labels, dtype=np.int64), name, seed, source or {}, sides)
 
     @classmethod
     def concatenate(cls, parts: Sequence[RaggedExamples]) -> RaggedExamples:
@@ -84,11 +103,12 @@ class RaggedExamples:
         first = parts[0]
         return cls(
             np.concatenate([part.tokens for part in parts]),
-            offsets_of(np.concatenate([part.lengths for part in parts])),
+            offsets_of(np.concatenate([np.diff(part.offsets) for part in parts])),
             np.concatenate([part.labels for part in parts]),
             first.name,
             first.seed,
             first.source,
+            first.sides,
         )
 
     def __len__(self) -> int:
@@ -96,14 +116,20 @@ class RaggedExamples:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.unsignedinteger], int]:
-        """Return the token ids of one example, shape (its length,), as a view, and its label."""
-        index = range(len(self))[index]
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]], int(self.labels[index])
+        """Return the token ids of one example, its sides behind one another, as a view, and its label."""
+        first = range(len(self))[index] * self.sides
+        return self.tokens[self.offsets[first] : self.offsets[first + self.sides]], int(self.labels[index])
+
+    def sequences(self, index: int) -> tuple[NDArray[np.unsignedinteger], ...]:
+        """Return the token ids of each side of one example, each of shape (its length,), as views."""
+        first = range(len(self))[index] * self.sides
+        ends = self.offsets[first : first + self.sides + 1]
+        return tuple(self.tokens[start:end] for start, end in pairwise(ends))
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example, shape (examples,)."""
-        return np.diff(self.offsets)
+        """Tokens of each example's longest side, which is what padding is paid for, shape (examples,)."""
+        return np.diff(self.offsets).reshape(-1, self.sides).max(axis=1)
 
     @cached_property
     def checksum(self) -> str:
@@ -119,29 +145,48 @@ class RaggedExamples:
         """Copy the examples at ``indices`` (or where a boolean mask is true), in that order, under the same name."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-        lengths = self.lengths[chosen]
+        rows = (chosen[:, None] * self.sides + np.arange(self.sides)).ravel()
+        lengths = np.diff(self.offsets)[rows]
         offsets = offsets_of(lengths)
-        where = np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return RaggedExamples(self.tokens[where], offsets, self.labels[chosen], self.name, self.seed, self.source)
+        tokens = np.empty(offsets[-1], self.tokens.dtype)
+        for start in range(0, len(rows), 10_000):  # in parts: the positions take eight bytes a token
+            part = slice(start, start + 10_000)
+            first, end = offsets[start], offsets[min(start + 10_000, len(rows))]
+            shift = np.repeat(self.offsets[:-1][rows[part]] - offsets[:-1][part], lengths[part])
+            tokens[first:end] = self.tokens[shift + np.arange(first, end)]
+        return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[chosen])
 
     def head(self, count: int) -> RaggedExamples:
         """Return the first ``count`` examples as views (all of them if there are fewer), under the same name."""
         count = min(count, len(self))
-        offsets = self.offsets[: count + 1]
-        return RaggedExamples(
-            self.tokens[: offsets[-1]], offsets, self.labels[:count], self.name, self.seed, self.source
-        )
+        offsets = self.offsets[: count * self.sides + 1]
+        return replace(self, tokens=self.tokens[: offsets[-1]], offsets=offsets, labels=self.labels[:count])
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file whose header holds name, seed, source and checksum, all at once or not at all."""
-        arrays = {"tokens": self.tokens, "offsets": self.offsets, "labels": self.labels}
-        about = {"name": self.name, "seed": self.seed, "source": dict(self.source), "checksum": self.checksum}
-        content = save(
-            {key: np.ascontiguousarray(array) for key, array in arrays.items()},
-            metadata={"format": FORMAT, "about": json.dumps(about, sort_keys=True)},
-        )
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        about = {
+            "name": self.name,
+            "seed": self.seed,
+            "source": dict(self.source),
+            "sides": self.sides,
+            "checksum": self.checksum,
+        }
+        arrays = [np.ascontiguousarray(array) for array in (self.labels, self.offsets, self.tokens)]
+        entries, start = {}, 0
+        for name, array in zip(("labels", "offsets", "tokens"), arrays, strict=True):
+            kind = next(kind for kind, dtype in _FILE_TYPES.items() if array.dtype == dtype)
+            entries[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, start + array.nbytes)}
+            start += array.nbytes
+        metadata = {"format": FORMAT, "about": json.dumps(about, sort_keys=True)}
+        header = json.dumps({"__metadata__": metadata, **entries}).encode()
+        header += b" " * (-len(header) % 8)
+        # safetensors' own writer copies every array; this one holds a block at a time of what may lie on disk.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for array in arrays:
+                content = array.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+                for at in range(0, len(content), _BLOCK):
+                    file.write(content[at : at + _BLOCK].data)
 
     @classmethod
     def load(cls, path: str | Path) -> RaggedExamples:
@@ -154,7 +199,13 @@ class RaggedExamples:
             content = np.memmap(path, dtype=np.uint8, mode="r")
             arrays, about = _parse(np.asarray(content))
             examples = cls(
-                arrays["tokens"], arrays["offsets"], arrays["labels"], about["name"], about["seed"], about["source"]
+                arrays["tokens"],
+                arrays["offsets"],
+                arrays["labels"],
+                about["name"],
+                about["seed"],
+                about["source"],
+                about.get("sides", 1),
             )
             whole = examples.checksum == about["checksum"]
         except OSError as error:
@@ -166,6 +217,49 @@ class RaggedExamples:
         if not whole:
             raise UserError(f"{path}: damaged (its checksum does not match); delete it and make it again")
         return examples
+
+
+class RaggedWriter:
+    """Collects examples of any number in a file beside ``path``, so that memory does not grow with the tokens.
+
+    Example:
+        >>> with RaggedWriter(path, name="reviews", dtype=np.uint8) as writer:
+        ...     writer.add([np.array([5, 3], np.uint8)], label=1)
+        ...     writer.finish(source={"file": "reviews.csv"})
+    """
+
+    def __init__(self, path: str | Path, *, name: str, dtype: type[np.unsignedinteger], sides: int = 1) -> None:
+        """Write to ``path`` when :meth:`finish` is called."""
+        self.path = Path(path)
+        self.name = name
+        self.dtype = np.dtype(dtype)
+        self.sides = sides
+        self.lengths: list[int] = []
+        self.labels: list[int] = []
+        self._tokens = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed on leaving)
+
+    def __enter__(self) -> RaggedWriter:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was collected."""
+        self._tokens.close()
+
+    def add(self, sequences: Sequence[NDArray[np.unsignedinteger]], *, label: int) -> None:
+        """Add an example of so many sequences as it has sides."""
+        for sequence in sequences:
+            self._tokens.write(sequence.astype(self.dtype, copy=False).data)
+            self.lengths.append(len(sequence))
+        self.labels.append(label)
+
+    def finish(self, *, seed: int | None = None, source: Mapping[str, Any] | None = None) -> None:
+        """Write the file, all at once or not at all."""
+        self._tokens.flush()
+        offsets = offsets_of(np.array(self.lengths, dtype=np.int64))
+        tokens = np.memmap(self._tokens, dtype=self.dtype, mode="r") if offsets[-1] else np.empty(0, self.dtype)
+        labels = np.array(self.labels, dtype=np.int64)
+        RaggedExamples(np.asarray(tokens), offsets, labels, self.name, seed, source or {}, self.sides).save(self.path)
 
 
 def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:

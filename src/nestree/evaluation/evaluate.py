@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
+from nestree.tasks.contract import DataOptions
 from nestree.training.batches import budget_batches, collate
-from nestree.training.options import DataOptions
 
 EDGES = {
     "length": [0, 11, 21, 31, 51, 76, 101, 151, *range(201, 1002, 100), 2001, 5001, 9001, 10001],
@@ -70,7 +70,9 @@ class Result:
     """Tokens."""
     seconds: float
     baseline: float | None = None
-    """Accuracy of always answering the commonest training label of the root operator."""
+    """Accuracy of the task's trivial answer."""
+    protocol: str | None = None
+    """How the task's splits came about."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -79,6 +81,7 @@ class Result:
             "inference": self.inference,
             **{key: value for key, value in self.total.as_dict().items() if key != "group"},
             "baseline": self.baseline,
+            "protocol": self.protocol,
             "mean_length": round(self.mean_length, 2),
             "seconds": round(self.seconds, 3),
             "strata": {name: [share.as_dict() for share in shares] for name, shares in self.strata.items()},
@@ -95,6 +98,7 @@ class Result:
             mean_length=values["mean_length"],
             seconds=values["seconds"],
             baseline=values["baseline"],
+            protocol=values.get("protocol"),
         )
 
 
@@ -117,7 +121,7 @@ def probabilities(
     model.eval()
     device = next(model.parameters()).device
     found: NDArray[np.float32] | None = None
-    for indices in budget_batches(examples.lengths, tokens=tokens):
+    for indices in budget_batches(examples.lengths, tokens=tokens, sides=examples.sides):
         batch = collate(examples, indices)
         logits = model(batch.tokens.to(device), batch.lengths.to(device))
         part = logits.float().softmax(dim=-1).cpu().numpy()
@@ -135,6 +139,7 @@ def evaluate(
     test: str,
     strata: Mapping[str, NDArray[Any]] | None = None,
     baseline: float | None = None,
+    protocol: str | None = None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> Result:
@@ -157,6 +162,7 @@ def evaluate(
         mean_length=float(examples.lengths.mean()),
         seconds=seconds,
         baseline=baseline,
+        protocol=protocol,
     )
 
 

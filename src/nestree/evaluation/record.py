@@ -20,7 +20,7 @@ def record(run: Run, result: Result, *, seed: int) -> None:
     """
     entry = {
         **result.as_dict(),
-        "protocol": "generated",
+        "protocol": run.task.protocol,
         "seed": seed,
         "weights": weights_digest(run),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -17,11 +17,8 @@ from nestree.evaluation.record import entries, weights_digest
 from nestree.evaluation.tables import percent, stratum_rows, summary_rows
 from nestree.runs import Run
 
-TESTS = ("near-iid", "200-300", "500-600", "900-1000")
-"""What a report evaluates of its own accord."""
-
 EXAMPLES = 200
-"""How many examples of each."""
+"""How many examples of each test a report evaluates of its own accord."""
 
 
 def write_report(run: Run) -> Path:
@@ -79,10 +76,21 @@ def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
         f"{percent(accuracy)} % on {about.get('validation_examples', 0):,} examples.",
         f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
         + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
-        + ". The baseline always answers the commonest training label of the root operator.",
-        "The data is generated (sampling as published), not the official files; intervals are 95 % Wilson intervals.",
+        + f". The baseline always answers {run.task.baseline_about}.",
+        f"Data: {_protocol(about)}. Intervals are 95 % Wilson intervals.",
     ]
     return "\n\n".join(lines)
+
+
+def _protocol(about: dict[str, Any]) -> str:
+    """Say how the splits came about."""
+    protocol = str(about.get("protocol", "generated"))
+    return {
+        "generated": "generated (sampling as published), not the official files",
+        "official": "official files, with their own validation split",
+        "clean": "protocol clean: validation is held out of the training split",
+        "paper": "protocol paper: validated on the test split, as published, so the test is not held out",
+    }.get(protocol, protocol)
 
 
 def _accuracy(results: Sequence[Result]) -> list[str]:

@@ -13,7 +13,6 @@ from nestree.evaluation.evaluate import Result, evaluate
 from nestree.evaluation.record import record
 from nestree.runs import Run, load
 from nestree.suggest import unknown
-from nestree.tasks import TASKS, Task
 
 
 def evaluate_run(
@@ -38,17 +37,18 @@ def evaluate_run(
     Raises:
         UserError: no such test; or see :func:`nestree.runs.load`.
     """
-    task = TASKS[run.config.data.task]
+    task = run.task
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
     model = load(run, **({} if inference is None else {"inference": inference}))
     results = []
+    train: RaggedExamples | None = None
     with _progress(console) as progress:
         for test in tests:
             bar = progress.add_task(f"{test}, preparing", total=None)
-            examples = task.load(test, seed=run.config.data.seed, size=limit)
-            baseline = _baseline(task, run, examples)
+            examples = task.load(test, size=limit)
+            train = task.load("train") if train is None else train
             progress.update(bar, description=test, total=len(examples))
             results.append(
                 evaluate(
@@ -56,7 +56,8 @@ def evaluate_run(
                     examples,
                     test=test,
                     strata=task.strata(examples),
-                    baseline=baseline,
+                    baseline=task.baseline(train, examples),
+                    protocol=task.protocol,
                     tokens=tokens or run.config.data.evaluation_tokens,
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
@@ -64,12 +65,6 @@ def evaluate_run(
             record(run, results[-1], seed=run.config.data.seed)
             progress.remove_task(bar)
     return results
-
-
-def _baseline(task: Task, run: Run, examples: RaggedExamples) -> float | None:
-    """Return the accuracy of the commonest label of the root operator, where the task has root operators."""
-    majority = getattr(task, "majority_by_root", None)
-    return majority(task.load("train", seed=run.config.data.seed), examples) if majority else None
 
 
 def _progress(console: Console) -> Progress:

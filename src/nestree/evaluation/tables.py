@@ -24,10 +24,21 @@ def interval(share: Share) -> str:
 
 def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the table of tests."""
-    header = ["test", "inference", "examples", "mean length", "accuracy %", "95 % interval", "baseline %", "seconds"]
+    header = [
+        "test",
+        "protocol",
+        "inference",
+        "examples",
+        "mean length",
+        "accuracy %",
+        "95 % interval",
+        "baseline %",
+        "seconds",
+    ]
     rows = [
         [
             result.test,
+            result.protocol or "",
             result.inference or "",
             str(result.total.examples),
             f"{result.mean_length:.0f}",
@@ -78,7 +89,9 @@ def show(console: Console, results: Sequence[Result], *, strata: bool = True) ->
 def _print(console: Console, header: list[str], rows: list[list[str]], *, title: str) -> None:
     table = Table(title=escape(title), title_justify="left")
     for name in header:
-        table.add_column(escape(name), justify="left" if name in ("test", "inference", header[0]) else "right")
+        table.add_column(
+            escape(name), justify="left" if name in ("test", "protocol", "inference", header[0]) else "right"
+        )
     for row in rows:
         table.add_row(*(escape(text) for text in row))
     console.print(table)

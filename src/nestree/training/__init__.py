@@ -4,6 +4,5 @@ The names here import without Lightning; :mod:`nestree.training.fit` brings it i
 """
 
 from nestree.training.config import Config as Config
-from nestree.training.options import DataOptions as DataOptions
 from nestree.training.options import OptimizerOptions as OptimizerOptions
 from nestree.training.options import TrainerOptions as TrainerOptions

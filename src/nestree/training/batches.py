@@ -20,9 +20,9 @@ class Batch(NamedTuple):
     """One process's share of a batch."""
 
     tokens: Tensor
-    """(B, L) token numbers, padded with zeros."""
+    """(B, L) token numbers, padded with zeros; (B * sides, L) of pairs, an example's sides behind one another."""
     lengths: Tensor
-    """(B,)"""
+    """As many as rows of tokens."""
     labels: Tensor
     """(B,)"""
     size: int
@@ -33,8 +33,8 @@ def collate(
     examples: RaggedExamples, indices: Sequence[int] | NDArray[np.integer], *, size: int | None = None
 ) -> Batch:
     """Pad the examples at ``indices`` into one batch; ``size`` defaults to how many they are."""
-    sequences = [torch.from_numpy(examples[index][0].astype(np.int64)) for index in indices]
-    tokens, lengths = pad(sequences)
+    sequences = [side for index in indices for side in examples.sequences(int(index))]
+    tokens, lengths = pad([torch.from_numpy(sequence.astype(np.int64)) for sequence in sequences])
     labels = torch.from_numpy(examples.labels[np.asarray(indices)].astype(np.int64))
     return Batch(tokens, lengths, labels, len(indices) if size is None else size)
 
@@ -146,17 +146,17 @@ class TrainingStream:
         self.position = state["position"]
 
 
-def budget_batches(lengths: NDArray[np.integer], *, tokens: int) -> list[NDArray[np.int64]]:
+def budget_batches(lengths: NDArray[np.integer], *, tokens: int, sides: int = 1) -> list[NDArray[np.int64]]:
     """Return batches of similar length whose tokens, padding included, are at most ``tokens``; longest first.
 
-    An example longer than ``tokens`` is a batch of its own.
+    ``lengths`` (N,) are those of the examples' longest sides. An example longer than ``tokens`` is a batch of its own.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches = []
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
-        end = start + max(1, tokens // longest)
+        end = start + max(1, tokens // (longest * sides))
         batches.append(order[start:end])
         start = end
     return batches
@@ -169,7 +169,9 @@ class EvaluationBatches:
         """Split ``examples`` over ``shares`` processes into batches of at most ``tokens`` tokens, padding included."""
         mine = np.arange(share, len(examples), shares)
         self.examples = examples
-        self.batches = [mine[batch] for batch in budget_batches(examples.lengths[mine], tokens=tokens)]
+        self.batches = [
+            mine[batch] for batch in budget_batches(examples.lengths[mine], tokens=tokens, sides=examples.sides)
+        ]
 
     def __len__(self) -> int:
         """Count the batches."""

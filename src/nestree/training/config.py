@@ -15,12 +15,16 @@ from nestree.encoders.registry import ENCODERS, EncoderOptions
 from nestree.errors import UserError
 from nestree.models import ClassifierOptions
 from nestree.suggest import unknown
-from nestree.training.options import DataOptions, OptimizerOptions, TrainerOptions
+from nestree.tasks import TASKS, DataOptions
+from nestree.training.options import OptimizerOptions, TrainerOptions
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-SECTIONS = {"data": DataOptions, "model": ClassifierOptions, "optimizer": OptimizerOptions, "trainer": TrainerOptions}
-"""Sections of a configuration that are the same for every encoder."""
+FIXED = {"model": ClassifierOptions, "optimizer": OptimizerOptions, "trainer": TrainerOptions}
+"""Sections of a configuration that are the same for every task and encoder."""
+
+SECTIONS = ("data", *FIXED)
+"""All sections but the encoder's."""
 
 _KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
 
@@ -37,6 +41,7 @@ class Config:
     """A key of :data:`nestree.encoders.registry.ENCODERS`."""
     encoder: EncoderOptions
     data: DataOptions
+    """Those of the task, one of :data:`nestree.tasks.TASKS`."""
     model: ClassifierOptions
     optimizer: OptimizerOptions
     trainer: TrainerOptions
@@ -59,7 +64,7 @@ def read_config(values: Mapping[str, Any], *, source: str) -> Config:
         UserError: an unknown section, encoder or option, or a value that the option cannot take; names it.
     """
     try:
-        parser = config_parser(encoder_name(values))
+        parser = config_parser(encoder_name(values), task_name(values))
         given = {key: value for key, value in values.items() if key != "recipe"}
         return config_from(str(values.get("recipe", "")), parse(parser, values=given))
     except UserError as error:
@@ -81,17 +86,33 @@ def encoder_name(values: Mapping[str, Any]) -> str:
     return name
 
 
-def config_parser(encoder: str, *, defaults: Mapping[str, Any] | None = None, **arguments: Any) -> ArgumentParser:
-    """Return a parser of all options when ``encoder`` is chosen.
+def task_name(values: Mapping[str, Any]) -> str:
+    """Return the task that plain values name.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    name = values.get("data", {}).get("task", "listops")
+    if not isinstance(name, str) or name not in TASKS:
+        raise UserError(unknown("task", str(name), TASKS))
+    return name
+
+
+def config_parser(
+    encoder: str, task: str, *, defaults: Mapping[str, Any] | None = None, **arguments: Any
+) -> ArgumentParser:
+    """Return a parser of all options when ``encoder`` and ``task`` are chosen.
 
     Args:
         encoder: a key of ENCODERS.
+        task: a key of TASKS.
         defaults: plain values that take the place of the options' own defaults.
         arguments: for ArgumentParser.
     """
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **arguments)
     parser.add_argument("--seed", type=int, default=1, help="Seed of weights, dropout, noise and order.")
-    parser.add_class_arguments(DataOptions, "data", help="Data")
+    parser.add_argument("--data.task", type=str, default=task, help=f"One of {', '.join(TASKS)}.")
+    parser.add_class_arguments(TASKS[task], "data", help=f"Data of task {task}", skip={"task"})
     parser.add_argument("--encoder.name", type=str, default=encoder, help=f"One of {', '.join(ENCODERS)}.")
     parser.add_class_arguments(ENCODERS[encoder], "encoder", help=f"Encoder {encoder}")
     parser.add_class_arguments(ClassifierOptions, "model", help="Embedding and head")
@@ -128,8 +149,11 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
     plain = parsed.as_dict()
     encoder = dict(plain["encoder"])
     name = encoder.pop("name")
-    made = {"encoder": _options("encoder", ENCODERS[name], encoder)}
-    for section, options in SECTIONS.items():
+    made = {
+        "encoder": _options("encoder", ENCODERS[name], encoder),
+        "data": _options("data", TASKS[plain["data"]["task"]], plain["data"]),
+    }
+    for section, options in FIXED.items():
         made[section] = _options(section, options, plain[section])
     if plain["seed"] is None or plain["seed"] < 0:
         raise UserError(f"--seed must be an integer of at least 0, not {plain['seed']}")

@@ -23,7 +23,7 @@ from rich.console import Console
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 from nestree.runs import Run, build_model, peak_memory
-from nestree.tasks import TASKS
+from nestree.tasks import DataOptions, Task
 from nestree.training.batches import EvaluationBatches, TrainingStream
 from nestree.training.callbacks import (
     Interrupted,
@@ -35,7 +35,7 @@ from nestree.training.callbacks import (
 )
 from nestree.training.config import Config
 from nestree.training.module import ACCURACY, ClassifierModule, NotFinite
-from nestree.training.options import DataOptions, TrainerOptions
+from nestree.training.options import TrainerOptions
 from nestree.training.progress import TrainingProgress
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
@@ -69,7 +69,14 @@ class Training:
     """The parts of a run, put together; :meth:`fit` trains."""
 
     def __init__(
-        self, run: Run, config: Config, train: RaggedExamples, validation: RaggedExamples, *, console: Console
+        self,
+        run: Run,
+        config: Config,
+        task: Task,
+        train: RaggedExamples,
+        validation: RaggedExamples,
+        *,
+        console: Console,
     ) -> None:
         """Put a run together.
 
@@ -80,15 +87,21 @@ class Training:
         data, options, devices = config.data, config.trainer, config.trainer.devices or 1
         if len(validation) < devices:
             raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
-        self.run, self.config, self.console = run, config, console
+        self.run, self.config, self.task, self.console = run, config, task, console
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         seed_everything(config.seed)
-        model = build_model(config)
+        model = build_model(config, task)
+        if not run.checkpoint.is_file() and (vectors := task.pretrained()) is not None:
+            try:
+                model.set_embedding(vectors.matrix, vectors.known)
+            except ValueError as error:
+                raise UserError(f"--model.{error}") from None
+            console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         self.stream = TrainingStream(train, batch=data.batch, window=data.window, seed=config.seed, shares=devices)
         self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
         self.module = ClassifierModule(
-            model, classes=TASKS[data.task].classes, options=config.optimizer, micro_batch=data.micro_batch
+            model, classes=len(task.label_names), options=config.optimizer, micro_batch=data.micro_batch
         )
         self.steps = min(options.max_epochs * self.stream.batches_per_epoch, options.max_steps or sys.maxsize)
         self.validate_every = options.validate_every or self.stream.batches_per_epoch
@@ -215,6 +228,7 @@ class Training:
             "train_examples": len(self.stream.examples),
             "train_longest": int(self.stream.examples.lengths.max()),
             "validation_examples": len(self.data.validation),
+            "protocol": self.task.protocol,
             "parameters": self.module.model.parameter_count(),
             "peak_memory_bytes": peak_memory(),
             "threads": torch.get_num_threads(),
@@ -237,12 +251,11 @@ class Training:
         return f"{saved}; try a lower --optimizer.learning_rate or --optimizer.clip"
 
 
-def load_examples(options: DataOptions, console: Console) -> tuple[RaggedExamples, RaggedExamples]:
-    """Return training and validation examples, generated on first use."""
-    task = TASKS[options.task]
-    with console.status(f"preparing {options.task} (generated on first use, then kept)"):
-        train = task.load("train", seed=options.seed)
-        validation = task.load("validation", seed=options.seed)
+def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[RaggedExamples, RaggedExamples]:
+    """Return training and validation examples, prepared on first use."""
+    with console.status(f"preparing {options.task} (done on first use, then kept)"):
+        train = task.load("train")
+        validation = task.load("validation")
     if options.validation_longest is not None:
         validation = validation.select(validation.lengths <= options.validation_longest)
     return (

@@ -87,17 +87,23 @@ class ClassifierModule(pl.LightningModule):
         Sequences of one or two tokens leave the scorer nothing to choose. DistributedDataParallel waits for every
         gradient, and Lookahead passes over parameters that have none.
         """
-        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in self.model.parameters()]).sum()
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in trained]).sum()
 
     def _micro_batches(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Cut a batch into micro-batches, as many on every process, each without padding that it does not need."""
         if self.micro_batch is None:
             return [(batch.tokens, batch.lengths, batch.labels)]
+        sides = self.model.sides
+        rows = (batch.tokens.unflatten(0, (-1, sides)), batch.lengths.unflatten(0, (-1, sides)), batch.labels)
         largest_share = math.ceil(batch.size / self.trainer.world_size)
         # A process whose share is one smaller than another's still needs as many backward passes.
         count = min(math.ceil(largest_share / self.micro_batch), batch.size // self.trainer.world_size)
-        parts = zip(*(part.tensor_split(max(1, count)) for part in batch[:3]), strict=True)
-        return [(tokens[:, : int(lengths.max())], lengths, labels) for tokens, lengths, labels in parts]
+        parts = zip(*(part.tensor_split(max(1, count)) for part in rows), strict=True)
+        return [
+            (tokens[..., : int(lengths.max())].flatten(0, 1), lengths.flatten(), labels)
+            for tokens, lengths, labels in parts
+        ]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to accuracy and loss."""
@@ -124,7 +130,7 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Lookahead:
     """
     ssm = ssm_parameters(model)
     apart = {id(parameter) for parameter in ssm}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart and parameter.requires_grad]
     groups: list[dict[str, object]] = [{"params": rest}]
     if ssm:
         rate = min(options.ssm_learning_rate, options.learning_rate)

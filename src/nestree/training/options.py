@@ -1,4 +1,4 @@
-"""What can be set about data, optimizer and trainer; each option with its unit and its check."""
+"""What can be set about optimizer and trainer; each option with its unit and its check."""
 
 from __future__ import annotations
 
@@ -8,49 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from nestree.checks import check_at_least, check_one_of, check_positive
-from nestree.tasks import TASKS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """CPU cores that this process may use."""
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What is learnt from, and in what batches."""
-
-    task: str = "listops"
-    """Task, by name."""
-    seed: int = 0
-    """Seed that the data is generated with."""
-    train_size: int | None = None
-    """Training examples to use, the first so many; null: all."""
-    validation_size: int | None = None
-    """Validation examples to use, the first so many; null: all."""
-    validation_longest: int | None = None
-    """Longest validation example to use, tokens; null: no limit."""
-    batch: int = 128
-    """Examples of one optimizer step, over all devices together."""
-    micro_batch: int | None = None
-    """Examples that one device runs at once, to save memory; the step stays the same; null: its whole share."""
-    window: int = 5
-    """Batches within which examples are sorted by length, so that a batch has little padding."""
-    evaluation_tokens: int = 16384
-    """Tokens, padding included, that a batch holds at most when validating."""
-
-    def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
-        check_one_of("task", self.task, TASKS)
-        check_at_least("seed", self.seed, 0)
-        for name in ("batch", "window", "evaluation_tokens"):
-            check_at_least(name, getattr(self, name), 1)
-        for name in ("train_size", "validation_size", "validation_longest", "micro_batch"):
-            _check_optional(name, getattr(self, name))
 
 
 @dataclass(frozen=True)

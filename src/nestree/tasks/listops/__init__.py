@@ -13,13 +13,14 @@ from nestree.tasks.listops.expression import (
 )
 from nestree.tasks.listops.reader import Summary, read_tsv, summarise, write_tsv
 from nestree.tasks.listops.splits import SPLITS, Split, load_split
-from nestree.tasks.listops.task import ListOps
+from nestree.tasks.listops.task import ListOps, ListOpsOptions
 
 __all__ = [
     "OPERATORS",
     "SPLITS",
     "VOCABULARY",
     "ListOps",
+    "ListOpsOptions",
     "Split",
     "Summary",
     "decode",

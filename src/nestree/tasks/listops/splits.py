@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ import numpy as np
 
 from nestree.data import RaggedExamples, load_or_make
 from nestree.data import cache_dir as default_cache_dir
+from nestree.tasks.contract import Progress
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample, sample_within
 
 GENERATOR_VERSION = 1
 """Raised with every change to what a seed draws; cached files of another version are made again."""
-
-Progress = Callable[[int, int], None]
-"""Called with (examples made, examples to make), now and then."""
 
 _BATCH_TOKENS = 250_000
 _POOL_BATCH = 20_000
@@ -146,7 +144,7 @@ def _source(split: Split, size: int) -> dict[str, Any]:
 def _generate(split: Split, size: int, seed: int, source: dict[str, Any], progress: Progress) -> RaggedExamples:
     """Generate the first ``size`` examples of a split."""
     progress(0, size)
-    drawn = _from_pool(split, seed) if split.pooled else _within(split, size, seed, progress)
+    drawn = _from_pool(split, seed) if split.pooled else draw_within(split, size, seed, progress)
     drawn = drawn.head(size)
     progress(len(drawn), len(drawn))
     return dataclasses.replace(drawn, name=f"listops/{split.name}", seed=seed, source=source)
@@ -178,15 +176,19 @@ def draw_pool(size: int, seed: int) -> RaggedExamples:
     return pool.select(np.argsort(_stream("pool order", seed, 0).random(size), kind="stable"))
 
 
-def _within(split: Split, size: int, seed: int, progress: Progress) -> RaggedExamples:
-    """Draw distinct expressions with lengths in the split's range."""
+def draw_within(split: Split, size: int, seed: int, progress: Progress | None = None) -> RaggedExamples:
+    """Draw distinct expressions with lengths in the split's range; the first ones are the same whatever the size.
+
+    Raises:
+        ValueError: the split has no range of lengths.
+    """
     if split.lengths is None:
         raise ValueError(f"{split.name} has no range of lengths")
     law = LengthLaw(split.grammar, *split.lengths)
     # The batches do not depend on `size`, so the first examples do not either.
     count = max(1, _BATCH_TOKENS // split.lengths[1])
     batches = (sample_within(law, count, _stream(split.name, seed, batch)) for batch in itertools.count())
-    return _distinct(batches, size, progress)
+    return _distinct(batches, size, progress or _silent)
 
 
 def _distinct(batches: Iterable[RaggedExamples], size: int, progress: Progress) -> RaggedExamples:

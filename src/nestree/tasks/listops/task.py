@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nestree.data import RaggedExamples
-from nestree.tasks.listops.expression import PADDING, VOCABULARY, encode
+from nestree.tasks.contract import DataOptions, Progress
+from nestree.tasks.listops.expression import VOCABULARY, encode
 from nestree.tasks.listops.reader import depths, root_operators
-from nestree.tasks.listops.splits import SPLITS, Progress, Split, load_split, split_path
+from nestree.tasks.listops.splits import SPLITS, Split, load_split, split_path
+
+
+@dataclass(frozen=True)
+class ListOpsOptions(DataOptions):
+    """ListOps, generated."""
+
+    task: str = "listops"
+    """Task, by name."""
+
+    def open(self, state: Mapping[str, Any] | None = None) -> ListOps:
+        """Return the task."""
+        return ListOps(self.seed)
 
 
 class ListOps:
@@ -19,31 +33,35 @@ class ListOps:
 
     name: str = "listops"
     vocabulary_size: int = len(VOCABULARY)
-    padding_id: int = PADDING
+    sides: int = 1
     label_names: tuple[str, ...] = tuple("0123456789")
-    classes: int = len(label_names)
-
     splits: Mapping[str, Split] = SPLITS
+    protocol: str = "generated"
+    first_tests: tuple[str, ...] = ("near-iid", "200-300", "500-600", "900-1000")
+    baseline_about: str = "the commonest training label of the root operator"
 
-    def is_cached(self, split: str, *, seed: int, cache_dir: str | Path | None = None) -> bool:
+    def __init__(self, seed: int = 0) -> None:
+        """Draw the splits from ``seed``."""
+        self.seed = seed
+
+    def is_cached(self, split: str) -> bool:
         """Tell whether the whole split lies in the cache."""
-        return split_path(SPLITS[split], SPLITS[split].size, seed, cache_dir).is_file()
+        return split_path(SPLITS[split], SPLITS[split].size, self.seed).is_file()
 
-    def load(
-        self,
-        split: str,
-        *,
-        seed: int,
-        cache_dir: str | Path | None = None,
-        size: int | None = None,
-        progress: Progress | None = None,
-    ) -> RaggedExamples:
+    def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split; see :func:`nestree.tasks.listops.load_split`."""
-        return load_split(split, seed=seed, cache_dir=cache_dir, size=size, progress=progress)
+        return load_split(split, seed=self.seed, size=size, progress=progress)
 
-    def encode(self, text: str) -> NDArray[np.uint8]:
+    def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
         """Turn an expression into token ids; see :func:`nestree.tasks.listops.encode`."""
-        return encode(text)
+        return tuple(encode(text) for text in texts)
+
+    def pretrained(self) -> None:
+        """Return nothing: the embedding of sixteen tokens begins at random."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: vocabulary and labels are fixed."""
+        return {}
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[np.generic]]:
         """Return what accuracy is broken down by, each of shape (examples,).
@@ -56,7 +74,7 @@ class ListOps:
             "depth": depths(examples),
         }
 
-    def majority_by_root(self, train: RaggedExamples, test: RaggedExamples) -> float:
+    def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
         """Compute the accuracy of always answering the commonest training label of the root operator.
 
         A root that is not in the training examples gets their commonest label of all.

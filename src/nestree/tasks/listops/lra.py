@@ -1,0 +1,106 @@
+"""The Long Range Arena's ListOps (Tay et al. 2021): trained on long expressions with up to ten arguments."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nestree.data import RaggedExamples, cache_dir, load_or_write
+from nestree.errors import UserError
+from nestree.tasks.contract import DataOptions, OfficialSplit, Progress
+from nestree.tasks.listops.reader import read_tsv
+from nestree.tasks.listops.splits import GENERATOR_VERSION, SPLITS, draw_within
+from nestree.tasks.listops.task import ListOps
+from nestree.tasks.text.files import find
+from nestree.tasks.text.task import files_fingerprint, source_digest
+
+FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
+
+PARTS = {"validation": (0, 2_000), "test": (2_000, 4_000), "train": (4_000, 100_000)}
+"""Where each generated split lies in one set of distinct expressions."""
+
+
+@dataclass(frozen=True)
+class ListOpsLRAOptions(DataOptions):
+    """Long Range Arena, ListOps: generated, or from the official files."""
+
+    task: str = "listops-lra"
+    """Task, by name."""
+    path: str | None = None
+    """Folder with basic_train.tsv, basic_val.tsv and basic_test.tsv, or any above it; null: generated."""
+
+    def open(self, state: Mapping[str, Any] | None = None) -> ListOpsLRA:
+        """Return the task."""
+        return ListOpsLRA(self.seed, None if self.path is None else Path(self.path).expanduser())
+
+
+class ListOpsLRA(ListOps):
+    """ListOps with 501 to 1,999 tokens, up to ten arguments and depth ten, in training too."""
+
+    name: str = "listops-lra"
+    first_tests: tuple[str, ...] = ("test",)
+    splits: Mapping[str, OfficialSplit] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        name: OfficialSplit(PARTS[name][1] - PARTS[name][0], "501 to 1,999 tokens, up to 10 arguments, depth 10")
+        for name in FILES
+    }
+
+    def __init__(self, seed: int = 0, path: Path | None = None) -> None:
+        """Draw the splits from ``seed``, or read the official files at ``path``."""
+        super().__init__(seed)
+        self.path = path
+
+    @property
+    def protocol(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where the expressions come from."""
+        return "generated" if self.path is None else "official"
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Where the official files are.
+
+        Raises:
+            UserError: they are not there.
+        """
+        found = find(self.path, [FILES["train"], FILES["test"]]) if self.path else None
+        if found is None:
+            raise UserError(f"listops-lra: {' and '.join(FILES.values())} not found in {self.path} (--data.path)")
+        return found.parent
+
+    def is_cached(self, split: str) -> bool:
+        """Tell whether the split lies in the cache."""
+        try:
+            return self._file(split).is_file()
+        except UserError:
+            return False
+
+    def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
+        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        if split not in PARTS:
+            raise ValueError(f"split must be one of {', '.join(PARTS)}, not {split!r}")
+        path = self._file(split)
+        load_or_write(path, lambda temporary: self._make(split, progress).save(temporary))
+        examples = RaggedExamples.load(path)
+        return examples if size is None else examples.head(size)
+
+    def _make(self, split: str, progress: Progress | None) -> RaggedExamples:
+        name, source = f"{self.name}/{split}", self._source(split)
+        if self.path is not None:
+            return replace(read_tsv(self.folder / FILES[split]), name=name, source=source)
+        first, end = PARTS[split]
+        # A stream of its own: these are not the expressions of ListOps' zero-shot test.
+        drawn = draw_within(replace(SPLITS["lra"], name=self.name), end, self.seed, progress)
+        return replace(drawn.select(np.arange(first, end)), name=name, seed=self.seed, source=source)
+
+    def _source(self, split: str) -> dict[str, Any]:
+        """Say what a split is made from."""
+        if self.path is None:
+            return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
+        return {"split": split, "files": files_fingerprint([self.folder / FILES[split]])}
+
+    def _file(self, split: str) -> Path:
+        return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"

@@ -1,0 +1,183 @@
+"""Logical inference as a task."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.errors import UserError
+from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, Row
+from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
+from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
+from nestree.tasks.logic.reader import LAST, find_files, read_pairs
+from nestree.tasks.text.task import files_fingerprint, source_digest
+
+LONGEST_TRAINED = 6
+"""Operators of the longer side in training and validation, at most."""
+
+_VALIDATION_EVERY = 10
+_TESTS = {f"ops-{count}": count for count in range(LAST + 1)}
+
+
+@dataclass(frozen=True)
+class LogicOptions(DataOptions):
+    """Logical inference, generated or from the official files."""
+
+    task: str = "logic"
+    """Task, by name."""
+    path: str | None = None
+    """Folder with the official files train0, test0, ..., or any folder above it; null: the pairs are generated."""
+
+    def open(self, state: Mapping[str, Any] | None = None) -> Logic:
+        """Return the task."""
+        return Logic(self.seed, None if self.path is None else Path(self.path).expanduser())
+
+
+class Logic:
+    """Name the relation between two propositional formulas (a :class:`nestree.tasks.Task`).
+
+    Trained on pairs whose longer side has up to six operators, tested on up to twelve. Every tenth pair of the training
+    files is for validation.
+    """
+
+    name: str = "logic"
+    vocabulary_size: int = len(VOCABULARY)
+    sides: int = 2
+    label_names: tuple[str, ...] = RELATIONS
+    first_tests: tuple[str, ...] = ("ops-2", "ops-4", "ops-6", "ops-8")
+    baseline_about: str = "the commonest training label"
+
+    def __init__(self, seed: int = 0, path: Path | None = None) -> None:
+        """Draw the pairs from ``seed``, or read them from the official files at ``path``."""
+        self.seed = seed
+        self.path = path
+
+    @property
+    def protocol(self) -> str:
+        """Where the pairs come from."""
+        return "generated" if self.path is None else "official"
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Where the official files are.
+
+        Raises:
+            UserError: they are not there.
+        """
+        found = find_files(self.path) if self.path else None
+        if found is None:
+            raise UserError(f"logic: no official files train6 or test6 found in {self.path} (--data.path)")
+        return found
+
+    @property
+    def splits(self) -> Mapping[str, OfficialSplit]:
+        """What each split is; of the official tests those that are there."""
+        trained = sum(TRAIN_SIZES[: LONGEST_TRAINED + 1])
+        held_out = trained // _VALIDATION_EVERY
+        kind = "generated" if self.path is None else "official"
+        found = {
+            "train": OfficialSplit(trained - held_out, f"{kind} pairs of up to {LONGEST_TRAINED} operators, 9 of 10"),
+            "validation": OfficialSplit(held_out, f"every tenth of the {kind} training pairs"),
+        }
+        for name, count in _TESTS.items():
+            if self.path is None or (self.folder / f"test{count}").is_file():
+                more = " or more" if count == LAST and self.path is not None else ""
+                found[name] = OfficialSplit(TEST_SIZES[count], f"{count}{more} operators in the longer side")
+        return found
+
+    def is_cached(self, split: str) -> bool:
+        """Tell whether the split lies in the cache."""
+        try:
+            return self._file(split).is_file()
+        except UserError:
+            return False
+
+    def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
+        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
+        path = self._file(split)
+        load_or_write(path, lambda temporary: self._write(split, temporary, progress))
+        examples = RaggedExamples.load(path)
+        return examples if size is None else examples.head(size)
+
+    def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
+        """Turn two formulas into token ids.
+
+        Raises:
+            ValueError: they are not two, or one is no formula.
+        """
+        if len(texts) != self.sides:
+            raise ValueError(f"an input of logic is two formulas, separated by a tab; here are {len(texts)}")
+        return tuple(encode(text) for text in texts)
+
+    def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
+        """Return what accuracy is broken down by: "length", "operators" of the longer side, "relation"."""
+        is_operator = np.isin(examples.tokens, [IDS[name] for name in OPERATORS]).astype(np.int64)
+        counts = np.add.reduceat(is_operator, examples.offsets[:-1])
+        return {
+            "length": examples.lengths,
+            "operators": counts.reshape(-1, self.sides).max(axis=1),
+            "relation": np.array(RELATIONS)[examples.labels],
+        }
+
+    def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
+        """Return the accuracy of always answering the commonest training label."""
+        return float((test.labels == np.bincount(train.labels).argmax()).mean())
+
+    def pretrained(self) -> None:
+        """Return nothing: the embedding of twelve tokens begins at random."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: vocabulary and labels are fixed."""
+        return {}
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Yield the pairs of a split as text."""
+        if split in _TESTS:
+            yield from self._part("test", _TESTS[split])
+            return
+        for count in range(LONGEST_TRAINED + 1):
+            for number, row in enumerate(self._part("train", count), start=1):
+                if (number % _VALIDATION_EVERY == 0) == (split == "validation"):
+                    yield row
+
+    def _part(self, kind: str, count: int) -> Iterator[Row]:
+        """Yield the pairs of an official file, or what is generated in its place."""
+        if self.path is not None:
+            path = self.folder / f"{kind}{count}"
+            yield from read_pairs(path)
+            return
+        for number, (label, left, right) in enumerate(_generated(count, self.seed)[kind == "test"], start=1):
+            yield Row((left, right), label, f"generated {kind}{count}:{number}")
+
+    def _write(self, split: str, path: Path, progress: Progress | None) -> None:
+        total = self.splits[split].size or 0
+        with RaggedWriter(path, name=f"{self.name}/{split}", dtype=np.uint8, sides=self.sides) as writer:
+            for done, row in enumerate(self.rows(split)):
+                tokens = [np.array([IDS[token] for token in text.split()], np.uint8) for text in row.texts]
+                writer.add(tokens, label=RELATIONS.index(row.label))
+                if progress is not None and done % 1000 == 0:
+                    progress(done, total)
+            writer.finish(seed=self.seed, source=self._source(split))
+
+    def _source(self, split: str) -> dict[str, Any]:
+        """Say what a split is made from."""
+        if self.path is None:
+            return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
+        return {"split": split, "files": files_fingerprint(sorted(self.folder.glob("t*[0-9]")))}
+
+    def _file(self, split: str) -> Path:
+        return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"
+
+
+@functools.lru_cache(maxsize=LAST + 1)  # training and validation pairs are mostly wanted one after another
+def _generated(count: int, seed: int) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    return split_pairs(count, seed)

@@ -1,0 +1,105 @@
+"""What the readers of official files share: finding them, and their lines."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from nestree.errors import UserError
+from nestree.tasks.contract import Row
+
+DEEPEST = 4
+"""Folders below the one that the user names in which files are looked for."""
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+_log = logging.getLogger(__name__)
+
+
+def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Yield (number, line without its end) of a text file; both kinds of line ends and a byte order mark are taken.
+
+    Raises:
+        UserError: the file cannot be read, or, naming the line, is not in this encoding.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    text = line.removeprefix(_UTF8_MARK if number == 1 else b"").decode(encoding)
+                except UnicodeDecodeError:
+                    raise UserError(f"{path}:{number}: not {encoding.upper()}") from None
+                yield number, text.rstrip("\r\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def find(path: Path, names: Collection[str], *, accept: Callable[[Path], bool] = lambda _: True) -> Path | None:
+    """Return ``path`` or, a few folders below it, the first file or folder with a name that fits one of ``names``.
+
+    Args:
+        path: a file or a folder.
+        names: patterns as of a shell.
+        accept: a last look at what was found, for names that others use too.
+    """
+    waiting, depth = [path], 0
+    while waiting and depth <= DEEPEST:
+        below: list[Path] = []
+        for place in waiting:
+            if any(fnmatch.fnmatch(place.name, name) for name in names) and accept(place):
+                return place
+            if place.is_dir():
+                below += sorted(place.iterdir())
+        waiting, depth = below, depth + 1
+    return None
+
+
+def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
+    """Return the file of a split, in the folder of one that was found.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = found.parent / files[split]
+    if not path.is_file():
+        raise UserError(f"{path}: not there; it holds the split {split}")
+    return path
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a file as far as it can be read, for a look at what it holds."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.readline(10_000).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
+
+
+def columns(line: str, count: int, where: str) -> list[str]:
+    """Cut a line at its tabs.
+
+    Raises:
+        UserError: there are more columns or fewer.
+    """
+    found = line.split("\t")
+    if len(found) != count:
+        raise UserError(f"{where}: {len(found)} column{'s' * (len(found) != 1)}; a row has {count}, tabs between")
+    return found
+
+
+@functools.cache
+def note(message: str) -> None:
+    """Log what was counted in a file, once however often the file is read."""
+    _log.warning("%s", message)
+
+
+def count_empty(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+    """Yield the rows of a file; when they have ended, note how many texts had nothing in them."""
+    empty = 0
+    for row in rows:
+        empty += sum(not text.strip() for text in row.texts)
+        yield row
+    if empty:
+        note(f"{path}: {empty:,} empty text{'s are' if empty > 1 else ' is'} taken as one unknown word each")

@@ -1,0 +1,120 @@
+"""IMDB film reviews (Maas et al. 2011): as bytes for the Long Range Arena's Text task, and as words."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from nestree.errors import UserError
+from nestree.tasks.contract import Dataset, OfficialSplit, Row
+from nestree.tasks.text.files import find
+from nestree.tasks.text.reviews import find_contrast, find_counterfactual, read_reviews
+
+LABELS = ("negative", "positive")
+_FOLDERS = {"neg": "negative", "pos": "positive"}
+_MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
+
+
+def find_reviews(path: Path) -> Path | None:
+    """Return the folder aclImdb, or an archive of it."""
+
+    def accept(found: Path) -> bool:
+        return (found / "train" / "pos").is_dir() if found.is_dir() else found.name.endswith(".tar.gz")
+
+    return path if accept(path) and path.is_dir() else find(path, ["aclImdb", "aclImdb*.tar.gz"], accept=accept)
+
+
+def read_split(found: Path, split: str) -> Iterator[Row]:
+    """Yield the reviews of ``train`` or ``test``: negative ones first, in the order of their numbers.
+
+    The archive is read through once, and nothing of it is written to disk. Files that are none of the reviews are
+    passed over.
+
+    Raises:
+        UserError: names the file that is not UTF-8, or whose rating does not fit its folder.
+    """
+    rows = sorted(_from_archive(found, split) if found.is_file() else _from_folder(found, split))
+    if not rows:
+        raise UserError(f"{found}: has no reviews in {split}/pos and {split}/neg")
+    for kind, _, rating, content, where in rows:
+        if not (rating <= 4 if kind == "neg" else rating >= 7):
+            raise UserError(f"{where}: the rating {rating} does not fit the folder {kind} (neg has 1-4, pos 7-10)")
+        try:
+            yield Row((content.decode("utf-8"),), _FOLDERS[kind], where)
+        except UnicodeDecodeError:
+            raise UserError(f"{where}: not UTF-8") from None
+
+
+def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
+    """Yield (folder, number, rating, text, path) of each review."""
+    for path in (folder / split).glob("*/*.txt"):
+        if found := _MEMBER.fullmatch(path.as_posix()):
+            yield found[2], int(found[3]), int(found[4]), path.read_bytes(), str(path)
+
+
+def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
+    """Yield the same out of an archive."""
+    try:
+        with tarfile.open(archive, "r|gz") as members:
+            for member in members:
+                found = _MEMBER.fullmatch(member.name)
+                if found and found[1] == split and member.isfile():
+                    file = members.extractfile(member)
+                    assert file is not None
+                    yield found[2], int(found[3]), int(found[4]), file.read(), f"{archive}:{member.name}"
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise UserError(f"{archive}: cannot be read ({error})") from None
+
+
+def _read(found: Path, split: str) -> Iterator[Row]:
+    if split in ("train", "test"):
+        return read_split(found, split)
+    look, where = {
+        "counterfactual": (find_counterfactual, ("new", "test.tsv")),
+        "contrast": (find_contrast, ("test_contrast.tsv",)),
+    }[split]
+    folder = next((there for place in found.parents[:3] if (there := look(place))), None)
+    if folder is None:
+        raise UserError(f"{split}: its file {'/'.join(where)} is not beside {found}")
+    return read_reviews(folder.joinpath(*where))
+
+
+_ORIGIN = "aclImdb_v1.tar.gz of ai.stanford.edu/~amaas/data/sentiment, as it is or unpacked (aclImdb)"
+_SPLITS = {
+    "train": OfficialSplit(25_000, "reviews, half of them positive"),
+    "test": OfficialSplit(25_000, "reviews of other films"),
+}
+
+LRA_TEXT = Dataset(
+    name="lra-text",
+    about="Long Range Arena, Text: the sentiment of film reviews, byte by byte",
+    origin=_ORIGIN,
+    label_names=LABELS,
+    splits=_SPLITS,
+    find=find_reviews,
+    read=read_split,
+    level="byte",
+    max_tokens=4_096,
+    held_out=5_000,
+)
+"""Reviews as bytes, the first 4,096 of each (Tay et al. 2021)."""
+
+_CHANGED = "changed so that the sentiment turned; the originals are in IMDB's train split, so this is no held-out test"
+
+IMDB = Dataset(
+    name="imdb",
+    about="the sentiment of film reviews, word by word",
+    origin=f"{_ORIGIN}; for the further tests also counterfactually-augmented-data and IMDB's contrast set",
+    label_names=LABELS,
+    splits={
+        **_SPLITS,
+        "counterfactual": OfficialSplit(488, f"reviews {_CHANGED}"),
+        "contrast": OfficialSplit(488, f"reviews {_CHANGED}"),
+    },
+    find=find_reviews,
+    read=_read,
+    held_out=5_000,
+)
+"""Reviews as words."""

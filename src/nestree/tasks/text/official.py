@@ -1,0 +1,141 @@
+"""Datasets in their official files, as tasks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nestree.checks import check_one_of
+from nestree.errors import UserError
+from nestree.tasks.contract import Dataset, OfficialSplit, Row
+from nestree.tasks.text import aan, imdb, nli, polarity, qqp, reviews, sick, sst
+from nestree.tasks.text.task import TextOptions, Texts, TextTask, files_fingerprint, held_out
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        imdb.LRA_TEXT,
+        aan.LRA_RETRIEVAL,
+        imdb.IMDB,
+        reviews.COUNTERFACTUAL,
+        sst.SST5,
+        sst.SST2,
+        sst.SST5_PHRASES,
+        sst.SST2_PHRASES,
+        polarity.POLARITY,
+        sick.SICK,
+        nli.SNLI,
+        nli.MNLI,
+        qqp.QQP,
+    )
+}
+"""Every dataset by the name of its task."""
+
+PROTOCOLS = ("clean", "paper")
+
+FOLDER = "NESTREE_DATA"
+"""Environment variable that names a folder with official files."""
+
+
+@dataclass(frozen=True)
+class OfficialOptions(TextOptions):
+    """A dataset in its official files."""
+
+    path: str | None = None
+    """The dataset's file or folder, or any folder above it; null: what NESTREE_DATA names."""
+    protocol: str = PROTOCOLS[0]
+    """Where there is no official validation split: clean holds out a part of train; paper, as often published,
+    validates on test."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_one_of("protocol", self.protocol, PROTOCOLS)
+
+    def open(self, state: Mapping[str, Any] | None = None) -> TextTask:
+        """Return the task; its files are looked for when they are first needed."""
+        return TextTask(OfficialTexts(DATASETS[self.task], self.path, self.protocol, self.seed), self, state)
+
+
+class OfficialTexts(Texts):
+    """The rows of a dataset's official splits, and a validation split where it has none."""
+
+    def __init__(self, dataset: Dataset, path: str | None, protocol: str, seed: int) -> None:
+        """Look for the files at ``path``, or where NESTREE_DATA says, when they are first needed."""
+        self.dataset = dataset
+        self.path = path
+        self.seed = seed
+        self.name = dataset.name
+        self.sides = dataset.sides
+        self.level = dataset.level
+        self.max_tokens = dataset.max_tokens
+        self.protocol = "official" if "validation" in dataset.splits else protocol
+
+    @property
+    def splits(self) -> Mapping[str, OfficialSplit]:
+        """The official ones, and "validation"."""
+        given = dict(self.dataset.splits)
+        if self.protocol == "official":
+            return given
+        train, count = given.pop("train"), self.dataset.held_out
+        if self.protocol == "paper" or count is None:
+            validation = OfficialSplit(given["test"].size, "the same as test: accuracy on test is not held out")
+        else:
+            validation = OfficialSplit(count, f"held out of train by seed, {count:,} rows, each label by its share")
+            size = None if train.size is None else train.size - count
+            train = OfficialSplit(size, f"{train.description}, less those held out for validation")
+        return {"train": train, "validation": validation, **given}
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels, in the order of their numbers."""
+        return self.dataset.label_names
+
+    def found(self) -> Path | None:
+        """Return where the files are; None if they are not there."""
+        folder = self.path or os.environ.get(FOLDER)
+        return None if folder is None else self.dataset.find(Path(folder).expanduser())
+
+    @cached_property
+    def files(self) -> Path:
+        """Where the files are.
+
+        Raises:
+            UserError: they are not there; says what is looked for.
+        """
+        found = self.found()
+        if found is None:
+            folder = self.path or os.environ.get(FOLDER)
+            needs = f"needs its files: name their folder by --data.path or {FOLDER}"
+            where = f"not found in {folder}" if folder else needs
+            raise UserError(f"{self.name}: {where} ({self.dataset.origin})")
+        return found
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Yield the rows of a split."""
+        if self.protocol == "official" or split not in ("train", "validation"):
+            yield from self.dataset.read(self.files, split)
+        elif self.protocol == "paper":
+            yield from self.dataset.read(self.files, "train" if split == "train" else "test")
+        else:
+            for number, row in enumerate(self.dataset.read(self.files, "train")):
+                if (number in self._held_out) == (split == "validation"):
+                    yield row
+
+    @cached_property
+    def _held_out(self) -> set[int]:
+        """Rows of the official training split that are for validation."""
+        labels = [row.label for row in self.dataset.read(self.files, "train")]
+        return held_out(labels, min(self.dataset.held_out or 0, len(labels) // 2), self.seed)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size and time of change of the files."""
+        return files_fingerprint([self.files])

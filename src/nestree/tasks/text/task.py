@@ -1,0 +1,279 @@
+"""Classification of texts, or pairs of texts, whatever files they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.checks import check_at_least, check_one_of
+from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text
+from nestree.data.vectors import Vectors, read_vectors
+from nestree.errors import UserError
+from nestree.tasks.contract import DataOptions, Progress, Row, SplitAbout
+
+READER_VERSION = 1
+"""Raised with every change to what the readers make of a file; cached data of another version is made again."""
+
+
+@dataclass(frozen=True)
+class TextOptions(DataOptions):
+    """Options of every task on texts."""
+
+    level: str | None = None
+    """What a token is: byte, char or word; null: as is usual for the task."""
+    max_tokens: int | None = None
+    """Tokens of a text that are kept, the first so many; null: as is usual for the task."""
+    vocabulary_size: int = 100_000
+    """Words (or characters) that are told apart, the most frequent ones of the training split."""
+    min_count: int = 1
+    """Times that a word must stand in the training split to be told apart."""
+    vectors: str | None = None
+    """File of word vectors in GloVe's text format to begin with (see model.embedding_dim); null: none."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        if self.level is not None:
+            check_one_of("level", self.level, LEVELS)
+        if self.max_tokens is not None:
+            check_at_least("max_tokens", self.max_tokens, 1)
+        check_at_least("vocabulary_size", self.vocabulary_size, 1)
+        check_at_least("min_count", self.min_count, 1)
+
+
+class Texts(ABC):
+    """Where a task's rows come from: official files, or the user's own."""
+
+    name: str
+    """Of the task."""
+    sides: int
+    level: str
+    max_tokens: int | None
+    protocol: str
+
+    @property
+    @abstractmethod
+    def splits(self) -> Mapping[str, SplitAbout]:
+        """What each split is; "train" and "validation" are among them."""
+
+    @property
+    @abstractmethod
+    def label_names(self) -> tuple[str, ...]:
+        """The labels, in the order of their numbers."""
+
+    @abstractmethod
+    def rows(self, split: str) -> Iterator[Row]:
+        """Yield the rows of a split, always in the same order."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Say which files these are, in terms that JSON keeps and that change when a file does."""
+
+
+class TextTask:
+    """A :class:`nestree.tasks.Task` over :class:`Texts`: bytes, characters or words in, one of the labels out."""
+
+    def __init__(self, texts: Texts, options: TextOptions, state: Mapping[str, Any] | None = None) -> None:
+        """Put a task together; nothing is read yet.
+
+        Args:
+            texts: where the rows come from.
+            options: how they become tokens.
+            state: labels and words that an earlier :meth:`state` found.
+        """
+        self.texts = texts
+        self.options = options
+        self.level = options.level or texts.level
+        self.max_tokens = options.max_tokens or texts.max_tokens
+        self._state = dict(state or {})
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        return self.texts.name
+
+    @property
+    def sides(self) -> int:
+        """Texts of an example."""
+        return self.texts.sides
+
+    @property
+    def splits(self) -> Mapping[str, SplitAbout]:
+        """What each split is."""
+        return self.texts.splits
+
+    @property
+    def protocol(self) -> str:
+        """How the splits came about."""
+        return self.texts.protocol
+
+    @property
+    def first_tests(self) -> tuple[str, ...]:
+        """The tests that a first look evaluates."""
+        return tuple(name for name in self.splits if name not in ("train", "validation"))[:4] or ("validation",)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels, in the order of their numbers."""
+        return tuple(self._state["labels"]) if "labels" in self._state else self.texts.label_names
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many token ids there are."""
+        return BYTE_IDS if self.vocabulary is None else len(self.vocabulary)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words (or characters) of the training split; None at byte level."""
+        if self.level == "byte":
+            return None
+        if "words" in self._state:
+            return Vocabulary.from_state(self._state)
+        source = {**self._source("train"), "size": self.options.vocabulary_size, "least": self.options.min_count}
+        path = self._path("words", source, "json")
+        if path.is_file():
+            return Vocabulary.from_state(json.loads(path.read_text(encoding="utf-8")))
+        texts = (text for row in self.texts.rows("train") for text in row.texts)
+        found = Vocabulary.count(texts, self.level, size=self.options.vocabulary_size, least=self.options.min_count)
+        load_or_write(path, lambda temporary: temporary.write_text(json.dumps(found.state()), encoding="utf-8"))
+        return found
+
+    def is_cached(self, split: str) -> bool:
+        """Tell whether the split lies in the cache."""
+        try:
+            return self._data_path(split).is_file()
+        except UserError:
+            return False
+
+    def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
+        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
+        path = self._data_path(split)
+        load_or_write(path, lambda temporary: self._write(split, temporary, progress))
+        examples = RaggedExamples.load(path)
+        if len(examples) == 0:
+            raise UserError(f"{self.name}: split {split} has no rows")
+        return examples if size is None else examples.head(check_at_least("size", size, 1))
+
+    def _write(self, split: str, path: Path, progress: Progress | None) -> None:
+        """Turn the rows of a split into a file of token ids."""
+        numbers = {name: number for number, name in enumerate(self.label_names)}
+        dtype = np.uint8 if self.vocabulary is None else self.vocabulary.dtype
+        total = self.splits[split].size or 0
+        with RaggedWriter(path, name=f"{self.name}/{split}", dtype=dtype, sides=self.sides) as writer:
+            for done, row in enumerate(self.texts.rows(split)):
+                if row.label not in numbers:
+                    raise UserError(f"{row.where}: there is no label {row.label!r}; {_known(self.label_names)}")
+                writer.add([self._ids(text) for text in row.texts], label=numbers[row.label])
+                if progress is not None and done % 1000 == 0:
+                    progress(done, max(total, done))
+            writer.finish(seed=self.options.seed, source=self._source(split))
+
+    def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
+        """Turn a text (two for a task of pairs) into token ids.
+
+        Raises:
+            ValueError: there are more texts, or fewer.
+        """
+        if len(texts) != self.sides:
+            wanted = "two texts, separated by a tab" if self.sides == 2 else "one text"
+            raise ValueError(f"an input of {self.name} is {wanted}; here are {len(texts)}")
+        return tuple(self._ids(text) for text in texts)
+
+    def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
+        """Return what accuracy is broken down by: "length", of the longer side in tokens, and "label"."""
+        return {"length": examples.lengths, "label": np.array(self.label_names)[examples.labels]}
+
+    def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
+        """Return the accuracy of always answering the commonest training label."""
+        return float((test.labels == np.bincount(train.labels).argmax()).mean())
+
+    baseline_about: str = "the commonest training label"
+
+    def state(self) -> dict[str, Any]:
+        """Return labels and words."""
+        words = {} if self.vocabulary is None else self.vocabulary.state()
+        return {"labels": list(self.label_names), **words}
+
+    def pretrained(self) -> Vectors | None:
+        """Read the vectors of the vocabulary's words, if a file of vectors is given.
+
+        Raises:
+            UserError: the file cannot be read; or there are no words.
+        """
+        if self.options.vectors is None:
+            return None
+        if self.vocabulary is None:
+            raise UserError("--data.vectors needs words: --data.level word")
+        return read_vectors(self.options.vectors, self.vocabulary.words)
+
+    def _ids(self, text: str) -> NDArray[np.unsignedinteger]:
+        return encode_text(text, self.level, self.vocabulary, self.max_tokens)
+
+    def _source(self, split: str) -> dict[str, Any]:
+        """Say what a split is made from."""
+        return {
+            "reader": READER_VERSION,
+            "split": split,
+            "protocol": self.protocol,
+            "level": self.level,
+            "max_tokens": self.max_tokens,
+            "seed": self.options.seed,
+            "files": self.texts.fingerprint(),
+        }
+
+    def _data_path(self, split: str) -> Path:
+        words = "" if self.vocabulary is None else self.vocabulary.digest
+        return self._path(split, {**self._source(split), "words": words, "labels": self.label_names}, "safetensors")
+
+    def _path(self, what: str, source: Mapping[str, Any], suffix: str) -> Path:
+        return cache_dir() / self.name / f"{what}-{source_digest(source)}.{suffix}"
+
+
+def source_digest(source: Mapping[str, Any]) -> str:
+    """Tell apart, in 16 characters, what cached files are made from."""
+    return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def files_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return size and time of change of each file, or of a folder's subfolders, by path."""
+    found = {}
+    for path in paths:
+        for part in [path] if path.is_file() else [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
+            about = part.stat()
+            found[str(part)] = [about.st_size, about.st_mtime_ns]
+    return found
+
+
+def held_out(labels: Sequence[str], count: int, seed: int) -> set[int]:
+    """Choose ``count`` rows, as many of each label as its share (to within one), the same for the same seed."""
+    rng = np.random.default_rng([seed, len(labels)])
+    order = rng.permutation(len(labels))
+    by_label = np.array(labels)[order]
+    # Each label's rows are spread evenly over the unit interval, then the first ones of all are taken.
+    place = np.empty(len(labels))
+    for label in np.unique(by_label):
+        rows = np.flatnonzero(by_label == label)
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return set(order[np.argsort(place, kind="stable")[:count]].tolist())
+
+
+def _known(names: Sequence[str]) -> str:
+    """List labels, not too many."""
+    shown = ", ".join(names[:12])
+    return f"there are {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
