@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from abc import abstractmethod
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from nestree.checks import check_one_of
+from nestree.checks import check_one_of, check_probability
 from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.ebt import BeamOptions
+from nestree.encoders.options import EncoderOptions
 from nestree.layers import BidirectionalS4D, LeafTransform
+from nestree.recursions import Chain, Outer
 from nestree.recursions.contract import Leaves, Recursion
 from nestree.recursions.draws import Draws
-from nestree.recursions.outer import Outer
 
 INFERENCES = ("grouped", "flat")
 
@@ -77,3 +80,92 @@ class RIR(Encoder):
         outer = replace(self.outer, split_from=sys.maxsize) if flat else self.outer
         folded = self.inner.recurse(Leaves(self.leaf(states), lengths, host_lengths), outer, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
+
+
+@dataclass(frozen=True)
+class RIROptions(EncoderOptions):
+    """Options that RIR has with any inner recursion."""
+
+    arity: int = 30
+    """Items k of a group of the outer tree."""
+    split_from: int | None = None
+    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    training_split_from: int | None = None
+    """The same in training, to cut shorter sequences too; null: as split_from."""
+    s4d: bool = True
+    """Begin with a bidirectional S4D layer over the whole sequence."""
+    s4d_dropout: float = 0.1
+    """Share of channels dropped in the S4D layer in training."""
+    inference: str = INFERENCES[0]
+    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_probability("s4d_dropout", self.s4d_dropout)
+        check_one_of("inference", self.inference, INFERENCES)
+        self.outer()
+
+    def outer(self) -> Outer:
+        """Return the outer tree's options."""
+        return Outer(self.arity, self.split_from, self.training_split_from)
+
+    @abstractmethod
+    def inner(self) -> Recursion:
+        """Return the inner recursion."""
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        context = BidirectionalS4D(self.dim, dropout=self.s4d_dropout) if self.s4d else None
+        return RIR(self.inner(), LeafTransform(self.dim), self.outer(), context=context, inference=self.inference)
+
+
+@dataclass(frozen=True)
+class RIRGRCOptions(RIROptions):
+    """Recursion in recursion with a recurrent GRC inside."""
+
+    def inner(self) -> Recursion:
+        """Return the inner recursion."""
+        return Chain(self.cell())
+
+
+@dataclass(frozen=True)
+class RIREBTGRCOptions(BeamOptions, RIROptions):
+    """Recursion in recursion with a beam tree inside."""
+
+    beam_size: int = 7
+    """Beams W that the search keeps."""
+    alignment: str = "sampled"
+    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
+    temperature: float = 1.0
+    """Divides the scores before a group's beams are drawn for alignment."""
+    sample_at_evaluation: bool = False
+    """Draw alignments at evaluation too; false keeps it deterministic."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        self.check_beam()
+
+    def outer(self) -> Outer:
+        """Return the outer tree's options."""
+        return Outer(
+            self.arity,
+            self.split_from,
+            self.training_split_from,
+            alignment=self.alignment,
+            temperature=self.temperature,
+            sample_at_evaluation=self.sample_at_evaluation,
+        )
+
+    def inner(self) -> Recursion:
+        """Return the inner recursion."""
+        return self.beam_tree(self.cell())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.options import EncoderOptions
 from nestree.layers import LeafTransform
+from nestree.recursions import Balanced, Chain
 from nestree.recursions.contract import Leaves, Recursion
 from nestree.recursions.draws import Draws
 from nestree.recursions.outer import Outer
@@ -36,3 +40,21 @@ class RvNN(Encoder):
             Leaves(self.leaf(states), lengths, host_lengths), WHOLE, trees=trees, draws=draws
         )
         return Encoding(folded.root, folded.trees)
+
+
+@dataclass(frozen=True)
+class GRCOptions(EncoderOptions):
+    """Recurrent GRC: a chain from left to right."""
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        return RvNN(Chain(self.cell()), LeafTransform(self.dim))
+
+
+@dataclass(frozen=True)
+class BBTGRCOptions(EncoderOptions):
+    """Balanced binary tree."""
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        return RvNN(Balanced(self.cell()), LeafTransform(self.dim))

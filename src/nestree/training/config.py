@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from nestree.encoders.registry import ENCODERS, EncoderOptions
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.registry import ENCODERS
 from nestree.errors import UserError
 from nestree.models import ClassifierOptions
 from nestree.suggest import unknown

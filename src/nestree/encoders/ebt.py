@@ -1,0 +1,71 @@
+"""Beam trees over the whole sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestree.checks import check_at_least, check_one_of
+from nestree.encoders.contract import Encoder
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.rvnn import RvNN
+from nestree.layers import GatedRecursiveCell, LeafTransform, PairScorer
+from nestree.recursions import BeamTree
+from nestree.recursions.beam_tree import ENGINES
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """Options of a beam tree."""
+
+    beam_size: int = 5
+    """Beams W that the search keeps."""
+    scorer_width: int | None = 64
+    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    noise: bool = True
+    """Select with Gumbel noise in training."""
+    merge_equal: bool = False
+    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    engine: str = ENGINES[0]
+    """Implementation of the search: fast, or its naive twin."""
+
+    def check_beam(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        check_at_least("beam_size", self.beam_size, 1)
+        if self.scorer_width is not None:
+            check_at_least("scorer_width", self.scorer_width, 1)
+        check_one_of("engine", self.engine, ENGINES)
+
+    def beam_tree(self, cell: GatedRecursiveCell) -> BeamTree:
+        """Return a beam tree of ``cell``."""
+        width = None if self.scorer_width is None else min(self.scorer_width, cell.dim)
+        scorer = PairScorer(cell.dim, width=width)
+        return BeamTree(
+            cell,
+            scorer,
+            beam_size=self.beam_size,
+            noise=self.noise,
+            merge_equal=self.merge_equal,
+            engine=self.engine,
+        )
+
+
+@dataclass(frozen=True)
+class EBTGRCOptions(BeamOptions, EncoderOptions):
+    """Efficient beam tree."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        self.check_beam()
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        return RvNN(self.beam_tree(self.cell()), LeafTransform(self.dim))
