@@ -89,9 +89,10 @@ class BenchOptions:
 
 
 QUICK: dict[str, Any] = {
+    "encoders": ("rir-ebt-grc", "ebt-grc", "grc"),
     "lengths": (25, 100),
     "batch": 16,
-    "listops_batches": 4,
+    "listops_batches": 2,
     "twin_batch": 2,
     "twin_tokens": 50,
     "least": 0.2,
