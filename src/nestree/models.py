@@ -108,7 +108,10 @@ class Classifier(nn.Module):
 
         The two sides of a pair lie behind one another: rows 2 i and 2 i + 1 are those of example i.
         """
-        root = self.encode(tokens, lengths, draws=draws).root
+        return self.classify(self.encode(tokens, lengths, draws=draws).root)
+
+    def classify(self, root: Float[Tensor, "b d"]) -> Float[Tensor, "examples classes"]:
+        """Return the logits of encoded roots (B, D), the two sides of a pair behind one another."""
         if self.sides == 2:
             first, second = root[0::2], root[1::2]
             root = torch.cat([first, second, first * second, (first - second).abs()], dim=-1)

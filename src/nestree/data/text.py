@@ -19,6 +19,9 @@ LEVELS = ("byte", "char", "word")
 UNKNOWN = 1
 """Id of characters and words outside of the vocabulary, and of a text that has none; 0 is padding."""
 
+UNKNOWN_WORD = "<unknown>"
+"""What is shown for :data:`UNKNOWN`."""
+
 FIRST_WORD = 2
 
 BYTE_IDS = 256
@@ -103,3 +106,15 @@ def encode_text(
         raise ValueError(f"level {level} needs a vocabulary")
     found = [vocabulary.ids.get(token, UNKNOWN) for token in tokens_of(text, level)[:max_tokens]]
     return np.array(found or [UNKNOWN], vocabulary.dtype)
+
+
+def words_of(tokens: NDArray[np.unsignedinteger], vocabulary: Vocabulary | None = None) -> list[str]:
+    """Return what each id stands for: a word or a character, ``<unknown>``, or a byte, which beyond ASCII is ``\\xNN``.
+
+    Args:
+        tokens: ids of :func:`encode_text`, shape (tokens,), without padding.
+        vocabulary: that of the ids; None for bytes.
+    """
+    if vocabulary is None:
+        return [chr(token - 1) if token <= 128 else f"\\x{token - 1:02x}" for token in tokens.tolist()]
+    return [UNKNOWN_WORD if token == UNKNOWN else vocabulary.words[token - FIRST_WORD] for token in tokens.tolist()]

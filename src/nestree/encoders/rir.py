@@ -79,7 +79,13 @@ class RIR(Encoder):
         # Not Outer(): a sequence of one token is its own root, as it was in training.
         outer = replace(self.outer, split_from=sys.maxsize) if flat else self.outer
         folded = self.inner.recurse(Leaves(self.leaf(states), lengths, host_lengths), outer, trees=trees, draws=draws)
-        return Encoding(folded.root, folded.trees)
+        if folded.trees is None:
+            return Encoding(folded.root)
+        groups = outer.groups(host_lengths, training=self.training)
+        return Encoding(
+            folded.root,
+            [[replace(tree, groups=own) for tree in found] for found, own in zip(folded.trees, groups, strict=True)],
+        )
 
 
 @dataclass(frozen=True)

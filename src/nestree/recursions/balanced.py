@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.contract import SingleRootRecursion
+from nestree.trees.fixed import balanced
 
 
 class Balanced(SingleRootRecursion):
@@ -36,12 +37,4 @@ class Balanced(SingleRootRecursion):
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:
         """Return the balanced tree."""
-        merges: list[tuple[int, int]] = []
-        row = list(range(items))
-        while len(row) > 1:
-            parents = []
-            for left, right in zip(row[::2], row[1::2], strict=False):
-                parents.append(items + len(merges))
-                merges.append((left, right))
-            row = parents + row[2 * len(parents) :]
-        return tuple(merges)
+        return balanced(items).merges

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.contract import SingleRootRecursion
+from nestree.trees.fixed import left_branching
 
 
 class Chain(SingleRootRecursion):
@@ -40,4 +41,4 @@ class Chain(SingleRootRecursion):
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:
         """Return the left-branching tree."""
-        return tuple((0 if item == 1 else items + item - 2, item) for item in range(1, items))
+        return left_branching(items).merges

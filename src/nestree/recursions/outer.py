@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nestree.checks import check_at_least, check_one_of, check_positive
+from nestree.trees import Span
 
 ALIGNMENTS = ("sampled", "systematic", "random", "none")
 
@@ -54,6 +55,27 @@ class Outer:
         if training and self.training_split_from is not None:
             threshold = self.training_split_from
         return plan_levels(lengths, self.arity, threshold)
+
+    def groups(self, lengths: list[int], *, training: bool) -> list[tuple[tuple[Span, ...], ...]]:
+        """Return for each sequence the (first leaf, one past the last) of its groups, level by level from the leaves up.
+
+        A sequence of one item has no groups.
+        """
+        found: list[list[tuple[Span, ...]]] = [[] for _ in lengths]
+        items = [[(leaf, leaf + 1) for leaf in range(length)] for length in lengths]
+        for level in self.levels(lengths, training=training):
+            above: list[list[Span]] = [[] for _ in lengths]
+            taken = [0] * len(lengths)
+            for size, sequence in zip(level.size, level.sequence, strict=True):
+                below = items[sequence]
+                first, last = taken[sequence], taken[sequence] + size - 1
+                above[sequence].append((below[first][0], below[last][1]))
+                taken[sequence] += size
+            for sequence, spans in enumerate(above):
+                if spans:
+                    items[sequence] = spans
+                    found[sequence].append(tuple(spans))
+        return [tuple(levels) for levels in found]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.data.vectors import Vectors
+from nestree.trees.scores import GoldTree
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) now and then."""
@@ -90,6 +91,14 @@ class Task(Protocol):
         Raises:
             ValueError: The text is not an input of this task; the message says where and why.
         """
+        ...
+
+    def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
+        """Return what a reader sees for each of a sequence's token ids: the leaves' words of its tree."""
+        ...
+
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree | None:
+        """Return the right tree of a sequence of token ids; None where the task knows none."""
         ...
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:

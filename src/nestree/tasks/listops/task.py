@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from nestree.data import RaggedExamples
 from nestree.tasks.contract import DataOptions, Progress
-from nestree.tasks.listops.expression import VOCABULARY, encode
+from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
 from nestree.tasks.listops.splits import SPLITS, Split, load_split, split_path
+from nestree.trees.scores import GoldTree
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class ListOps:
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
         """Turn an expression into token ids; see :func:`nestree.tasks.listops.encode`."""
         return tuple(encode(text) for text in texts)
+
+    def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
+        """Return the tokens of these ids."""
+        return [VOCABULARY[token] for token in tokens.tolist()]
+
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree:
+        """Return the tree of the official parentheses, and the spans of the operators."""
+        return GoldTree(gold_tree(tokens), tuple(operator_spans(tokens)))
 
     def pretrained(self) -> None:
         """Return nothing: the embedding of sixteen tokens begins at random."""

@@ -118,6 +118,13 @@ class Logic:
             raise ValueError(f"an input of logic is two formulas, separated by a tab; here are {len(texts)}")
         return tuple(encode(text) for text in texts)
 
+    def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
+        """Return the tokens of these ids."""
+        return [VOCABULARY[token] for token in tokens.tolist()]
+
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
+        """Return nothing: a formula's parentheses are tokens, and hold up to three parts."""
+
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
         """Return what accuracy is broken down by: "length", "operators" of the longer side, "relation"."""
         is_operator = np.isin(examples.tokens, [IDS[name] for name in OPERATORS]).astype(np.int64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
-from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text
+from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import UserError
 from nestree.tasks.contract import DataOptions, Progress, Row, SplitAbout
@@ -194,6 +194,13 @@ class TextTask:
             wanted = "two texts, separated by a tab" if self.sides == 2 else "one text"
             raise ValueError(f"an input of {self.name} is {wanted}; here are {len(texts)}")
         return tuple(self._ids(text) for text in texts)
+
+    def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
+        """Return the words (characters, bytes) of these ids; one outside of the vocabulary is ``<unknown>``."""
+        return words_of(tokens, self.vocabulary)
+
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
+        """Return nothing: a text has no tree that is known to be right."""
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
         """Return what accuracy is broken down by: "length", of the longer side in tokens, and "label"."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_ESCAPED = re.compile(r"[()\\\s]")
+_ESCAPE = re.compile(r"\\([()\\s]|u[0-9a-f]{4})")
+_PIECE = re.compile(r"[()]|(?:\\[()]|[^()\s])+")
 
 
 @dataclass(frozen=True)
@@ -54,29 +59,65 @@ class Tree:
         return heights[-1]
 
     def brackets(self, tokens: Sequence[str]) -> str:
-        """Return the tree as a bracket string over ``tokens``, one a leaf.
+        r"""Return the tree as a bracket string over ``tokens``, one a leaf.
+
+        Parentheses and backslashes inside a token are written with a backslash before them, a space as ``\s`` and other
+        white space as ``\u`` and four hexadecimal digits; :meth:`from_brackets` reads all that.
 
         Raises:
-            ValueError: the number of tokens is not the number of leaves.
+            ValueError: the number of tokens is not the number of leaves, or a token is empty.
         """
         if len(tokens) != self.leaves:
             raise ValueError(f"tokens must be {self.leaves}, one for each leaf, not {len(tokens)}")
+        if "" in tokens:
+            raise ValueError(f"token {tokens.index('') + 1} is empty: a bracket string has no place for it")
         openings, closings = [0] * self.leaves, [0] * self.leaves
         for first, end in self.spans():
             openings[first] += 1
             closings[end - 1] += 1
         return " ".join(
-            "(" * opened + token + ")" * closed
+            "(" * opened + _escape(token) + ")" * closed
             for token, opened, closed in zip(tokens, openings, closings, strict=True)
         )
 
+    @classmethod
+    def from_brackets(cls, text: str) -> tuple[Tree, tuple[str, ...]]:
+        """Return the tree and the tokens of a bracket string, as :meth:`brackets` writes one.
 
-@dataclass(frozen=True)
-class ParsedTree:
-    """A tree and how probable the encoder holds it among those it kept."""
+        Spaces around parentheses change nothing, so the official files of ListOps and SNLI can be read too.
 
-    tree: Tree
-    probability: float
+        Raises:
+            ValueError: parentheses that do not pair up, or that do not hold two parts each; says where.
+
+        Example:
+            >>> Tree.from_brackets("( a ( b c ) )")
+            (Tree(leaves=3, merges=((1, 2), (0, 3))), ('a', 'b', 'c'))
+        """
+        tokens: list[str] = []
+        children: dict[int, tuple[int, int]] = {}  # leaves are numbered from 0 up, merges from -1 down
+        waiting: list[list[int]] = [[]]
+        for number, piece in enumerate(_PIECE.findall(text), start=1):
+            if piece == "(":
+                waiting.append([])
+                continue
+            if piece == ")":
+                parts = waiting.pop()
+                if not waiting:
+                    raise ValueError(f"bracket string: part {number}, ')', closes nothing")
+                if len(parts) != 2:
+                    raise ValueError(
+                        f"bracket string: the parentheses closed by part {number} hold {len(parts)}, not 2"
+                    )
+                waiting[-1].append(-1 - len(children))
+                children[-1 - len(children)] = (parts[0], parts[1])
+            else:
+                waiting[-1].append(len(tokens))
+                tokens.append(_ESCAPE.sub(_unescape, piece))
+        if len(waiting) > 1:
+            raise ValueError(f"bracket string: {len(waiting) - 1} ')' missing at the end")
+        if len(waiting[0]) != 1:
+            raise ValueError(f"bracket string: must hold one tree, not {len(waiting[0])}")
+        return tree_from_nodes(range(len(tokens)), children, waiting[0][0]), tuple(tokens)
 
 
 def tree_from_nodes(leaves: Sequence[int], children: dict[int, tuple[int, int]], root: int) -> Tree:
@@ -104,3 +145,18 @@ def tree_from_nodes(leaves: Sequence[int], children: dict[int, tuple[int, int]],
             merges.append((number[left], number[right]))
             waiting.pop()
     return Tree(len(leaves), tuple(merges))
+
+
+def _escape(token: str) -> str:
+    def write(found: re.Match[str]) -> str:
+        character = found[0]
+        if character == " ":
+            return r"\s"
+        return f"\\u{ord(character):04x}" if character.isspace() else f"\\{character}"
+
+    return _ESCAPED.sub(write, token)
+
+
+def _unescape(found: re.Match[str]) -> str:
+    code = found[1]
+    return " " if code == "s" else chr(int(code[1:], 16)) if len(code) > 1 else code

@@ -1,0 +1,260 @@
+"""Trees as SVG: the root on top, groups in frames, the outer tree in another colour.
+
+Drawn by hand and not with svgling: its layout recurses, so that it ends at trees of a few hundred merges, leaves do not
+stand on one line, and it writes no title or description for screen readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from rich.cells import cell_len
+
+from nestree.trees.folding import View, fold, printable
+from nestree.trees.parsed import ParsedTree
+
+STEP = 18.0
+"""Pixels between the heights of a merge and its parent."""
+LETTER = 7.9
+"""Pixels of a letter at 13 px, rounded up."""
+GAP = 10.0
+"""Pixels between two leaves."""
+PADDING = 9.0
+"""Pixels between a frame and what is in it."""
+LEAF = 20.0
+"""Pixels of a line of text."""
+MARGIN = 16.0
+DESCRIBED = 2000
+"""Letters of the bracket string that the description holds at most."""
+
+# Literal colours, twice, and no variables: converters and office programs know none.
+_LIGHT = {
+    "paper": "#fff",
+    "ink": "#1f2328",
+    "inner": "#0a6ebd",
+    "outer": "#b3145f",
+    "frame": "#8b949e",
+    "fold": "#8a5a00",
+}
+_DARK = {
+    "paper": "#15191f",
+    "ink": "#e6edf3",
+    "inner": "#6cb6ff",
+    "outer": "#ff8ac0",
+    "frame": "#6e7681",
+    "fold": "#e3b341",
+}
+
+
+def _colours(colour: dict[str, str]) -> str:
+    rules = [
+        ".paper{{fill:{paper}}}",
+        "text{{fill:{ink}}}",
+        ".fold{{fill:{fold}}}",
+        ".inner{{stroke:{inner}}}",
+        ".outer{{stroke:{outer}}}",
+        ".frame{{fill:{frame};stroke:{frame}}}",
+    ]
+    return "\n".join(f".nestree-tree {rule.format(**colour)}" for rule in rules)
+
+
+STYLE = f"""
+.nestree-tree text{{font:13px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}}
+.nestree-tree .small{{font-size:11px;opacity:.8}}
+.nestree-tree path{{fill:none;stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}}
+.nestree-tree path.outer{{stroke-width:2.5}}
+.nestree-tree .frame{{fill-opacity:.07;stroke-dasharray:4 3}}
+{_colours(_LIGHT)}
+@media (prefers-color-scheme:dark){{
+{_colours(_DARK)}
+}}
+""".strip()
+
+
+def draw_svg(captioned: Sequence[tuple[str, ParsedTree]], *, depth: int | None = None, width: int | None = None) -> str:
+    """Draw trees below each other, each under its caption, as one SVG document.
+
+    Every token that is shown stands in it once, as text. It changes its colours where the reader's system is dark, and
+    its title and description say to a screen reader what is seen.
+
+    Args:
+        captioned: captions and trees, at least one.
+        depth: merges below the root that are shown; None shows all.
+        width: leaves and folded parts that are shown side by side, at most; None shows all.
+
+    Raises:
+        ValueError: ``depth`` or ``width`` is below 1.
+    """
+    drawings = [_Drawing(fold(parsed, depth=depth, width=width), caption) for caption, parsed in captioned]
+    wide = max(drawing.size[0] for drawing in drawings) + 2 * MARGIN
+    body, top = [], MARGIN
+    for drawing in drawings:
+        body.append(f'<g transform="translate({_number(MARGIN)} {_number(top)})">{drawing.body()}</g>')
+        top += drawing.size[1] + MARGIN
+    about = "; ".join(f"{_line(caption)}, {parsed.tree.leaves} tokens" for caption, parsed in captioned)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="nestree-tree" role="img" width="{_number(wide)}" '
+            f'height="{_number(top)}" viewBox="0 0 {_number(wide)} {_number(top)}">',
+            f"<title>{escape('Trees: ' if len(captioned) > 1 else 'Tree: ')}{escape(about)}</title>",
+            f"<desc>{escape(' | '.join(_description(parsed) for _, parsed in captioned))}</desc>",
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{_number(wide)}" height="{_number(top)}" rx="6"/>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+class _Drawing:
+    """One tree: where everything is, and then the elements. x runs from its left edge, y down from its upper one."""
+
+    def __init__(self, view: View, caption: str) -> None:
+        self.view = view
+        self.caption = caption
+        self.frames = _frames(view)
+        self.left, self.right = self._across()
+        self.rise, self.floors = self._up()
+        self.base = LEAF + STEP + max(self.rise)  # y of the leaves' upper edge
+        depth = max((level for _, level in self.frames), default=0)
+        wide = max(*self.right, LETTER * cell_len(caption)) + PADDING * depth
+        self.size = (wide, self.base + LEAF + (LEAF + PADDING) * depth)
+        self.x = self._middles()
+
+    def _across(self) -> tuple[list[float], list[float]]:
+        """Return the left and the right edge of every part, without the frames around it."""
+        parts = self.view.parts
+        opening, closing = [0] * len(parts), [0] * len(parts)
+        shown = self.view.leaves
+        starts = {parts[place].first: place for place in shown}
+        ends = {parts[place].end: place for place in shown}
+        for place, _ in self.frames:
+            opening[starts[parts[place].first]] += 1
+            closing[ends[parts[place].end]] += 1
+        left, right = [0.0] * len(parts), [0.0] * len(parts)
+        at = 0.0
+        for place in shown:
+            left[place] = at + PADDING * opening[place]
+            right[place] = left[place] + LETTER * max(2, cell_len(self.view.label(place)))
+            at = right[place] + PADDING * closing[place] + GAP
+        for place, part in enumerate(parts):
+            if part.children is not None:
+                left[place], right[place] = left[part.children[0]], right[part.children[1]]
+        return left, right
+
+    def _up(self) -> tuple[list[float], list[float]]:
+        """Return how far above the leaves each part is, and the top of the frames around the groups of each level."""
+        view = self.view
+        rise = [STEP * 0.7 if part.folded else 0.0 for part in view.parts]
+        floors: list[float] = []
+        for level in range(view.parts[-1].level + 1):
+            floor = floors[-1] if floors else 0.0
+            for place, part in enumerate(view.parts):
+                if part.children is not None and part.level == level:
+                    below = [rise[child] if view.parts[child].level == level else floor for child in part.children]
+                    rise[place] = max(*below, floor) + STEP
+            inside = [rise[place] for place, part in enumerate(view.parts) if part.level <= level]
+            floors.append(max(inside, default=0.0) + PADDING)
+        return rise, floors
+
+    def _middles(self) -> list[float]:
+        """Return where each part's branch arrives: over a leaf's middle, or between the branches below."""
+        middles: list[float] = []
+        for place, part in enumerate(self.view.parts):
+            ends = (self.left[place], self.right[place])
+            first, second = ends if part.children is None else (middles[child] for child in part.children)
+            middles.append((first + second) / 2)
+        return middles
+
+    def body(self) -> str:
+        """Return the elements: frames, branches, words."""
+        caption = f'<text class="small" x="0" y="11">{escape(_line(self.caption))}</text>'
+        merges = [place for place, part in enumerate(self.view.parts) if part.children is not None]
+        return "\n".join(
+            [
+                caption,
+                *(self._frame(place, level) for place, level in self.frames),
+                *(self._branch(place) for place in merges),
+                *(self._leaf(place) for place in self.view.leaves),
+            ]
+        )
+
+    def _frame(self, place: int, level: int) -> str:
+        """Draw the frame of a group that is an item of a group of ``level``; its number stands below."""
+        number, name = self.view.group(place)
+        inset = PADDING * level
+        x, wide = self.left[place] - inset, self.right[place] - self.left[place] + 2 * inset
+        top = self.base - self.floors[level - 1]
+        bottom = self.base + LEAF + (LEAF + PADDING) * level - PADDING
+        whole = name.split(":")[0]
+        label = whole if LETTER * cell_len(whole) < wide else str(number)
+        return (
+            f'<g><title>{escape(name)}</title><rect class="frame" x="{_number(x)}" y="{_number(top)}" '
+            f'width="{_number(wide)}" height="{_number(bottom - top)}" rx="6"/>'
+            f'<text class="small" text-anchor="middle" x="{_number(x + wide / 2)}" y="{_number(bottom - 6)}">'
+            f"{escape(label)}</text></g>"
+        )
+
+    def _branch(self, place: int) -> str:
+        """Draw a merge: from one child up, over, and down to the other."""
+        part = self.view.parts[place]
+        left, right = part.children or (place, place)
+        y, first, second = (_number(self.base - self.rise[node]) for node in (place, left, right))
+        return (
+            f'<path class="{"outer" if part.level else "inner"}" '
+            f'd="M{_number(self.x[left])} {first}V{y}H{_number(self.x[right])}V{second}"/>'
+        )
+
+    def _leaf(self, place: int) -> str:
+        """Write a token; or a triangle, and how many tokens are folded in it."""
+        part, x = self.view.parts[place], self.x[place]
+        words = self.view.parsed.words[part.first : part.end]
+        label = self.view.label(place)
+        whole = _line(" ".join(words[:100])) + (" …" if len(words) > 100 else "")
+        title = "" if whole == label else f"<title>{escape(whole)}</title>"
+        text = (
+            f'<text class="{"fold" if part.folded else "token"}" text-anchor="middle" x="{_number(x)}" '
+            f'y="{_number(self.base + LEAF - 5)}">{title}{escape(label)}</text>'
+        )
+        if not part.folded:
+            return text
+        apex, base = _number(self.base - self.rise[place]), _number(self.base + 2)
+        half = (self.right[place] - self.left[place]) / 2 - 2
+        return (
+            f'<path class="{"outer" if part.level else "inner"}" '
+            f'd="M{_number(x)} {apex}L{_number(x - half)} {base}H{_number(x + half)}Z"/>{text}'
+        )
+
+
+def _frames(view: View) -> list[tuple[int, int]]:
+    """Return the roots of the groups to be framed, larger ones first, each with the level of the group it is in."""
+    found, waiting = [], [len(view.parts) - 1]
+    while waiting:
+        root = waiting.pop(0)
+        level = view.parts[root].level
+        for place in view.items(root)[0]:
+            if view.framed(place, level):
+                found.append((place, view.parts[place].level + 1))
+                waiting.append(place)
+    return found
+
+
+def _description(parsed: ParsedTree) -> str:
+    """Return the tree in brackets, as far as it is short, and its groups."""
+    brackets = _line(parsed.brackets())
+    if len(brackets) > DESCRIBED:
+        brackets = f"{brackets[:DESCRIBED]} …"
+    groups = [f"{len(level)} groups" for level in parsed.groups[:-1]]
+    return f"{brackets}; {', then '.join(groups)}" if groups else brackets
+
+
+def _line(text: str) -> str:
+    """Return a text with nothing in it that XML cannot hold, its spaces kept."""
+    return " ".join(printable(word) for word in text.split(" "))
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
