@@ -51,6 +51,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--tests", nargs="+", type=str, help="Tests, by name (default: every test; `nestree data list` names them)."
     )
+    parser.add_argument(
+        "--trees",
+        action="store_true",
+        help="Also score the trees found against the gold ones (ListOps): bracket F1, and recall of whole operators.",
+    )
     parser.add_class_arguments(EvaluateOptions, None)
     parsed = parse_command(parser, arguments)
     try:
@@ -64,7 +69,13 @@ def main(arguments: Sequence[str]) -> int:
 
         torch.set_num_threads(options.threads)
     results = evaluate_run(
-        run, tests, limit=options.limit, inference=options.inference, tokens=options.tokens, console=messages()
+        run,
+        tests,
+        limit=options.limit,
+        inference=options.inference,
+        tokens=options.tokens,
+        trees=parsed.trees,
+        console=messages(),
     )
     console = output()
     show(console, results)

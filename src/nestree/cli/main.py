@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a recipe, or go on with a run",
     "evaluate": "accuracy of a run on its task's tests",
     "predict": "labels of your own inputs",
+    "parse": "the trees that a run's model finds in your own inputs",
     "report": "write a run's report again",
     "recipes": "list the recipes and the encoders",
     "data": "make, check or list the data",

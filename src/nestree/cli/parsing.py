@@ -10,6 +10,9 @@ from rich.console import Console
 from nestree.errors import UserError
 from nestree.training.config import parse
 
+SHORT = ("-o", "-h")
+"""Options of one letter; any other argument that begins with one hyphen may be an input."""
+
 
 def command_parser(command: str, description: str) -> ArgumentParser:
     """Return a parser for ``nestree COMMAND``."""
@@ -36,7 +39,7 @@ def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str
     options, others, rest = [], [], list(arguments)
     while rest:
         argument = rest.pop(0)
-        if not argument.startswith("--"):
+        if not argument.startswith("--") and argument not in SHORT:
             others.append(argument)
             continue
         options.append(argument)

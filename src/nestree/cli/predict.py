@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
+from nestree.cli.inputs import AT_ONCE, encoded, inputs
 from nestree.cli.parsing import command_parser, options_first, parse_command
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
@@ -17,9 +17,6 @@ from nestree.evaluation.evaluate import probabilities
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.tasks import Task
-
-AT_ONCE = 256
-"""Inputs that are read before any is answered."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     run = Run.open(parsed.run)
     model = load(run, **({} if parsed.inference is None else {"inference": parsed.inference}))
     task = run.task
-    lines = _inputs(parsed.text, parsed.file)
+    lines = inputs(parsed.text, parsed.file)
     while chunk := list(islice(lines, AT_ONCE)):
         _answer(model, task, chunk, as_json=parsed.json, tokens=run.config.data.evaluation_tokens)
     return 0
@@ -46,14 +43,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _answer(model: Classifier, task: Task, chunk: list[tuple[str, str]], *, as_json: bool, tokens: int) -> None:
     """Print the answers to (where it stands, text) pairs."""
-    encoded = []
-    for where, text in chunk:
-        try:
-            encoded.extend(task.encode(*(text.split("\t") if task.sides > 1 else (text,))))
-        except ValueError as error:
-            raise UserError(f"{where}: {error}") from None
+    sequences = [sequence for where, text in chunk for sequence in encoded(task, where, text)]
     examples = RaggedExamples.from_sequences(
-        encoded, [0] * len(chunk), name="inputs", dtype=np.uint32, sides=task.sides
+        sequences, [0] * len(chunk), name="inputs", dtype=np.uint32, sides=task.sides
     )
     found = probabilities(model, examples, tokens=tokens)
     for (_, text), row in zip(chunk, found, strict=True):
@@ -63,23 +55,3 @@ def _answer(model: Classifier, task: Task, chunk: list[tuple[str, str]], *, as_j
         else:
             print(f"{label}\t{row.max():.4f}\t{text}")
     sys.stdout.flush()
-
-
-def _inputs(texts: list[str], file: str | None) -> Iterator[tuple[str, str]]:
-    """Yield (where it stands, text) of every input; empty lines are passed over."""
-    if texts and texts != ["-"]:
-        yield from ((f"input {number}", text) for number, text in enumerate(texts, start=1))
-        return
-    name = file or "standard input"
-    try:
-        stream = Path(file).open("rb") if file else sys.stdin.buffer  # noqa: SIM115 (closed below)
-        with stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                except UnicodeDecodeError:
-                    raise UserError(f"{name}:{number}: not UTF-8") from None
-                if text:
-                    yield f"{name}:{number}", text
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error.strerror or error})") from None

@@ -18,6 +18,8 @@ from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.tasks.contract import DataOptions
 from nestree.training.batches import budget_batches, collate
+from nestree.trees import ParsedTree
+from nestree.trees.scores import GoldTree, TreeScore, tree_scores
 
 EDGES = {
     "length": [0, 11, 21, 31, 51, 76, 101, 151, *range(201, 1002, 100), 2001, 5001, 9001, 10001],
@@ -73,6 +75,9 @@ class Result:
     """Accuracy of the task's trivial answer."""
     protocol: str | None = None
     """How the task's splits came about."""
+    trees: dict[str, TreeScore] | None = None
+    """When asked for: how near the model's most probable trees come to the gold ones, and trees that take no learning;
+    see :func:`nestree.trees.scores.tree_scores`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -85,6 +90,7 @@ class Result:
             "mean_length": round(self.mean_length, 2),
             "seconds": round(self.seconds, 3),
             "strata": {name: [share.as_dict() for share in shares] for name, shares in self.strata.items()},
+            **({"trees": {name: score.as_dict() for name, score in self.trees.items()}} if self.trees else {}),
         }
 
     @classmethod
@@ -99,10 +105,12 @@ class Result:
             seconds=values["seconds"],
             baseline=values["baseline"],
             protocol=values.get("protocol"),
+            trees={name: TreeScore.from_dict(score) for name, score in values["trees"].items()}
+            if values.get("trees")
+            else None,
         )
 
 
-@torch.inference_mode()
 def probabilities(
     model: Classifier,
     examples: RaggedExamples,
@@ -118,18 +126,39 @@ def probabilities(
         tokens: tokens, padding included, that a batch holds at most; one longer example is a batch.
         advance: called with the number of examples just done.
     """
+    return answers(model, examples, trees=False, tokens=tokens, advance=advance)[0]
+
+
+@torch.inference_mode()
+def answers(
+    model: Classifier,
+    examples: RaggedExamples,
+    *,
+    trees: bool,
+    tokens: int = DataOptions.evaluation_tokens,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[NDArray[np.float32], list[list[ParsedTree]] | None]:
+    """Return the probability of each label, and of every sequence the trees, most probable first.
+
+    The arguments are those of :func:`probabilities`. There are as many lists of trees as sequences, the two sides of a
+    pair behind one another; None when they are not asked for, or the encoder has none.
+    """
     model.eval()
     device = next(model.parameters()).device
     found: NDArray[np.float32] | None = None
+    parsed: dict[int, list[ParsedTree]] = {}
     for indices in budget_batches(examples.lengths, tokens=tokens, sides=examples.sides):
         batch = collate(examples, indices)
-        logits = model(batch.tokens.to(device), batch.lengths.to(device))
-        part = logits.float().softmax(dim=-1).cpu().numpy()
+        encoding = model.encode(batch.tokens.to(device), batch.lengths.to(device), trees=trees)
+        part = model.classify(encoding.root).float().softmax(dim=-1).cpu().numpy()
         found = np.empty((len(examples), part.shape[1]), np.float32) if found is None else found
         found[indices] = part
+        rows = [row * examples.sides + side for row in indices for side in range(examples.sides)]
+        parsed.update(zip(rows, encoding.trees or (), strict=False))
         if advance:
             advance(len(indices))
-    return np.empty((0, 0), np.float32) if found is None else found
+    all_parsed = [parsed[row] for row in range(len(examples) * examples.sides)] if parsed else None
+    return np.empty((0, 0), np.float32) if found is None else found, all_parsed
 
 
 def evaluate(
@@ -140,20 +169,23 @@ def evaluate(
     strata: Mapping[str, NDArray[Any]] | None = None,
     baseline: float | None = None,
     protocol: str | None = None,
+    gold: Callable[[NDArray[np.unsignedinteger]], GoldTree | None] | None = None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> Result:
     """Return accuracy on ``examples``, also by each of ``strata`` (one value an example).
 
+    With ``gold`` (:meth:`nestree.tasks.Task.gold`) the most probable tree of every sequence is scored, too.
+
     Raises:
-        ValueError: there are no examples.
+        ValueError: there are no examples; or with ``gold`` the encoder has no trees, or the task no gold trees.
     """
     if len(examples) == 0:
         raise ValueError(f"test {test} has no examples")
     began = time.perf_counter()
-    answers = probabilities(model, examples, tokens=tokens, advance=advance).argmax(axis=1)
+    found, parsed = answers(model, examples, trees=gold is not None, tokens=tokens, advance=advance)
     seconds = time.perf_counter() - began
-    right = answers == examples.labels
+    right = found.argmax(axis=1) == examples.labels
     return Result(
         test=test,
         inference=getattr(model.encoder, "inference", None),
@@ -163,7 +195,23 @@ def evaluate(
         seconds=seconds,
         baseline=baseline,
         protocol=protocol,
+        trees=None if gold is None else _score(parsed, examples, gold),
     )
+
+
+def _score(
+    parsed: list[list[ParsedTree]] | None,
+    examples: RaggedExamples,
+    gold: Callable[[NDArray[np.unsignedinteger]], GoldTree | None],
+) -> dict[str, TreeScore]:
+    """Score the most probable trees."""
+    if parsed is None:
+        raise ValueError("the encoder has no trees")
+    sequences = (sequence for row in range(len(examples)) for sequence in examples.sequences(row))
+    golds = [tree for sequence in sequences if (tree := gold(sequence)) is not None]
+    if len(golds) != len(parsed):
+        raise ValueError("the task has no gold trees")
+    return tree_scores((found[0] for found in parsed), golds)
 
 
 def by_group(right: NDArray[np.bool_], names: list[str]) -> list[Share]:

@@ -9,8 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
-from nestree.evaluation.evaluate import Result, evaluate
+from nestree.evaluation.evaluate import Result, answers, evaluate
 from nestree.evaluation.record import record
+from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
 
@@ -22,6 +23,7 @@ def evaluate_run(
     limit: int | None = None,
     inference: str | None = None,
     tokens: int | None = None,
+    trees: bool = False,
     console: Console,
 ) -> list[Result]:
     """Evaluate a run's best weights on tests, one after another, and record each as soon as it is done.
@@ -32,16 +34,19 @@ def evaluate_run(
         limit: the first so many examples of each; None takes all.
         inference: grouped or flat; None as in the run's configuration.
         tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
+        trees: also score the most probable trees against the task's gold ones.
         console: for progress.
 
     Raises:
-        UserError: no such test; or see :func:`nestree.runs.load`.
+        UserError: no such test, or no trees to score; or see :func:`nestree.runs.load`.
     """
     task = run.task
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
     model = load(run, **({} if inference is None else {"inference": inference}))
+    if trees:
+        _check_trees(run, model, tests)
     results = []
     train: RaggedExamples | None = None
     with _progress(console) as progress:
@@ -58,6 +63,7 @@ def evaluate_run(
                     strata=task.strata(examples),
                     baseline=task.baseline(train, examples),
                     protocol=task.protocol,
+                    gold=task.gold if trees else None,
                     tokens=tokens or run.config.data.evaluation_tokens,
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
@@ -65,6 +71,15 @@ def evaluate_run(
             record(run, results[-1], seed=run.config.data.seed)
             progress.remove_task(bar)
     return results
+
+
+def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
+    """Make sure, before minutes are spent, that the encoder has trees and the task gold ones."""
+    example = run.task.load(tests[0], size=1)
+    if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
+        raise UserError(f"--trees: {run.config.data.task} has no gold trees to score with")
+    if answers(model, example, trees=True)[1] is None:
+        raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
 
 
 def _progress(console: Console) -> Progress:

@@ -52,6 +52,20 @@ def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
     return header, rows
 
 
+def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the scores of the most probable trees, beside those of trees that take no learning.
+
+    See :func:`nestree.trees.scores.tree_scores` for the columns.
+    """
+    header = ["test", "inference", "score %", "model", "random", "left", "right", "balanced", "limit"]
+    rows = []
+    for result in results:
+        for name, key in (("bracket F1", "f1"), ("operator recall", "recall")):
+            shares = [percent(getattr(result.trees[kind], key)) for kind in header[3:]] if result.trees else []
+            rows += [[result.test, result.inference or "", name, *shares]] if shares else []
+    return header, rows
+
+
 def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of accuracy by the groups of a stratum, a column a test.
 
@@ -79,6 +93,8 @@ def cell(share: Share | None) -> str:
 def show(console: Console, results: Sequence[Result], *, strata: bool = True) -> None:
     """Print the table of tests and, if wanted, one for each stratum."""
     _print(console, *summary_rows(results), title="accuracy")
+    if any(result.trees for result in results):
+        _print(console, *tree_rows(results), title="most probable trees against the gold ones")
     names: dict[str, None] = {}
     for result in results:
         names |= dict.fromkeys(result.strata)
@@ -90,7 +106,7 @@ def _print(console: Console, header: list[str], rows: list[list[str]], *, title:
     table = Table(title=escape(title), title_justify="left")
     for name in header:
         table.add_column(
-            escape(name), justify="left" if name in ("test", "protocol", "inference", header[0]) else "right"
+            escape(name), justify="left" if name in ("test", "protocol", "inference", "score %", header[0]) else "right"
         )
     for row in rows:
         table.add_row(*(escape(text) for text in row))

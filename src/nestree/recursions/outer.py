@@ -57,7 +57,7 @@ class Outer:
         return plan_levels(lengths, self.arity, threshold)
 
     def groups(self, lengths: list[int], *, training: bool) -> list[tuple[tuple[Span, ...], ...]]:
-        """Return for each sequence the (first leaf, one past the last) of its groups, level by level from the leaves up.
+        """Return each sequence's groups, level by level from the leaves up, as (first leaf, one past the last).
 
         A sequence of one item has no groups.
         """

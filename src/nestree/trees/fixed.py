@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from nestree.trees.tree import Tree
 
@@ -33,15 +34,28 @@ def balanced(leaves: int) -> Tree:
     return Tree(leaves, tuple(merges))
 
 
-def random_tree(leaves: int, rng: random.Random) -> Tree:
+def random_tree(leaves: int, rng: random.Random, groups: Sequence[Sequence[tuple[int, int]]] = ()) -> Tree:
     """Return the tree that merges a random pair of neighbours, each as likely, until one is left.
 
-    Cost: O(n^2) at worst, by moving list items.
+    The same as cutting the whole at a random place, then each part, and so on.
+
+    Args:
+        leaves: how many.
+        rng: decides.
+        groups: as in :class:`nestree.trees.ParsedTree`; each is merged to one before anything around it.
+
+    Cost: quadratic in the largest group, by moving list items.
     """
-    frontier = list(range(leaves))
     merges: list[tuple[int, int]] = []
-    while len(frontier) > 1:
-        at = rng.randrange(len(frontier) - 1)
-        merges.append((frontier[at], frontier[at + 1]))
-        frontier[at : at + 2] = [leaves + len(merges) - 1]
+    items = [(leaf + 1, leaf) for leaf in range(leaves)]  # where each ends, and its node
+    for level in groups or [[(0, leaves)]]:
+        above: list[tuple[int, int]] = []
+        for first, end in level:
+            frontier = [node for item_end, node in items if first < item_end <= end]
+            while len(frontier) > 1:
+                at = rng.randrange(len(frontier) - 1)
+                merges.append((frontier[at], frontier[at + 1]))
+                frontier[at : at + 2] = [leaves + len(merges) - 1]
+            above.append((end, frontier[0]))
+        items = above
     return Tree(leaves, tuple(merges))

@@ -155,6 +155,11 @@ def printable(token: str) -> str:
     )
 
 
+def printable_line(text: str) -> str:
+    """Return a text with what cannot be seen written out, its spaces kept."""
+    return " ".join(printable(word) for word in text.split(" "))
+
+
 def shorten(text: str, cells: int = LABEL) -> str:
     """Return as much of a text as fits into so many columns."""
     return text if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1).rstrip()}…"

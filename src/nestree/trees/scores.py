@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nestree.trees.fixed import balanced, left_branching, random_tree, right_branching
+from nestree.trees.parsed import ParsedTree, Span
 from nestree.trees.tree import Tree
 
 
@@ -16,7 +17,7 @@ class GoldTree:
     """The right tree of a sequence, and those of its parts that any right tree must have."""
 
     tree: Tree
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[Span, ...]
     """(first leaf, one past the last) of each constituent, such as an operator from its bracket to its ``]``: inside
     of one the order of merges is free."""
 
@@ -32,15 +33,13 @@ def bracket_f1(tree: Tree, gold: Tree) -> float:
     """
     if tree.leaves != gold.leaves:
         raise ValueError(f"both trees must have the same number of leaves, not {tree.leaves} and {gold.leaves}")
+    return _f1(set(tree.spans()), gold)
+
+
+def _f1(spans: Collection[Span], gold: Tree) -> float:
     if gold.leaves <= 2:
         return 1.0
-    return len(set(tree.spans()[:-1]) & set(gold.spans()[:-1])) / (gold.leaves - 2)
-
-
-def spans_found(tree: Tree, gold: GoldTree) -> tuple[int, int]:
-    """Count the gold spans that are parts of the tree, and all gold spans: without the root and single leaves."""
-    wanted = {(first, end) for first, end in gold.spans if 1 < end - first < tree.leaves}
-    return len(wanted.intersection(tree.spans())), len(wanted)
+    return sum(span in spans for span in gold.spans()[:-1]) / (gold.leaves - 2)
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,21 @@ class TreeScore:
     """How near one kind of tree comes to the gold trees of a test."""
 
     f1: float | None
-    """Mean over sequences of three leaves or more of :func:`bracket_f1`; None without such."""
+    """Mean of :func:`bracket_f1` over sequences of three leaves or more; None without such."""
     recall: float | None
-    """Share of all gold spans that are parts of their tree, see :func:`spans_found`; None without any."""
+    """Share of all gold spans, the whole sequence and single leaves left out, that are parts of their tree; None
+    without any."""
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[Tree, GoldTree]]) -> TreeScore:
-        """Score (tree, gold tree) pairs.
-
-        Raises:
-            ValueError: two trees of a pair have different numbers of leaves.
-        """
+    def of(cls, pairs: Iterable[tuple[Collection[Span], GoldTree]]) -> TreeScore:
+        """Score (the spans of a tree, its gold tree) pairs."""
         total, sequences, found, wanted = 0.0, 0, 0, 0
-        for tree, gold in pairs:
-            score = bracket_f1(tree, gold.tree)
-            if tree.leaves > 2:
-                total, sequences = total + score, sequences + 1
-            here, all_here = spans_found(tree, gold)
-            found, wanted = found + here, wanted + all_here
+        for spans, gold in pairs:
+            leaves = gold.tree.leaves
+            if leaves > 2:
+                total, sequences = total + _f1(spans, gold.tree), sequences + 1
+            inner = [(first, end) for first, end in gold.spans if 1 < end - first < leaves]
+            found, wanted = found + sum(span in spans for span in inner), wanted + len(inner)
         return cls(total / sequences if sequences else None, found / wanted if wanted else None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,8 +77,8 @@ class TreeScore:
         return cls(values["f1"], values["recall"])
 
 
-def tree_scores(trees: Iterable[Tree], golds: Iterable[GoldTree], *, seed: int = 0) -> dict[str, TreeScore]:
-    """Return the score of ``trees``, as "model", and beside it those of trees that take no learning.
+def tree_scores(trees: Iterable[ParsedTree], golds: Iterable[GoldTree], *, seed: int = 0) -> dict[str, TreeScore]:
+    """Return the score of induced trees and, beside it, those of trees that take no learning.
 
     Args:
         trees: induced ones.
@@ -90,20 +86,45 @@ def tree_scores(trees: Iterable[Tree], golds: Iterable[GoldTree], *, seed: int =
         seed: of the random trees.
 
     Returns:
-        Scores of "model", "random", "left", "right" and "balanced".
+        Scores of "model"; "random" merges within the same groups, see :func:`~nestree.trees.fixed.random_tree`; "left"
+        and "right" branching and "balanced" trees, without groups; and the "limit" that no tree with the same groups
+        can exceed, see :func:`allowed`.
 
     Raises:
         ValueError: there are more of one than of the other, or a tree has another number of leaves than its gold tree.
     """
-    golds = list(golds)
+    pairs = list(zip(trees, golds, strict=True))
+    for parsed, gold in pairs:
+        if parsed.tree.leaves != gold.tree.leaves:
+            raise ValueError(f"a tree of {parsed.tree.leaves} leaves has a gold tree of {gold.tree.leaves}")
     rng = random.Random(seed)
-    scores = {"model": TreeScore.of(zip(trees, golds, strict=True))}
-    others: dict[str, Callable[[int], Tree]] = {
-        "random": lambda leaves: random_tree(leaves, rng),
-        "left": left_branching,
-        "right": right_branching,
-        "balanced": balanced,
+    kinds: dict[str, Callable[[ParsedTree, GoldTree], Iterable[Span]]] = {
+        "model": lambda parsed, gold: parsed.tree.spans(),
+        "random": lambda parsed, gold: random_tree(parsed.tree.leaves, rng, parsed.groups).spans(),
+        "left": lambda parsed, gold: left_branching(parsed.tree.leaves).spans(),
+        "right": lambda parsed, gold: right_branching(parsed.tree.leaves).spans(),
+        "balanced": lambda parsed, gold: balanced(parsed.tree.leaves).spans(),
+        "limit": lambda parsed, gold: allowed([*gold.tree.spans(), *gold.spans], parsed.groups),
     }
-    for name, make in others.items():
-        scores[name] = TreeScore.of((make(gold.tree.leaves), gold) for gold in golds)
-    return scores
+    return {
+        name: TreeScore.of((set(spans(parsed, gold)), gold) for parsed, gold in pairs) for name, spans in kinds.items()
+    }
+
+
+def allowed(spans: Iterable[Span], groups: Sequence[Sequence[Span]]) -> list[Span]:
+    """Return those spans that cross no group, so that a tree with these groups can have them.
+
+    Args:
+        spans: (first leaf, one past the last).
+        groups: as in :class:`~nestree.trees.ParsedTree`.
+    """
+    kept = list(spans)
+    for level in groups:
+        group_of = [number for number, (first, end) in enumerate(level) for _ in range(first, end)]
+        starts, ends = {first for first, _ in level}, {end for _, end in level}
+        kept = [
+            (first, end)
+            for first, end in kept
+            if group_of[first] == group_of[end - 1] or (first in starts and end in ends)
+        ]
+    return kept

@@ -7,12 +7,11 @@ stand on one line, and it writes no title or description for screen readers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
 
-from nestree.trees.folding import View, fold, printable
+from nestree.trees.folding import View, fold, printable_line
 from nestree.trees.parsed import ParsedTree
 
 STEP = 18.0
@@ -93,7 +92,7 @@ def draw_svg(captioned: Sequence[tuple[str, ParsedTree]], *, depth: int | None =
     for drawing in drawings:
         body.append(f'<g transform="translate({_number(MARGIN)} {_number(top)})">{drawing.body()}</g>')
         top += drawing.size[1] + MARGIN
-    about = "; ".join(f"{_line(caption)}, {parsed.tree.leaves} tokens" for caption, parsed in captioned)
+    about = "; ".join(f"{printable_line(caption)}, {parsed.tree.leaves} tokens" for caption, parsed in captioned)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="nestree-tree" role="img" width="{_number(wide)}" '
@@ -171,7 +170,7 @@ class _Drawing:
 
     def body(self) -> str:
         """Return the elements: frames, branches, words."""
-        caption = f'<text class="small" x="0" y="11">{escape(_line(self.caption))}</text>'
+        caption = f'<text class="small" x="0" y="11">{escape(printable_line(self.caption))}</text>'
         merges = [place for place, part in enumerate(self.view.parts) if part.children is not None]
         return "\n".join(
             [
@@ -213,7 +212,7 @@ class _Drawing:
         part, x = self.view.parts[place], self.x[place]
         words = self.view.parsed.words[part.first : part.end]
         label = self.view.label(place)
-        whole = _line(" ".join(words[:100])) + (" …" if len(words) > 100 else "")
+        whole = printable_line(" ".join(words[:100])) + (" …" if len(words) > 100 else "")
         title = "" if whole == label else f"<title>{escape(whole)}</title>"
         text = (
             f'<text class="{"fold" if part.folded else "token"}" text-anchor="middle" x="{_number(x)}" '
@@ -244,16 +243,11 @@ def _frames(view: View) -> list[tuple[int, int]]:
 
 def _description(parsed: ParsedTree) -> str:
     """Return the tree in brackets, as far as it is short, and its groups."""
-    brackets = _line(parsed.brackets())
+    brackets = printable_line(parsed.brackets())
     if len(brackets) > DESCRIBED:
         brackets = f"{brackets[:DESCRIBED]} …"
     groups = [f"{len(level)} groups" for level in parsed.groups[:-1]]
     return f"{brackets}; {', then '.join(groups)}" if groups else brackets
-
-
-def _line(text: str) -> str:
-    """Return a text with nothing in it that XML cannot hold, its spaces kept."""
-    return " ".join(printable(word) for word in text.split(" "))
 
 
 def _number(value: float) -> str:

@@ -123,3 +123,13 @@ def _children(view: View, place: int) -> tuple[int, int]:
     children = view.parts[place].children
     assert children is not None, "a merge is open"
     return children
+
+
+_ASCII = str.maketrans("┬─│└┳━┃┗╭╮╰╯…␣", "+-|`#=H#....~_")
+
+
+def ascii_only(line: Text) -> Text:
+    """Return a line for a terminal that knows ASCII alone; other characters are written out."""
+    plain = line.copy()
+    plain.plain = line.plain.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+    return plain

@@ -1,0 +1,253 @@
+"""``nestree parse``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from nestree.checks import check_at_least
+from nestree.cli.inputs import AT_ONCE, encoded, inputs
+from nestree.cli.parsing import command_parser, options_first, parse_command
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.evaluation.readings import Reading, read
+from nestree.runs import Run, load
+from nestree.suggest import unknown
+from nestree.trees import ParsedTree
+from nestree.trees.folding import printable_line
+from nestree.trees.svg import draw_svg
+from nestree.trees.terminal import ascii_only, draw_text
+
+FORMATS = ("tree", "brackets", "json", "svg")
+SUFFIXES = {".txt": "tree", ".json": "json", ".svg": "svg"}
+"""The format that a file gets, by its ending, unless told otherwise."""
+
+PIPE_COLUMNS = 120
+"""Columns of a drawing that goes into a file or a pipe."""
+
+
+@dataclass(frozen=True)
+class ParseOptions:
+    """What is shown of the trees."""
+
+    beams: int = 1
+    """Trees shown, the most probable so many."""
+    depth: int | None = None
+    """Merges below the root that a drawing shows; null: what fits."""
+    width: int | None = 100
+    """Tokens and folded parts that a drawing shows, at most; null: all."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        check_at_least("beams", self.beams, 1)
+        for name in ("depth", "width"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show how a run's model reads inputs: its answer, and the trees it found."""
+    parser = command_parser(
+        "parse",
+        "Show how a model reads inputs: its answer and the trees it found. Deep or long ones are folded in drawings, "
+        "and whole in brackets and JSON.",
+    )
+    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
+    parser.add_argument(
+        "text",
+        nargs="*",
+        type=str,
+        default=[],
+        help="Inputs, the sides of a pair separated by a tab; none, or -, reads standard input, one a line.",
+    )
+    parser.add_argument("--file", type=str, help="File with one input a line.")
+    parser.add_argument(
+        "--format",
+        type=str,
+        help="tree (a drawing), brackets (label, probability and tree, tab-separated), json (an object a line) or svg "
+        "(default: by the ending of -o, else tree).",
+    )
+    parser.add_argument("-o", "--output", type=str, metavar="FILE", help="Write here: .svg, .json or .txt.")
+    parser.add_argument("--overwrite", action="store_true", help="Let -o replace a file.")
+    parser.add_argument("--inference", type=str, help="For RIR: grouped or flat (default: as configured).")
+    parser.add_class_arguments(ParseOptions, None)
+    parsed = parse_command(parser, options_first(arguments, flags=("--overwrite", "--help", "-h")))
+    try:
+        options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    if parsed.file is not None and parsed.text:
+        raise UserError("give inputs or --file, not both")
+    path = None if parsed.output is None else Path(parsed.output)
+    kind = _format(parsed.format, path)
+    if path is not None:
+        _check_writable(path, overwrite=parsed.overwrite)
+    run = Run.open(parsed.run)
+    readings = _readings(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
+    if kind == "svg":
+        readings = _only_one(readings)
+    if path is None:
+        for text, reading in readings:
+            _print(kind, text, reading, options, sys.stdout)
+        return 0
+    _write(path, kind, list(readings), options)
+    print(f"written to {path}", file=sys.stderr)
+    return 0
+
+
+def _format(chosen: str | None, path: Path | None) -> str:
+    """Return one of :data:`FORMATS`.
+
+    Raises:
+        UserError: there is no such format, or the file's ending stands for another one.
+    """
+    if chosen is not None and chosen not in FORMATS:
+        raise UserError(f"--format: {unknown('format', chosen, FORMATS)}")
+    if path is None:
+        return chosen or FORMATS[0]
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"-o {path}: the name must end in {', '.join(SUFFIXES)}")
+    by_suffix = SUFFIXES[path.suffix]
+    if chosen not in (None, by_suffix) and not (chosen == "brackets" and by_suffix == "tree"):
+        raise UserError(f"-o {path} is for --format {by_suffix}, not {chosen}")
+    return chosen or by_suffix
+
+
+def _check_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise a UserError, before anything is computed, where a file is not to be written."""
+    if path.is_dir():
+        raise UserError(f"-o {path} is a folder: name a file")
+    if path.exists() and not overwrite:
+        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
+    if not path.parent.is_dir():
+        raise UserError(f"-o {path}: there is no folder {path.parent}")
+
+
+def _readings(run: Run, lines: Iterator[tuple[str, str]], *, inference: str | None) -> Iterator[tuple[str, Reading]]:
+    """Yield (text, reading) of every (where it stands, text).
+
+    Raises:
+        UserError: a text that is no input of the task; or the encoder has no trees.
+    """
+    model = load(run, **({} if inference is None else {"inference": inference}))
+    while chunk := list(islice(lines, AT_ONCE)):
+        tokens = [encoded(run.task, where, text) for where, text in chunk]
+        for (_, text), reading in zip(
+            chunk, read(model, run.task, tokens, tokens=run.config.data.evaluation_tokens), strict=True
+        ):
+            if not all(reading.sides):
+                raise UserError(
+                    f"encoder {run.config.encoder_name} has no trees: `nestree predict {run.path}` gives its labels"
+                )
+            yield text, reading
+
+
+def _only_one(readings: Iterator[tuple[str, Reading]]) -> Iterator[tuple[str, Reading]]:
+    """Yield the one reading.
+
+    Raises:
+        UserError: there are more.
+    """
+    first = list(islice(readings, 2))
+    if len(first) > 1:
+        raise UserError("svg is for one input at a time: --format tree, brackets and json take more")
+    yield from first
+
+
+def _print(kind: str, text: str, reading: Reading, options: ParseOptions, stream: Any) -> None:
+    """Write one reading."""
+    if kind == "brackets":
+        for trees in reading.sides:
+            for parsed in trees[: options.beams]:
+                print(f"{reading.label}\t{parsed.probability:.4f}\t{parsed.brackets()}", file=stream)
+    elif kind == "json":
+        print(json.dumps(_plain(text, reading, options)), file=stream)
+    elif kind == "svg":
+        (caption, best), *others = _captioned(reading, options)
+        answer = f"answer {printable_line(reading.label)} ({reading.probability:.2f}); {caption}"
+        stream.write(draw_svg([(answer, best), *others], depth=options.depth, width=options.width))
+    else:
+        _draw(reading, options, stream)
+    stream.flush()
+
+
+def _plain(text: str, reading: Reading, options: ParseOptions) -> dict[str, Any]:
+    """Return a reading as JSON can hold it."""
+    return {
+        "input": text,
+        "label": reading.label,
+        "probability": round(reading.probability, 6),
+        "sides": [
+            [{**parsed.as_dict(), "brackets": parsed.brackets()} for parsed in trees[: options.beams]]
+            for trees in reading.sides
+        ],
+    }
+
+
+def _captioned(reading: Reading, options: ParseOptions) -> list[tuple[str, ParsedTree]]:
+    """Return the trees to draw, each with what it is."""
+    found = []
+    for side, trees in enumerate(reading.sides, start=1):
+        which = f"side {side}, " if len(reading.sides) > 1 else ""
+        for number, parsed in enumerate(trees[: options.beams], start=1):
+            found.append((f"{which}tree {number} of {len(trees)}, probability {parsed.probability:.2f}", parsed))
+    return found
+
+
+def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
+    """Draw trees in characters; colours only where a person sees them."""
+    console = Console(file=stream, highlight=False)
+    columns = console.width if console.is_terminal else PIPE_COLUMNS
+    plain = console.options.ascii_only
+
+    def write(line: Text) -> None:
+        console.print(ascii_only(line) if plain else line, soft_wrap=True)
+
+    write(
+        Text.assemble(
+            ("answer ", "dim"), (printable_line(reading.label), "bold green"), f" ({reading.probability:.2f})"
+        )
+    )
+    for caption, parsed in _captioned(reading, options):
+        write(Text(f"{caption}; {_size(parsed)}", style="dim"))
+        for line in draw_text(parsed, columns=columns, depth=options.depth, width=options.width):
+            write(line)
+    hidden = sum(max(0, len(trees) - options.beams) for trees in reading.sides)
+    if hidden:
+        most = max(map(len, reading.sides))
+        write(Text(f"{hidden} more: --beams {most} shows all", style="dim"))
+    write(Text(""))
+
+
+def _size(parsed: ParsedTree) -> str:
+    """Say how large a tree is."""
+    tokens = "1 token" if parsed.tree.leaves == 1 else f"{parsed.tree.leaves} tokens"
+    return ", ".join([tokens, f"{parsed.tree.height} deep", *(f"{len(level)} groups" for level in parsed.groups[:-1])])
+
+
+def _write(path: Path, kind: str, readings: list[tuple[str, Reading]], options: ParseOptions) -> None:
+    """Write readings into a file, all at once.
+
+    Raises:
+        UserError: there are none, or it cannot be written.
+    """
+    if not readings:
+        raise UserError(f"-o {path}: there is no input to write about")
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            for text, reading in readings:
+                _print(kind, text, reading, options, stream)
+    except OSError as error:
+        raise UserError(f"-o {path}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,74 @@
+"""How a model reads inputs: its answer, and the trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.data.ragged import RaggedExamples
+from nestree.evaluation.evaluate import answers
+from nestree.models import Classifier
+from nestree.tasks import Task
+from nestree.tasks.contract import DataOptions
+from nestree.trees import ParsedTree
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads one input."""
+
+    label: str
+    """The most probable label."""
+    probability: float
+    """Its probability."""
+    probabilities: tuple[float, ...]
+    """Of every label, in the order of the task's ``label_names``."""
+    sides: tuple[tuple[ParsedTree, ...], ...]
+    """For the input, or for each of a pair: its trees with their words, most probable first. None in them if the
+    encoder has no trees."""
+
+
+def read(
+    model: Classifier,
+    task: Task,
+    inputs: Sequence[tuple[NDArray[np.unsignedinteger], ...]],
+    *,
+    tokens: int = DataOptions.evaluation_tokens,
+) -> list[Reading]:
+    """Return how a model reads inputs, as :meth:`nestree.tasks.Task.encode` returns them.
+
+    Args:
+        model: put into evaluation mode.
+        task: the model's.
+        inputs: a sequence of token ids each, or two for a task of pairs.
+        tokens: tokens, padding included, that a batch holds at most.
+
+    Example:
+        >>> run = Run.open("runs/mine")
+        >>> (reading,) = read(load(run), run.task, [run.task.encode("[MAX 2 9 ]")])
+        >>> reading.sides[0][0].brackets()
+        '((([MAX 2) 9) ])'
+    """
+    sequences = [sequence for one in inputs for sequence in one]
+    examples = RaggedExamples.from_sequences(
+        sequences, [0] * len(inputs), name="inputs", dtype=np.uint32, sides=task.sides
+    )
+    found, parsed = answers(model, examples, trees=True, tokens=tokens)
+    named = [()] * len(sequences)
+    if parsed is not None:
+        named = [
+            tuple(tree.with_tokens(task.words(sequence)) for tree in trees)
+            for trees, sequence in zip(parsed, sequences, strict=True)
+        ]
+    return [
+        Reading(
+            label=task.label_names[int(row.argmax())],
+            probability=float(row.max()),
+            probabilities=tuple(row.tolist()),
+            sides=tuple(named[number * task.sides : (number + 1) * task.sides]),
+        )
+        for number, row in enumerate(found)
+    ]
