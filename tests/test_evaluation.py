@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestree.evaluation import Result, Share, evaluate, probabilities, wilson
+from nestree.data import RaggedExamples
+from nestree.evaluation import Result, Share, evaluate, probabilities, read, wilson
 from nestree.evaluation.evaluate import groups
 from nestree.evaluation.history import read_history, series
 from nestree.evaluation.plots import smooth
 from nestree.evaluation.record import entries, record
 from nestree.evaluation.report import current_results, write_report
-from nestree.evaluation.tables import stratum_rows
-from nestree.runs import Run
+from nestree.evaluation.tables import stratum_rows, tree_rows
+from nestree.runs import Run, build_model
+from nestree.tasks.listops import ListOps, encode
+from nestree.trees.scores import TreeScore
 from training_helpers import config, digits, fresh_model, training
 
 
@@ -82,6 +87,60 @@ def test_a_result_adds_up() -> None:
     assert evaluate(fresh_model("rir-grc"), examples, test="t").inference == "grouped"
     with pytest.raises(ValueError, match="test t has no examples"):
         evaluate(fresh_model(), examples.head(0), test="t")
+
+
+def expressions(*texts: str) -> RaggedExamples:
+    return RaggedExamples.from_sequences([encode(text) for text in texts], [0] * len(texts), name="x")
+
+
+def test_trees_are_scored_with_any_batches_and_kept() -> None:
+    examples = expressions("[MAX 2 9 [MIN 4 7 ] 0 ]", "3", "[SM 1 [MED 1 2 ] [MAX 3 ] ]")
+    result = evaluate(fresh_model(), examples, test="t", gold=ListOps().gold)
+    assert result.trees is not None
+    assert result.trees["model"] == result.trees["left"]  # what a recurrent network's trees are
+    assert result.trees["model"].recall == 0
+    assert evaluate(fresh_model(), examples, test="t", gold=ListOps().gold, tokens=1).trees == result.trees
+    again = Result.from_dict(json.loads(json.dumps(result.as_dict())))
+    assert again.as_dict() == result.as_dict()
+    assert evaluate(fresh_model(), examples, test="t").trees is None
+    header, rows = tree_rows([result, evaluate(fresh_model(), examples, test="t")])
+    assert [row[2] for row in rows] == ["bracket F1", "operator recall"]
+    assert all(len(row) == len(header) for row in rows)
+    with pytest.raises(ValueError, match="the task has no gold trees"):
+        evaluate(fresh_model(), examples, test="t", gold=lambda tokens: None)
+
+
+def test_trees_are_read_side_by_side() -> None:
+    model, task = fresh_model("rir-ebt-grc"), ListOps()
+    inputs = [task.encode("[MAX 2 9 ]"), task.encode("3"), task.encode("[MIN 2 9 9 9 9 ]")]
+    readings = read(model, task, inputs)
+    assert [r.sides[0][0].tokens for r in readings] == [tuple(task.words(one[0])) for one in inputs]
+    for one, reading in zip(inputs, readings, strict=True):
+        (alone,) = read(model, task, [one])
+        assert alone.sides[0][0].tree == reading.sides[0][0].tree
+        assert sum(reading.probabilities) == pytest.approx(1)
+        assert reading.probability == max(reading.probabilities)
+        assert sum(tree.probability for tree in reading.sides[0]) == pytest.approx(1)
+
+
+def test_a_pair_has_trees_on_both_sides() -> None:
+    configuration = config("ebt-grc", data={"task": "logic"})
+    task = configuration.data.open()
+    model = build_model(configuration, task)
+    (reading,) = read(model, task, [task.encode("( a ( or b ) )", "( not a )")])
+    assert [side[0].tree.leaves for side in reading.sides] == [7, 4]
+    assert reading.label in task.label_names
+    assert all(task.gold(sequence) is None for sequence in task.encode("a", "b"))
+
+
+def test_an_encoder_without_trees_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, task = fresh_model(), ListOps()
+    real = model.encoder.encode
+    monkeypatch.setattr(model.encoder, "encode", lambda *a, **more: replace(real(*a, **more), trees=None))
+    (reading,) = read(model, task, [task.encode("[MAX 2 9 ]")])
+    assert reading.sides == ((),)
+    with pytest.raises(ValueError, match="the encoder has no trees"):
+        evaluate(model, expressions("3"), test="t", gold=task.gold)
 
 
 @given(st.integers(0, 20_000))
@@ -154,6 +213,14 @@ def test_results_of_other_weights_do_not_count(run: Run) -> None:
             write_report(run)
     finally:
         run.weights.write_bytes(weights)
+
+
+def test_scores_of_trees_outlive_an_evaluation_without(run: Run) -> None:
+    scored = replace(made_up("trees", 5, 10, length=20), trees={"model": TreeScore(0.5, 0.25)})
+    record(run, scored, seed=0)
+    record(run, made_up("trees", 5, 10, length=20), seed=0)
+    (entry,) = [entry for entry in entries(run) if entry["test"] == "trees"]
+    assert entry["trees"] == {"model": {"f1": 0.5, "recall": 0.25}}
 
 
 def test_a_stratum_has_a_row_a_group_and_a_column_a_test() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _ESCAPED = re.compile(r"[()\\\s]")
 _ESCAPE = re.compile(r"\\([()\\s]|u[0-9a-f]{4})")
-_PIECE = re.compile(r"[()]|(?:\\[()]|[^()\s])+")
+_PIECE = re.compile(r"[()]|(?:\\\S|[^()\s])+")
 
 
 @dataclass(frozen=True)
