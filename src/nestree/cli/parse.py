@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.text import Text
 
@@ -59,6 +60,32 @@ class ParseOptions:
 
 def main(arguments: Sequence[str]) -> int:
     """Show how a run's model reads inputs: its answer, and the trees it found."""
+    parsed = parse_command(_parser(), options_first(arguments, flags=("--overwrite", "--help", "-h")))
+    try:
+        options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    if parsed.file is not None and parsed.text:
+        raise UserError("give inputs or --file, not both")
+    path = None if parsed.output is None else Path(parsed.output)
+    kind = _format(parsed.format, path)
+    if path is not None:
+        _check_writable(path, overwrite=parsed.overwrite)
+    run = Run.open(parsed.run)
+    readings = _readings(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
+    if kind == "svg":
+        readings = _only_one(readings)
+    if path is None:
+        for text, reading in readings:
+            _print(kind, text, reading, options, sys.stdout)
+        return 0
+    _write(path, kind, list(readings), options)
+    print(f"written to {path}", file=sys.stderr)
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    """Return the parser."""
     parser = command_parser(
         "parse",
         "Show how a model reads inputs: its answer and the trees it found. Deep or long ones are folded in drawings, "
@@ -83,28 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="Let -o replace a file.")
     parser.add_argument("--inference", type=str, help="For RIR: grouped or flat (default: as configured).")
     parser.add_class_arguments(ParseOptions, None)
-    parsed = parse_command(parser, options_first(arguments, flags=("--overwrite", "--help", "-h")))
-    try:
-        options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
-    if parsed.file is not None and parsed.text:
-        raise UserError("give inputs or --file, not both")
-    path = None if parsed.output is None else Path(parsed.output)
-    kind = _format(parsed.format, path)
-    if path is not None:
-        _check_writable(path, overwrite=parsed.overwrite)
-    run = Run.open(parsed.run)
-    readings = _readings(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
-    if kind == "svg":
-        readings = _only_one(readings)
-    if path is None:
-        for text, reading in readings:
-            _print(kind, text, reading, options, sys.stdout)
-        return 0
-    _write(path, kind, list(readings), options)
-    print(f"written to {path}", file=sys.stderr)
-    return 0
+    return parser
 
 
 def _format(chosen: str | None, path: Path | None) -> str:

@@ -126,7 +126,7 @@ def probabilities(
         tokens: tokens, padding included, that a batch holds at most; one longer example is a batch.
         advance: called with the number of examples just done.
     """
-    return answers(model, examples, trees=False, tokens=tokens, advance=advance)[0]
+    return answers(model, examples, beams=0, tokens=tokens, advance=advance)[0]
 
 
 @torch.inference_mode()
@@ -134,14 +134,15 @@ def answers(
     model: Classifier,
     examples: RaggedExamples,
     *,
-    trees: bool,
+    beams: int | None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> tuple[NDArray[np.float32], list[list[ParsedTree]] | None]:
     """Return the probability of each label, and of every sequence the trees, most probable first.
 
-    The arguments are those of :func:`probabilities`. There are as many lists of trees as sequences, the two sides of a
-    pair behind one another; None when they are not asked for, or the encoder has none.
+    The arguments are those of :func:`probabilities`, and ``beams``: how many trees of a sequence are kept; None keeps
+    all, 0 looks for none. There are as many lists of trees as sequences, the two sides of a pair behind one another;
+    None when they are not asked for, or the encoder has none.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -149,12 +150,12 @@ def answers(
     parsed: dict[int, list[ParsedTree]] = {}
     for indices in budget_batches(examples.lengths, tokens=tokens, sides=examples.sides):
         batch = collate(examples, indices)
-        encoding = model.encode(batch.tokens.to(device), batch.lengths.to(device), trees=trees)
+        encoding = model.encode(batch.tokens.to(device), batch.lengths.to(device), trees=beams != 0)
         part = model.classify(encoding.root).float().softmax(dim=-1).cpu().numpy()
         found = np.empty((len(examples), part.shape[1]), np.float32) if found is None else found
         found[indices] = part
         rows = [row * examples.sides + side for row in indices for side in range(examples.sides)]
-        parsed.update(zip(rows, encoding.trees or (), strict=False))
+        parsed.update(zip(rows, (trees[:beams] for trees in encoding.trees or ()), strict=False))
         if advance:
             advance(len(indices))
     all_parsed = [parsed[row] for row in range(len(examples) * examples.sides)] if parsed else None
@@ -183,7 +184,7 @@ def evaluate(
     if len(examples) == 0:
         raise ValueError(f"test {test} has no examples")
     began = time.perf_counter()
-    found, parsed = answers(model, examples, trees=gold is not None, tokens=tokens, advance=advance)
+    found, parsed = answers(model, examples, beams=0 if gold is None else 1, tokens=tokens, advance=advance)
     seconds = time.perf_counter() - began
     right = found.argmax(axis=1) == examples.labels
     return Result(

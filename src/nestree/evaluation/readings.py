@@ -27,7 +27,7 @@ class Reading:
     probabilities: tuple[float, ...]
     """Of every label, in the order of the task's ``label_names``."""
     sides: tuple[tuple[ParsedTree, ...], ...]
-    """For the input, or for each of a pair: its trees with their words, most probable first. None in them if the
+    """For the input, or for each of a pair: its trees with their words, most probable first; empty where the
     encoder has no trees."""
 
 
@@ -36,6 +36,7 @@ def read(
     task: Task,
     inputs: Sequence[tuple[NDArray[np.unsignedinteger], ...]],
     *,
+    beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
 ) -> list[Reading]:
     """Return how a model reads inputs, as :meth:`nestree.tasks.Task.encode` returns them.
@@ -44,6 +45,7 @@ def read(
         model: put into evaluation mode.
         task: the model's.
         inputs: a sequence of token ids each, or two for a task of pairs.
+        beams: trees of each sequence, the most probable so many; None: all, 0: none.
         tokens: tokens, padding included, that a batch holds at most.
 
     Example:
@@ -56,7 +58,7 @@ def read(
     examples = RaggedExamples.from_sequences(
         sequences, [0] * len(inputs), name="inputs", dtype=np.uint32, sides=task.sides
     )
-    found, parsed = answers(model, examples, trees=True, tokens=tokens)
+    found, parsed = answers(model, examples, beams=beams, tokens=tokens)
     named = [()] * len(sequences)
     if parsed is not None:
         named = [

@@ -78,7 +78,7 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
     example = run.task.load(tests[0], size=1)
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
         raise UserError(f"--trees: {run.config.data.task} has no gold trees to score with")
-    if answers(model, example, trees=True)[1] is None:
+    if answers(model, example, beams=1)[1] is None:
         raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
 
 
