@@ -121,11 +121,12 @@ def replay() -> Figure:
     places: list[Point] = [(float(leaf), 0.0) for leaf in range(len(BEAM_TOKENS))]
     places += [(x, float(height)) for x, height, _ in NODES]
     children = {len(BEAM_TOKENS) + number: node[2] for number, node in enumerate(NODES)}
-    kept, waiting = set(range(len(BEAM_TOKENS))), list(ROOTS)
+    kept: set[int] = set(range(len(BEAM_TOKENS)))
+    waiting: list[int] = list(ROOTS)
     while waiting:
         node = waiting.pop()
         kept.add(node)
-        waiting += children.get(node, ())
+        waiting.extend(children.get(node, ()))
     for parent, pair in children.items():
         for child in pair:
             (x0, y0), (x1, y1) = places[parent], places[child]

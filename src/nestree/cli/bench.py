@@ -76,7 +76,9 @@ def _parser(*, quick: bool) -> ArgumentParser:
         help="Lengths of the inputs, tokens, the same for every encoder; null: 25 to 1,000, for RIR up to 100,000.",
     )
     parser.add_class_arguments(BenchOptions, None, skip=set(_LISTS))
-    parser.add_argument("--quick", action="store_true", help="Fewer encoders, fewer and smaller inputs: done in a minute.")
+    parser.add_argument(
+        "--quick", action="store_true", help="Fewer encoders, fewer and smaller inputs: done in a minute."
+    )
     parser.add_argument("--json", type=str, metavar="FILE", help="Write all rows to this file.")
     parser.add_argument(
         "--plot", type=str, metavar="FILE", help="Draw time and memory against length, a PNG, with fitted exponents."
