@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,12 @@ BYTE_IDS = 256
 _WORD = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
 
 
-def tokens_of(text: str, level: str) -> Sequence[str]:
-    """Cut a text into characters, or into lower-case words and runs of punctuation.
+def tokens_of(text: str, level: str) -> Iterable[str]:
+    """Cut a text into characters, or, one after another, into lower-case words and runs of punctuation.
 
     White space ends a word and is no word; cutting again what was joined by spaces changes nothing.
     """
-    return text if level == "char" else [match[0] for match in _WORD.finditer(text.lower())]
+    return text if level == "char" else (match[0] for match in _WORD.finditer(text.lower()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ def encode_text(
         return np.frombuffer(content, np.uint8) + np.uint8(1)
     if vocabulary is None:
         raise ValueError(f"level {level} needs a vocabulary")
-    found = [vocabulary.ids.get(token, UNKNOWN) for token in tokens_of(text, level)[:max_tokens]]
+    found = [vocabulary.ids.get(token, UNKNOWN) for token in islice(tokens_of(text, level), max_tokens)]
     return np.array(found or [UNKNOWN], vocabulary.dtype)
 
 

@@ -11,13 +11,14 @@ from nestree.tasks.contract import DataOptions, Task
 from nestree.tasks.listops import ListOpsOptions
 from nestree.tasks.listops.lra import ListOpsLRAOptions
 from nestree.tasks.logic import LogicOptions
-from nestree.tasks.text import DATASETS, OfficialOptions
+from nestree.tasks.text import DATASETS, OfficialOptions, OwnOptions
 
 TASKS: dict[str, type[DataOptions]] = {
     "listops": ListOpsOptions,
     "listops-lra": ListOpsLRAOptions,
     "logic": LogicOptions,
     **dict.fromkeys(DATASETS, OfficialOptions),
+    "own": OwnOptions,
 }
 """The options of every task by name."""
 

@@ -1,6 +1,7 @@
 """Texts and pairs of texts: official datasets, each in a module of its own, and the user's own files."""
 
 from nestree.tasks.text.official import DATASETS, OfficialOptions
+from nestree.tasks.text.own import OwnOptions
 from nestree.tasks.text.task import TextOptions, TextTask
 
-__all__ = ["DATASETS", "OfficialOptions", "TextOptions", "TextTask"]
+__all__ = ["DATASETS", "OfficialOptions", "OwnOptions", "TextOptions", "TextTask"]

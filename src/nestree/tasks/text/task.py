@@ -83,6 +83,14 @@ class Texts(ABC):
     def fingerprint(self) -> dict[str, Any]:
         """Say which files these are, in terms that JSON keeps and that change when a file does."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what else was found in the files and a run is to keep."""
+        return {}
+
+    def note_cut(self, split: str, cut: int) -> None:
+        """Hear how many texts of a split were longer than what is kept of them."""
+        del split, cut
+
 
 class TextTask:
     """A :class:`nestree.tasks.Task` over :class:`Texts`: bytes, characters or words in, one of the labels out."""
@@ -175,14 +183,19 @@ class TextTask:
         numbers = {name: number for number, name in enumerate(self.label_names)}
         dtype = np.uint8 if self.vocabulary is None else self.vocabulary.dtype
         total = self.splits[split].size or 0
+        kept, cut = self.max_tokens, 0
+        one_more = None if kept is None else kept + 1
         with RaggedWriter(path, name=f"{self.name}/{split}", dtype=dtype, sides=self.sides) as writer:
             for done, row in enumerate(self.texts.rows(split)):
                 if row.label not in numbers:
                     raise UserError(f"{row.where}: there is no label {row.label!r}; {_known(self.label_names)}")
-                writer.add([self._ids(text) for text in row.texts], label=numbers[row.label])
+                ids = [encode_text(text, self.level, self.vocabulary, one_more) for text in row.texts]
+                cut += sum(kept is not None and len(part) > kept for part in ids)
+                writer.add([part[:kept] for part in ids], label=numbers[row.label])
                 if progress is not None and done % 1000 == 0:
                     progress(done, max(total, done))
             writer.finish(seed=self.options.seed, source=self._source(split))
+        self.texts.note_cut(split, cut)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
         """Turn a text (two for a task of pairs) into token ids.
@@ -215,7 +228,7 @@ class TextTask:
     def state(self) -> dict[str, Any]:
         """Return labels and words."""
         words = {} if self.vocabulary is None else self.vocabulary.state()
-        return {"labels": list(self.label_names), **words}
+        return {"labels": list(self.label_names), **words, **self.texts.state()}
 
     def pretrained(self) -> Vectors | None:
         """Read the vectors of the vocabulary's words, if a file of vectors is given.
@@ -267,7 +280,7 @@ def files_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
     return found
 
 
-def held_out(labels: Sequence[str], count: int, seed: int) -> set[int]:
+def held_out(labels: Sequence[str] | NDArray[np.int64], count: int, seed: int) -> set[int]:
     """Choose ``count`` rows, as many of each label as its share (to within one), the same for the same seed."""
     rng = np.random.default_rng([seed, len(labels)])
     order = rng.permutation(len(labels))

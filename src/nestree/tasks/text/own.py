@@ -1,0 +1,309 @@
+"""The user's own texts: tables with a column of texts, or two, and a column of labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nestree.data import cache_dir, load_or_write
+from nestree.errors import UserError
+from nestree.tasks.contract import OfficialSplit, Row
+from nestree.tasks.text.files import count_empty, note
+from nestree.tasks.text.hub import PREFIX, HubTable
+from nestree.tasks.text.lines import shown
+from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, text_of
+from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out, source_digest
+
+NAME = "own"
+
+FILES = ("train", "validation", "test")
+"""Splits that may have a file, which are the options' names, too."""
+
+MOST_CLASSES = 10_000
+"""A column of more different values holds no labels."""
+
+SURVEY_VERSION = 1
+"""Raised with every change to what is found out about files; what is in the cache is then found out again."""
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class OwnOptions(TextOptions):
+    """Your own tables: CSV, TSV or JSON lines, or a dataset of the Hugging Face Hub."""
+
+    train: str | None = None
+    """Table to learn from: a file .csv, .tsv or .jsonl, also with .gz behind; or hf:NAME, hf:NAME:CONFIG@SPLIT of the
+    Hugging Face Hub."""
+    validation: str | None = None
+    """Table to choose the best weights by; null: a share of train is held out."""
+    validation_share: float = 0.1
+    """Share of the training rows that is held out where there is no validation table, of each label as much."""
+    test: str | None = None
+    """Table to evaluate on; null: none, so evaluation is on validation."""
+    text: str = "text"
+    """Column of texts."""
+    text2: str | None = None
+    """Column of second texts, for pairs; null: one text a row."""
+    label: str = "label"
+    """Column of labels; they are names, 1 and 1.0 are two."""
+    skip_unlabelled: bool = False
+    """Leave out rows without a label; false: such a row is an error."""
+    encoding: str = "utf-8"
+    """Encoding of the files: utf-8, latin-1, cp1252, utf-16 or another that Python knows."""
+    delimiter: str | None = None
+    """Character between two columns; null: a comma, in a .tsv a tab."""
+    quotes: bool | None = None
+    """Fields may stand in double quotes, as spreadsheets write them; null: yes, unless a .tsv cannot be read so."""
+
+    def __post_init__(self) -> None:
+        """Check each option, and make paths absolute, so that the run finds its files from any folder.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        if isinstance(self.validation_share, bool) or not 0 < self.validation_share <= 0.5:
+            raise ValueError(
+                f"validation_share must be a number above 0 and at most 0.5, not {self.validation_share!r}"
+            )
+        if self.text == self.text2:
+            raise ValueError(f"text2 must be another column than text, not {self.text2!r}")
+        if self.label in (self.text, self.text2):
+            raise ValueError(f"label must be another column than the texts, not {self.label!r}")
+        for name in FILES:
+            path = getattr(self, name)
+            if path is not None and not path.startswith(PREFIX):
+                object.__setattr__(self, name, os.path.abspath(os.path.expanduser(path)))
+        self.style()
+
+    def style(self) -> TableStyle:
+        """Return how files are to be read."""
+        return TableStyle(self.encoding, self.delimiter, self.quotes)
+
+    def open(self, state: Mapping[str, Any] | None = None) -> TextTask:
+        """Return the task; with a ``state``, files are looked for only when they are needed.
+
+        Raises:
+            UserError: no file is named, or it is not there, or has not these columns.
+        """
+        if state is None:
+            if self.train is None:
+                raise UserError("--data.train FILE is needed: the table to learn from (.csv, .tsv, .jsonl or hf:NAME)")
+            texts = OwnTexts(self, {})
+            for split in texts.files:
+                texts.table(split)
+            return TextTask(texts, self)
+        return TextTask(OwnTexts(self, state.get("files", {})), self, state)
+
+
+class OwnTexts(Texts):
+    """The rows of the user's tables, and a validation split where there is no table for it."""
+
+    level = "word"
+    max_tokens = None
+
+    def __init__(self, options: OwnOptions, known: Mapping[str, str]) -> None:
+        """Read nothing yet.
+
+        Args:
+            options: which tables, and how they are to be read.
+            known: digest of each file that a run was trained on, by split.
+        """
+        self.options = options
+        self.known = known
+        self.name = NAME
+        self.sides = 1 if options.text2 is None else 2
+        self.files = {name: path for name in FILES if (path := getattr(options, name)) is not None}
+        self.protocol = "own" if "validation" in self.files else "clean"
+        self._tables: dict[str, Table | HubTable] = {}
+
+    @property
+    def splits(self) -> Mapping[str, OfficialSplit]:
+        """Train, validation, and test if there is one."""
+        rows = {
+            name: OfficialSplit(None, f"rows of {path if path.startswith(PREFIX) else shown(Path(path))}")
+            for name, path in self.files.items()
+        }
+        share = f"{self.options.validation_share:.0%} of the training rows, held out by seed, each label by its share"
+        return {"train": OfficialSplit(None, "training rows"), "validation": OfficialSplit(None, share)} | rows
+
+    def table(self, split: str) -> Table | HubTable:
+        """Return the table of a split, with the columns that are needed.
+
+        Raises:
+            UserError: it is not there, or lacks a column.
+        """
+        if split not in self._tables:
+            path, options = self.files[split], self.options
+            try:
+                table = HubTable(path, split) if path.startswith(PREFIX) else Table(path, options.style())
+            except UserError as error:
+                moved = "; if it was moved, say where in the run's config.yaml" * bool(self.known)
+                raise UserError(f"--data.{split} {error}{moved}") from None
+            for option in ("text", "text2", "label"):
+                if (column := getattr(options, option)) is not None:
+                    table.check_column(column, f"--data.{option}")
+            self._tables[split] = table
+        return self._tables[split]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of the training table: integers by value, others by the alphabet."""
+        return tuple(self._survey["labels"])
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Yield the rows of a split."""
+        if split == "test" or "validation" in self.files:
+            yield from self._table_rows(split)
+            return
+        for number, row in enumerate(self._table_rows("train")):
+            if (number in self._held_out) == (split == "validation"):
+                yield row
+
+    def _table_rows(self, split: str) -> Iterator[Row]:
+        """Yield the rows of a table."""
+        table = self.table(split)
+        columns = [self.options.text, *([] if self.options.text2 is None else [self.options.text2])]
+        skipped = 0
+
+        def rows() -> Iterator[Row]:
+            nonlocal skipped
+            for record in table.records():
+                label = self._label(record)
+                if label is None:
+                    skipped += 1
+                else:
+                    yield Row(tuple(cell_text(record, column) for column in columns), label, record.where)
+
+        yield from count_empty(rows(), Path(table.shown))
+        if skipped:
+            note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label left out")
+
+    def _label(self, record: Record) -> str | None:
+        """Return a row's label; None: it has none and may be left out."""
+        column = self.options.label
+        label = text_of(record.values.get(column), record.where, column)
+        # What half a character of JSON stands for cannot be printed.
+        label = None if label is None else label.encode("utf-8", "replace").decode().strip()
+        if not label and not self.options.skip_unlabelled:
+            raise UserError(
+                f"{record.where}: no label in column {column!r}; --data.skip_unlabelled true leaves such rows out"
+            )
+        return label or None
+
+    @cached_property
+    def _held_out(self) -> set[int]:
+        """Training rows that are for validation."""
+        codes: dict[str, int] = {}
+        labels = np.fromiter((codes.setdefault(row.label, len(codes)) for row in self._table_rows("train")), np.int64)
+        count = max(2, round(self.options.validation_share * len(labels)))
+        return held_out(labels, min(count, len(labels) // 2), self.options.seed)
+
+    @cached_property
+    def _survey(self) -> dict[str, Any]:
+        """What is found out in reading every table once: the labels, and texts that splits have in common."""
+        source = source_digest({"survey": SURVEY_VERSION, "seed": self.options.seed, **self.fingerprint()})
+        path = cache_dir() / self.name / f"survey-{source}.json"
+        load_or_write(path, lambda temporary: temporary.write_text(json.dumps(self._look()), encoding="utf-8"))
+        survey = json.loads(path.read_text(encoding="utf-8"))
+        for split, (repeated, rows) in survey["repeated"].items():
+            if repeated:
+                texts = "texts" if self.sides == 1 else "pairs of texts"
+                note(f"{split}: {repeated:,} of {rows:,} rows have {texts} that are in train too; accuracy flatters")
+        return survey
+
+    def _look(self) -> dict[str, Any]:
+        """Read every table once.
+
+        Raises:
+            UserError: there are no labels to learn, or a table has one that train has not.
+        """
+        counts: Counter[str] = Counter()
+        for row in self._table_rows("train"):
+            counts[row.label] += 1
+            if len(counts) > MOST_CLASSES:
+                break
+        _check_classes(self.table("train").shown, self.options.label, counts)
+        labels = sorted_labels(counts)
+        keys = {split: np.fromiter(self._keys(split, labels), np.uint64) for split in self.splits}
+        train = np.unique(keys.pop("train"))
+        repeated = {split: (int(np.isin(found, train).sum()), len(found)) for split, found in keys.items()}
+        return {"labels": labels, "repeated": repeated}
+
+    def _keys(self, split: str, labels: list[str]) -> Iterator[int]:
+        """Yield a number for the texts of each row of a split; every label must be one of ``labels``."""
+        known = set(labels)
+        for row in self.rows(split):
+            if row.label not in known:
+                there = f"{', '.join(labels[:12])}{', ...' * (len(labels) > 12)}"
+                raise UserError(
+                    f"{row.where}: the label {row.label!r} is not in {self.table('train').shown}, which has {there}"
+                )
+            content = "\0".join(row.texts).encode("utf-8", "surrogatepass")
+            yield int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {split: self.table(split).digest() for split in self.files}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the digest of each table's content, and how it is read.
+
+        Raises:
+            UserError: a run was trained on other content.
+        """
+        for split in ("train", "validation"):
+            if split in self.known and self.known[split] != self._digests.get(split):
+                raise UserError(
+                    f"{self.table(split).shown}: is not what the run was trained on, its content has changed, "
+                    "so what was held out cannot be told: put it back, or train again"
+                )
+        names = ("text", "text2", "label", "skip_unlabelled", "encoding", "delimiter", "quotes", "validation_share")
+        return {"tables": self._digests, **{name: getattr(self.options, name) for name in names}}
+
+    def state(self) -> dict[str, Any]:
+        """Return the digest of each file, for a resumed run to know whether it is still the same."""
+        local = {split: digest for split, digest in self._digests.items() if not self.files[split].startswith(PREFIX)}
+        return {"files": local}
+
+    def note_cut(self, split: str, cut: int) -> None:
+        """Say how many texts were cut."""
+        if cut:
+            kept = self.options.max_tokens
+            note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (--data.max_tokens)")
+
+
+def sorted_labels(labels: Collection[str]) -> list[str]:
+    """Return labels in order: by value if all are integers, else by the alphabet."""
+    if all(_INTEGER.fullmatch(label) for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
+
+
+def _check_classes(name: str, column: str, counts: Counter[str]) -> None:
+    """See that a column holds labels of classes.
+
+    Raises:
+        UserError: there are no rows, one class only, or about as many as rows.
+    """
+    rows, classes = counts.total(), len(counts)
+    if rows == 0:
+        raise UserError(f"{name}: has no rows with a label")
+    if classes == 1:
+        raise UserError(f"{name}: every row has the label {next(iter(counts))!r}; there must be two labels at least")
+    if classes > MOST_CLASSES or (classes > 20 and classes > rows / 2):
+        raise UserError(
+            f"{name}: the {rows:,} {'first ' * (classes > MOST_CLASSES)}rows have {classes:,} different labels; "
+            f"is {column!r} the column of labels?"
+        )

@@ -1,0 +1,276 @@
+"""Tables with a header in text files: CSV, TSV and JSON lines, plain or gzipped, read row by row."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import json
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nestree.errors import UserError
+from nestree.suggest import unknown
+from nestree.tasks.text.lines import LONGEST, opened, reading, shown, text_lines
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""Format by the end of a file's name; .gz may follow."""
+
+_CLOSED = re.compile(r'"(?:[^"]|"")*"')
+
+
+@dataclass(frozen=True)
+class TableStyle:
+    """How a file is to be read."""
+
+    encoding: str = "utf-8"
+    """Any that Python knows."""
+    delimiter: str | None = None
+    """What stands between two columns; None: a comma, in a TSV a tab."""
+    quotes: bool | None = None
+    """Whether a field may stand in double quotes; None: yes, unless it is a TSV in which that cannot be."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        try:
+            "text".encode(self.encoding)
+        except (LookupError, ValueError):
+            raise ValueError(
+                f"encoding must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16, "
+                f"not {self.encoding!r}"
+            ) from None
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise ValueError(
+                f"delimiter must be one character, no quote and no line end, not {self.delimiter!r} "
+                "(of a tab: null in a .tsv file)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of a table."""
+
+    values: Mapping[str, Any]
+    """By column; numbers of JSON as they are written, null as None."""
+    where: str
+    """File and line where it begins."""
+    raw: str = ""
+    """As it stands in the file, its line end included."""
+
+
+class Table:
+    """A table in a file: :attr:`columns`, and :meth:`records` as often as wanted; never more than a row in memory."""
+
+    def __init__(self, path: str | Path, style: TableStyle | None = None) -> None:
+        """Look whether the file is there.
+
+        Raises:
+            UserError: it is not, or its name does not say what it is.
+        """
+        self.path = Path(path)
+        self.style = style or TableStyle()
+        self.shown = shown(self.path)
+        kind = table_format(self.path)
+        if self.path.is_dir():
+            raise UserError(f"{self.shown}: is a folder; name a file")
+        if not self.path.exists():
+            raise UserError(f"{self.shown}: not there{_near(self.path)}")
+        if kind is None:
+            raise UserError(f"{self.shown}: the name must end in {', '.join(FORMATS)}, or in one of these and .gz")
+        self.format = kind
+        self.delimiter = self.style.delimiter or ("\t" if kind == "tsv" else ",")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns; of JSON lines, the keys of the first object."""
+        return self._header[0]
+
+    @property
+    def header(self) -> str:
+        """The header as it stands in the file, its line end included; empty for JSON lines."""
+        return self._header[1]
+
+    @cached_property
+    def marked(self) -> bool:
+        """Whether the file begins with the byte order mark of UTF-8."""
+        with reading(self.path), opened(self.path) as file:
+            return file.read(len(BOM_UTF8)) == BOM_UTF8
+
+    @cached_property
+    def quotes(self) -> bool:
+        """Whether a field may stand in double quotes.
+
+        Unless the style says so, a TSV has no quoting if every line has as many columns as the first one, and in some
+        line a field begins with a quote that is not closed as it would have to be.
+        """
+        if self.style.quotes is not None or self.format != "tsv":
+            return self.style.quotes is not False
+        width, open_quote = None, False
+        for _, line in self._lines():
+            fields = line.rstrip("\r\n").split(self.delimiter)
+            width = width or len(fields)
+            if len(fields) != width and line.strip():
+                return True
+            open_quote |= any(field[:1] == '"' and not _CLOSED.fullmatch(field) for field in fields)
+        return not open_quote
+
+    def check_column(self, name: str, option: str) -> None:
+        """See that there is one column of this name.
+
+        Raises:
+            UserError: there is none, or there are two; names ``option``, and lists the columns there are.
+        """
+        if name not in self.columns:
+            hint = f"{option}: {unknown('column', name, self.columns)}"
+            close = "did you mean" in hint
+            there = f" (there are {', '.join(self.columns)})" if close else ""
+            sign = next((sign for sign in ";\t|" if len(self.columns) == 1 and sign in self.columns[0]), None)
+            other = f"; are columns separated by {sign!r}? (--data.delimiter)" if sign else ""
+            raise UserError(f"{self.shown}: {hint}{there}{other}")
+        if self.columns.count(name) > 1:
+            raise UserError(f"{self.shown}: {option}: there are {self.columns.count(name)} columns {name!r}")
+
+    def records(self) -> Iterator[Record]:
+        """Yield the rows, blank lines left out.
+
+        Raises:
+            UserError: names file and line of what cannot be read.
+        """
+        if self.format == "jsonl":
+            yield from self._objects()
+            return
+        columns = self.columns
+        rows = self._rows()
+        next(rows)
+        for where, cells, raw in rows:
+            if len(cells) < len(columns) and not raw.strip(" \r\n"):
+                continue
+            if len(cells) != len(columns):
+                raise UserError(
+                    f"{where}: {len(cells)} column{'s' * (len(cells) != 1)}, the header has {len(columns)}; "
+                    "a field with a delimiter or a line end within stands in double quotes"
+                )
+            yield Record(dict(zip(columns, cells, strict=True)), where, raw)
+
+    def digest(self) -> str:
+        """Tell contents apart, by SHA-256."""
+        with reading(self.path), self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def _header(self) -> tuple[tuple[str, ...], str]:
+        if self.format == "jsonl":
+            for record in self._objects():
+                return tuple(record.values), ""
+            raise UserError(f"{self.shown}: is empty")
+        for _, cells, raw in self._rows():
+            return tuple(cell.strip() for cell in cells), raw
+        raise UserError(f"{self.shown}: is empty")
+
+    def _rows(self) -> Iterator[tuple[str, list[str], str]]:
+        """Yield (where it begins, fields, raw text) of each row, the header among them."""
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+        taken: list[str] = []
+
+        def lines() -> Iterator[str]:
+            for _, line in self._lines():
+                taken.append(line)
+                yield line
+
+        quoting = {} if self.quotes else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+        reader = csv.reader(lines(), delimiter=self.delimiter, strict=True, **quoting)
+        while True:
+            taken.clear()
+            where = f"{self.shown}:{reader.line_num + 1}"
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise UserError(f"{where}: {_reason(str(error), self.format)}") from None
+            if cells:
+                yield where, cells, "".join(taken)
+
+    def _objects(self) -> Iterator[Record]:
+        """Yield the objects of JSON lines."""
+        for number, line in self._lines():
+            where = f"{self.shown}:{number}"
+            if not line.strip():
+                continue
+            try:
+                # Numbers stay as they are written: 5 and 5.0 are two labels, and a long one is no trouble.
+                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+            except (ValueError, RecursionError) as error:
+                column = getattr(error, "colno", None)
+                at = f" at character {column}: {getattr(error, 'msg', '')}" if column else ""
+                raise UserError(f"{where}: not JSON{at}") from None
+            if not isinstance(value, dict):
+                kind = "an array" if isinstance(value, list) else "a single value"
+                raise UserError(f'{where}: {kind}; every line must be a JSON object, such as {{"text": ...}}')
+            yield Record(value, where, line)
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (number, line with its end)."""
+        return text_lines(self.path, self.style.encoding)
+
+
+def table_format(path: str | Path) -> str | None:
+    """Return what the name of a file says it is: csv, tsv or jsonl; None: none of these."""
+    name = str(path).lower().removesuffix(".gz")
+    return next((kind for suffix, kind in FORMATS.items() if name.endswith(suffix)), None)
+
+
+def text_of(value: Any, where: str, column: str) -> str | None:
+    """Return a value as text; None where there is none.
+
+    Raises:
+        UserError: it is a list or an object of JSON.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        raise UserError(f"{where}: {column!r} is {'a list' if isinstance(value, list) else 'an object'}, not a text")
+    return str(value)
+
+
+def cell_text(record: Record, column: str) -> str:
+    """Return a text of a row, empty where it is null.
+
+    Raises:
+        UserError: an object of JSON lines has no such key, or no text there.
+    """
+    if column not in record.values:
+        raise UserError(f"{record.where}: has no {column!r}, only {', '.join(record.values) or 'nothing'}")
+    return text_of(record.values[column], record.where, column) or ""
+
+
+def _near(path: Path) -> str:
+    """Ask whether another file in the folder was meant."""
+    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {shown(path.with_name(close[0]))}?" if close else ""
+
+
+def _reason(error: str, kind: str) -> str:
+    """Say what the csv module means."""
+    mere = "; if quotes are mere characters here: --data.quotes false"
+    if "field limit" in error:
+        return f"a field is longer than {LONGEST:,} characters; is a quote left open?{mere}"
+    if "unexpected end" in error:
+        return f"a quote is opened and never closed{mere}"
+    if "expected after" in error:
+        return f"text follows a closing quote; a quote within quotes is written twice{mere}"
+    if "new-line character" in error:
+        return "a carriage return within the row; lines end with a line feed, or with both"
+    return f"not {kind.upper()} ({error})"
