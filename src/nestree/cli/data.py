@@ -148,6 +148,8 @@ def _opened(name: str, seed: int, path: str | None) -> Task:
     """
     if name not in TASKS:
         raise UserError(unknown("task", name, TASKS))
+    if name == "own":
+        raise UserError("--task own: your files are prepared by `nestree train classify --data.train FILE` itself")
     given: dict[str, object] = {"task": name, "seed": seed}
     if path is not None:
         if "path" not in TASKS[name].__dataclass_fields__:

@@ -64,6 +64,9 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--{error}") from None
     run = Run.open(parsed.run)
     tests = parsed.tests or [name for name in run.task.splits if name not in ("train", "validation")]
+    if not tests:
+        tests = ["validation"]
+        messages().print("there is no test: evaluating on validation, by which the weights were chosen")
     if options.threads is not None:
         import torch
 

@@ -20,9 +20,16 @@ from nestree.evaluation.run_tests import evaluate_run
 from nestree.evaluation.tables import show
 from nestree.runs import Run
 from nestree.tasks import Task
+from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.config import Config
 from nestree.training.fit import RESUMABLE, Training, load_examples
+
+RARE = 10
+"""A class of fewer training examples is named."""
+
+COMMON = 0.8
+"""A class of more than this share of the training examples is named."""
 
 
 def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, command: str) -> int:
@@ -90,6 +97,9 @@ def _introduce(console: Console, training: Training) -> None:
     )
     labels = label_shares(training.task, stream.examples)
     console.print(f"labels      {labels}")
+    if isinstance(training.task, TextTask):
+        for line in imbalance(training.task, stream.examples, training.data.validation):
+            console.print(f"            {line}")
     limits = [f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)"]
     if config.trainer.max_minutes is not None:
         limits.append(f"{config.trainer.max_minutes:g} minutes")
@@ -105,6 +115,22 @@ def label_shares(task: Task, examples: RaggedExamples) -> str:
         f"{len(shares)}: from {task.label_names[most]!r}, {shares[most]:.1%} of the training examples, "
         f"to {task.label_names[least]!r}, {shares[least]:.1%}"
     )
+
+
+def imbalance(task: Task, train: RaggedExamples, validation: RaggedExamples) -> list[str]:
+    """Say what answering the commonest label achieves, and which classes have too few examples to be learnt."""
+    counts = np.bincount(train.labels, minlength=len(task.label_names))
+    commonest = task.label_names[int(counts.argmax())]
+    lines = [f"always answering {commonest!r} is right on {task.baseline(train, validation):.1%} of validation"]
+    if counts.max() > COMMON * len(train):
+        lines.append(
+            f"the classes are far from even, so compare accuracy with that: {counts.max():,} of {len(train):,}"
+        )
+    rare = [f"{task.label_names[place]!r} {counts[place]}" for place in np.argsort(counts) if counts[place] < RARE]
+    if rare:
+        more = f" and {len(rare) - 8} more" if len(rare) > 8 else ""
+        lines.append(f"too few training examples to learn from, below {RARE}: {', '.join(rare[:8])}{more}")
+    return lines
 
 
 def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:

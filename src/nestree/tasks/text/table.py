@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import hashlib
 import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,7 +103,7 @@ class Table:
     def marked(self) -> bool:
         """Whether the file begins with the byte order mark of UTF-8."""
         with reading(self.path), opened(self.path) as file:
-            return file.read(len(BOM_UTF8)) == BOM_UTF8
+            return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
     @cached_property
     def quotes(self) -> bool:
