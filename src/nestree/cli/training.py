@@ -110,7 +110,7 @@ def _introduce(console: Console, training: Training) -> None:
 def label_shares(task: Task, examples: RaggedExamples) -> str:
     """Say how many classes there are, and the commonest and rarest one's share of the examples."""
     shares = np.bincount(examples.labels, minlength=len(task.label_names)) / len(examples)
-    most, least = int(shares.argmax()), int(shares.argmin())
+    most, least = int(shares.argmax()), len(shares) - 1 - int(shares[::-1].argmin())
     return (
         f"{len(shares)}: from {task.label_names[most]!r}, {shares[most]:.1%} of the training examples, "
         f"to {task.label_names[least]!r}, {shares[least]:.1%}"

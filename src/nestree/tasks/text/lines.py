@@ -24,14 +24,14 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     Raises:
         UserError: names file and line that is not in this encoding, too long, or no text.
     """
-    number = 0
+    number, name = 0, shown(path)
     with reading(path), opened(path) as binary:
         # The bytes of UTF-16 and the like cannot be cut into lines.
         by_bytes = "\n".encode(encoding) == b"\n"
         file = binary if by_bytes else io.TextIOWrapper(binary, encoding, newline="\n")
         while True:
             number += 1
-            where = f"{shown(path)}:{number}"
+            where = f"{name}:{number}"
             try:
                 line = file.readline(LONGEST)
                 if len(line) >= LONGEST:

@@ -21,6 +21,11 @@ from nestree.tasks.text.lines import LONGEST, opened, reading, shown, text_lines
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """Format by the end of a file's name; .gz may follow."""
 
+LONGEST_ROW = 2**24
+"""Characters of a row over several lines, at most."""
+
+MERE_QUOTES = "(if quotes are mere characters here: --data.quotes false)"
+
 _CLOSED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -180,16 +185,24 @@ class Table:
         """Yield (where it begins, fields, raw text) of each row, the header among them."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
         taken: list[str] = []
+        size = 0
 
         def lines() -> Iterator[str]:
+            nonlocal size
             for _, line in self._lines():
                 taken.append(line)
+                size += len(line)
+                if len(taken) > 1 and size > LONGEST_ROW:
+                    raise UserError(
+                        f"{where}: the row goes on for {len(taken):,} lines; is a quote left open? {MERE_QUOTES}"
+                    )
                 yield line
 
         quoting = {} if self.quotes else {"quoting": csv.QUOTE_NONE, "quotechar": None}
         reader = csv.reader(lines(), delimiter=self.delimiter, strict=True, **quoting)
         while True:
             taken.clear()
+            size = 0
             where = f"{self.shown}:{reader.line_num + 1}"
             try:
                 cells = next(reader)
@@ -264,13 +277,10 @@ def _near(path: Path) -> str:
 
 def _reason(error: str, kind: str) -> str:
     """Say what the csv module means."""
-    mere = "; if quotes are mere characters here: --data.quotes false"
-    if "field limit" in error:
-        return f"a field is longer than {LONGEST:,} characters; is a quote left open?{mere}"
     if "unexpected end" in error:
-        return f"a quote is opened and never closed{mere}"
+        return f"a quote is opened and never closed {MERE_QUOTES}"
     if "expected after" in error:
-        return f"text follows a closing quote; a quote within quotes is written twice{mere}"
+        return f"text follows a closing quote; a quote within quotes is written twice {MERE_QUOTES}"
     if "new-line character" in error:
         return "a carriage return within the row; lines end with a line feed, or with both"
     return f"not {kind.upper()} ({error})"

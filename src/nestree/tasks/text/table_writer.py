@@ -48,10 +48,8 @@ class TableWriter:
             if name in record.values:
                 raise UserError(f"{record.where}: has a key {name!r}, which the first row has not; rename it")
         content = record.raw.strip()[:-1].rstrip()
-        added = ", ".join(
-            f"{json.dumps(name)}: {json.dumps(value)}" for name, value in zip(self.names, values, strict=True)
-        )
-        self._write(f"{content}, {added}}}{_line_end(record.raw, self._end)}", record.where)
+        new = json.dumps(dict(zip(self.names, values, strict=True)))
+        self._write(f"{content}, {new[1:]}{_line_end(record.raw, self._end)}", record.where)
 
     def _widened(self, raw: str, values: Sequence[str | float]) -> str:
         """Return a row of CSV or TSV with more fields."""
