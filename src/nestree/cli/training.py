@@ -124,7 +124,7 @@ def imbalance(task: Task, train: RaggedExamples, validation: RaggedExamples) -> 
     lines = [f"always answering {commonest!r} is right on {task.baseline(train, validation):.1%} of validation"]
     if counts.max() > COMMON * len(train):
         lines.append(
-            f"the classes are far from even, so compare accuracy with that: {counts.max():,} of {len(train):,}"
+            f"{commonest!r} is {counts.max():,} of {len(train):,} training examples: compare accuracy with that"
         )
     rare = [f"{task.label_names[place]!r} {counts[place]}" for place in np.argsort(counts) if counts[place] < RARE]
     if rare:

@@ -88,6 +88,7 @@ def _protocol(about: dict[str, Any]) -> str:
     return {
         "generated": "generated (sampling as published), not the official files",
         "official": "official files, with their own validation split",
+        "own": "tables of the user's own, one of them for validation",
         "clean": "protocol clean: validation is held out of the training split",
         "paper": "protocol paper: validated on the test split, as published, so the test is not held out",
     }.get(protocol, protocol)

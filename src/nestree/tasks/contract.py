@@ -64,7 +64,7 @@ class Task(Protocol):
 
     @property
     def protocol(self) -> str:
-        """How the splits came about, written beside every result: "generated", "official", "clean", "paper"."""
+        """How the splits came about, written beside every result: "generated", "official", "clean", "paper", "own"."""
         ...
 
     def is_cached(self, split: str) -> bool:

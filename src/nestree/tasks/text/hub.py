@@ -71,7 +71,7 @@ class HubTable:
     @cached_property
     def _data(self) -> Any:
         try:
-            import datasets
+            import datasets  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError(f"{self.shown}: needs Hugging Face datasets: pip install 'nestree[hub]'") from None
         try:

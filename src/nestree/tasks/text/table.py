@@ -221,7 +221,7 @@ class Table:
                 continue
             try:
                 # Numbers stay as they are written: 5 and 5.0 are two labels, and a long one is no trouble.
-                value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+                value = json.loads(line.rstrip("\r\n"), parse_int=str, parse_float=str, parse_constant=str)
             except (ValueError, RecursionError) as error:
                 column = getattr(error, "colno", None)
                 at = f" at character {column}: {getattr(error, 'msg', '')}" if column else ""

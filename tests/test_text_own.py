@@ -1,0 +1,235 @@
+"""Your own texts as a task: classes, what is held out, what splits share, and what a run keeps of it all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nestree.errors import UserError
+from nestree.tasks.text.own import OwnOptions, sorted_labels
+from nestree.tasks.text.task import TextTask
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
+
+
+def write(name: str, rows: Sequence[Sequence[object]], header: Sequence[str] = ("text", "label")) -> None:
+    with Path(name).open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def numbered(count: int, labels: Sequence[object]) -> list[tuple[str, object]]:
+    return [(f"text {number}", labels[number % len(labels)]) for number in range(count)]
+
+
+def opened(state: dict[str, Any] | None = None, **options: Any) -> TextTask:
+    return OwnOptions(task="own", train="train.csv", **options).open(state)
+
+
+def texts(task: TextTask, split: str) -> list[str]:
+    return [row.texts[0] for row in task.texts.rows(split)]
+
+
+def error(make: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        make()
+    return str(caught.value)
+
+
+def test_classes_are_found_and_ordered() -> None:
+    assert sorted_labels({"10", "9", "-1", "09"}) == ["-1", "09", "9", "10"]
+    assert sorted_labels({"10", "9", "x"}) == ["10", "9", "x"]
+    write("train.csv", numbered(40, [10, 9, " 2 "]))
+    task = opened()
+    assert task.label_names == ("2", "9", "10")
+    train = task.load("train")
+    assert [task.label_names[label] for label in train.labels[:3]] == [row.label for row in task.texts.rows("train")][
+        :3
+    ]
+
+
+def test_a_share_of_each_class_is_held_out_by_seed() -> None:
+    write("train.csv", numbered(100, ["a", "a", "a", "b"]))
+    task = opened(validation_share=0.2)
+    train, validation = texts(task, "train"), texts(task, "validation")
+    assert sorted(train + validation) == sorted(text for text, _ in numbered(100, ["a"]))
+    assert np.bincount(task.load("validation").labels).tolist() == [15, 5]
+    assert texts(opened(validation_share=0.2), "validation") == validation
+    assert texts(opened(validation_share=0.2, seed=1), "validation") != validation
+    assert (task.protocol, task.first_tests) == ("clean", ("validation",))
+
+
+def test_a_class_of_one_row_stays_in_train() -> None:
+    write("train.csv", [*numbered(20, ["a", "b"]), ("only", "c")])
+    assert "only" in texts(opened(), "train")
+
+
+def test_files_of_their_own_are_validation_and_test(caplog: pytest.LogCaptureFixture) -> None:
+    write("train.csv", numbered(6, "ab"))
+    write("more.csv", [("text 1", "a"), ("new", "b"), ("text 2", "b")])
+    task = opened(validation="more.csv", test="more.csv")
+    assert (task.protocol, task.first_tests) == ("own", ("test",))
+    assert task.splits["test"].description == "rows of more.csv"
+    assert (len(task.load("train")), len(task.load("validation")), len(task.load("test"))) == (6, 3, 3)
+    told = [
+        f"{split}: 2 of 3 rows have texts that are in train too; accuracy flatters" for split in ("validation", "test")
+    ]
+    assert caplog.messages == told
+
+
+def test_pairs_have_two_columns() -> None:
+    write("train.csv", [(f"a {n}", f"b {n}", n % 2) for n in range(10)], ["left", "right", "label"])
+    task = opened(text="left", text2="right")
+    train = task.load("train")
+    assert (task.sides, train.sides, len(train)) == (2, 2, 8)
+    assert [len(sequence) for sequence in train.sequences(0)] == [2, 2]
+
+
+def test_a_changed_file_is_read_again_and_an_equal_one_is_not() -> None:
+    write("train.csv", numbered(20, "ab"))
+    first = opened().load("train")
+    assert opened().is_cached("train")
+    Path("train.csv").touch()
+    assert opened().is_cached("train")
+    write("train.csv", numbered(30, "ab"))
+    assert not opened().is_cached("train")
+    assert (len(first), len(opened().load("train"))) == (18, 27)
+
+
+def test_a_run_needs_no_file_to_encode_and_the_same_file_to_go_on() -> None:
+    write("train.csv", numbered(20, "ab"))
+    task = opened()
+    state = json.loads(json.dumps(task.state()))
+    expected = task.load("validation").checksum
+    again = opened(state)
+    assert again.load("validation").checksum == expected
+    Path("train.csv").rename("moved.csv")
+    again = opened(state)
+    assert again.label_names == ("a", "b")
+    np.testing.assert_array_equal(again.encode("text 7 unheard")[0], task.encode("text 7 unheard")[0])
+    said = "--data.train train.csv: not there; if it was moved, say where in the run's config.yaml"
+    assert error(lambda: again.load("train")) == said
+    moved = OwnOptions(task="own", train="moved.csv").open(state)
+    assert moved.load("validation").checksum == expected
+    write("train.csv", numbered(21, "ab"))
+    assert "train.csv: is not what the run was trained on" in error(lambda: opened(state).load("train"))
+
+
+def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    write("train.csv", [*numbered(20, "ab"), ("", "a"), ("one two three four", "a")])
+    task = opened(max_tokens=3, validation_share=0.1)
+    lengths = [*task.load("train").lengths, *task.load("validation").lengths]
+    assert (len(lengths), max(lengths), min(lengths)) == (22, 3, 1)
+    assert caplog.messages[0] == "train.csv: 1 empty text is taken as one unknown word each"
+    assert [message for message in caplog.messages if "cut" in message] == [
+        "train: 1 text cut at 3 tokens (--data.max_tokens)"
+    ]
+
+
+@pytest.mark.parametrize("level", ["byte", "char"])
+def test_other_levels(level: str) -> None:
+    write("train.csv", [("añb", "x"), ("b", "y")] * 5)
+    task = opened(level=level)
+    assert sorted(set(task.load("train").lengths.tolist())) == [1, {"byte": 4, "char": 3}[level]]
+
+
+def test_rows_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
+    write("train.csv", [*numbered(20, "ab"), ("lost", " ")])
+    said = "train.csv:22: no label in column 'label'; --data.skip_unlabelled true leaves such rows out"
+    assert error(lambda: opened().load("train")) == said
+    task = opened(skip_unlabelled=True)
+    assert len(task.load("train")) + len(task.load("validation")) == 20
+    assert caplog.messages == ["train.csv: 1 row without a label left out"]
+
+
+def test_what_cannot_be_learnt_is_named() -> None:
+    assert error(lambda: OwnOptions().open()).startswith("--data.train FILE is needed")
+    assert error(opened) == "--data.train train.csv: not there"
+    write("train.csv", [])
+    assert error(lambda: opened().load("train")) == "train.csv: has no rows with a label"
+    write("train.csv", numbered(5, "a"))
+    assert "train.csv: every row has the label 'a'" in error(lambda: opened().load("train"))
+    write("train.csv", numbered(50, range(50)))
+    assert "50 rows have 50 different labels; is 'label' the column" in error(lambda: opened().load("train"))
+    assert error(lambda: opened(text="txt")) == (
+        "train.csv: --data.text: there is no column 'txt'; did you mean text? (there are text, label)"
+    )
+    write("train.csv", numbered(20, "ab"))
+    write("test.csv", [("x", "a"), ("y", "c")])
+    said = "test.csv:3: the label 'c' is not in train.csv, which has a, b"
+    assert error(lambda: opened(test="test.csv").load("train")) == said  # before anything is learnt
+    task = opened()
+    state = task.state()
+    assert "test.csv:3: there is no label 'c'" in error(lambda: opened(state, test="test.csv").load("test"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_share": 0.7}, "validation_share must be a number above 0 and at most 0.5, not 0.7"),
+        ({"text2": "text"}, "text2 must be another column than text"),
+        ({"label": "text"}, "label must be another column than the texts"),
+        ({"encoding": "x"}, "encoding must be one"),
+        ({"level": "phrase"}, "level must be one of"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OwnOptions(**options)
+
+
+class FakeDataset(list):  # type: ignore[type-arg]
+    """What nestree uses of a dataset of the Hub."""
+
+    column_names = ("text", "label")
+    features: dict[str, object] = {"text": object(), "label": SimpleNamespace(names=["bad", "good"])}  # noqa: RUF012
+    _fingerprint = "f"
+
+
+def test_a_dataset_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(name: str, config: str | None, *, split: str) -> FakeDataset:
+        asked.append((name, config, split))
+        if name != "some/reviews":
+            raise ConnectionError("Couldn't reach the Hub\nand more")
+        return FakeDataset({"text": f"text {n}", "label": n % 3 - 1} for n in range(30))
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    options = {"task": "own", "train": "hf:some/reviews:small", "test": "hf:some/reviews@test[:5]"}
+    task = OwnOptions(**options, skip_unlabelled=True).open()
+    assert asked == [("some/reviews", "small", "train"), ("some/reviews", None, "test[:5]")]
+    assert task.label_names == ("bad", "good")
+    assert len(task.load("train")) + len(task.load("validation")) == 20
+    assert task.state()["files"] == {}
+    assert "hf:some/reviews:small@train:0: no label" in error(lambda: OwnOptions(**options).open().load("train"))
+    said = "hf:no/such@train: cannot be loaded (Couldn't reach the Hub)"
+    assert error(lambda: OwnOptions(train="hf:no/such").open()) == said
+    assert "hf:@x: a dataset of the Hub is hf:NAME" in error(lambda: OwnOptions(train="hf:@x").open())
+    assert "there is no column 'txt'" in error(lambda: OwnOptions(train="hf:some/reviews", text="txt").open())
+
+
+def test_the_hub_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    said = "hf:imdb@train: needs Hugging Face datasets: pip install 'nestree[hub]'"
+    assert error(lambda: OwnOptions(train="hf:imdb").open()) == said
+
+
+def test_a_folder_is_read_by_the_hubs_own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    pytest.importorskip("datasets")
+    Path("folder").mkdir()
+    write("folder/train.csv", numbered(20, ["a", "b"]))
+    task = OwnOptions(task="own", train="hf:./folder").open()
+    assert len(task.load("train")) == 18
