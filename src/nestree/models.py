@@ -107,7 +107,12 @@ class Classifier(nn.Module):
         """Return the logits (B / sides, classes) of token numbers (B, L) with ``lengths`` (B,).
 
         The two sides of a pair lie behind one another: rows 2 i and 2 i + 1 are those of example i.
+
+        Raises:
+            ValueError: the rows of a model of pairs are no pairs; or see :meth:`nestree.encoders.Encoder.forward`.
         """
+        if len(tokens) % self.sides:
+            raise ValueError(f"tokens must have an even number of rows, the two sides of each pair, not {len(tokens)}")
         return self.classify(self.encode(tokens, lengths, draws=draws).root)
 
     def classify(self, root: Float[Tensor, "b d"]) -> Float[Tensor, "examples classes"]:
@@ -122,12 +127,16 @@ class Classifier(nn.Module):
         """Let the embedding of the last tokens begin with the rows of ``matrix`` that are ``known``.
 
         Raises:
-            ValueError: the matrix is of another width than the embedding.
+            ValueError: the matrix is of another width than the embedding, or has more rows.
         """
         weight = self.embedding.weight
         if matrix.shape[1] != weight.shape[1]:
             raise ValueError(
                 f"embedding_dim must be {matrix.shape[1]}, the width of the word vectors, not {weight.shape[1]}"
+            )
+        if len(matrix) > len(weight) or known.shape != matrix.shape[:1]:
+            raise ValueError(
+                f"matrix must have at most {len(weight)} rows, and known one value each, not {len(matrix)} and {len(known)}"
             )
         rows = torch.from_numpy(np.flatnonzero(known) + len(weight) - len(matrix))
         weight[rows] = torch.from_numpy(matrix[known]).to(weight)

@@ -39,10 +39,10 @@ def inputs(texts: list[str], file: str | None) -> Iterator[tuple[str, str]]:
         with stream:
             for number, line in enumerate(stream, start=1):
                 try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError:
                     raise UserError(f"{name}:{number}: not UTF-8") from None
-                if text:
+                if text.strip():
                     yield f"{name}:{number}", text
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nestree.checks import check_at_least
 from nestree.data.files import replacing
 from nestree.errors import UserError
 
@@ -30,6 +31,7 @@ _FILE_TYPES = {
     "I16": np.int16,
     "I32": np.int32,
     "I64": np.int64,
+    "U64": np.uint64,
 }
 _BLOCK = 2**24
 
@@ -66,6 +68,7 @@ class RaggedExamples:
     def __post_init__(self) -> None:
         """Check the arrays against one another."""
         tokens, offsets, labels = self.tokens, self.offsets, self.labels
+        check_at_least("sides", self.sides, 1)
         if tokens.ndim != 1 or tokens.dtype not in _TOKEN_TYPES:
             raise ValueError(
                 f"tokens must be a flat uint8, uint16 or uint32 array, not {tokens.dtype} of shape {tokens.shape}"
@@ -92,9 +95,13 @@ class RaggedExamples:
         dtype: type[np.unsignedinteger] = np.uint8,
         sides: int = 1,
     ) -> RaggedExamples:
-        """Lay separate sequences of token ids behind one another, example by example; labels become int64."""
+        """Lay separate sequences of token ids behind one another, example by example; labels become int64.
+
+        Raises:
+            ValueError: a token id is too large for ``dtype``; or see the class.
+        """
         lengths = np.fromiter((len(sequence) for sequence in sequences), dtype=np.int64, count=len(sequences))
-        tokens = np.concatenate([np.empty(0, dtype), *sequences]).astype(dtype, casting="same_kind", copy=False)
+        tokens = _narrowed(np.concatenate([np.empty(0, dtype), *sequences]), np.dtype(dtype))
         return cls(tokens, offsets_of(lengths), np.asarray(labels, dtype=np.int64), name, seed, source or {}, sides)
 
     @classmethod
@@ -174,7 +181,7 @@ class RaggedExamples:
         arrays = [np.ascontiguousarray(array) for array in (self.labels, self.offsets, self.tokens)]
         entries, start = {}, 0
         for name, array in zip(("labels", "offsets", "tokens"), arrays, strict=True):
-            kind = next(kind for kind, dtype in _FILE_TYPES.items() if array.dtype == dtype)
+            kind = next(kind for kind, dtype in _FILE_TYPES.items() if array.dtype.newbyteorder("=") == dtype)
             entries[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, start + array.nbytes)}
             start += array.nbytes
         metadata = {"format": FORMAT, "about": json.dumps(about, sort_keys=True)}
@@ -247,10 +254,16 @@ class RaggedWriter:
         self._tokens.close()
 
     def add(self, sequences: Sequence[NDArray[np.unsignedinteger]], *, label: int) -> None:
-        """Add an example of so many sequences as it has sides."""
-        for sequence in sequences:
-            self._tokens.write(sequence.astype(self.dtype, copy=False).data)
-            self.lengths.append(len(sequence))
+        """Add an example of so many sequences as it has sides.
+
+        Raises:
+            ValueError: they are more, or fewer; or a token id is too large for the writer's type.
+        """
+        if len(sequences) != self.sides:
+            raise ValueError(f"sequences must be {self.sides}, one a side, not {len(sequences)}")
+        for tokens in [np.ascontiguousarray(_narrowed(sequence, self.dtype)) for sequence in sequences]:
+            self._tokens.write(tokens.data)
+            self.lengths.append(len(tokens))
         self.labels.append(label)
 
     def finish(self, *, seed: int | None = None, source: Mapping[str, Any] | None = None) -> None:
@@ -267,6 +280,13 @@ def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def _narrowed(tokens: NDArray[np.unsignedinteger], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:
+    """Return token ids as ``dtype``, which must hold every one of them."""
+    if tokens.size and tokens.dtype.itemsize > dtype.itemsize and int(tokens.max()) > np.iinfo(dtype).max:
+        raise ValueError(f"tokens must be at most {np.iinfo(dtype).max} to be kept as {dtype}, not {tokens.max()}")
+    return tokens.astype(dtype, casting="same_kind", copy=False)
 
 
 def _parse(content: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, cache_dir, load_or_write
 from nestree.errors import UserError
 from nestree.tasks.contract import DataOptions, OfficialSplit, Progress
@@ -17,7 +18,7 @@ from nestree.tasks.listops.reader import read_tsv
 from nestree.tasks.listops.splits import GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
 from nestree.tasks.text.files import find
-from nestree.tasks.text.task import files_fingerprint, source_digest
+from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
@@ -85,7 +86,7 @@ class ListOpsLRA(ListOps):
         path = self._file(split)
         load_or_write(path, lambda temporary: self._make(split, progress).save(temporary))
         examples = RaggedExamples.load(path)
-        return examples if size is None else examples.head(size)
+        return examples if size is None else examples.head(check_at_least("size", size, 1))
 
     def _make(self, split: str, progress: Progress | None) -> RaggedExamples:
         name, source = f"{self.name}/{split}", self._source(split)
@@ -100,7 +101,8 @@ class ListOpsLRA(ListOps):
         """Say what a split is made from."""
         if self.path is None:
             return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
-        return {"split": split, "files": files_fingerprint([self.folder / FILES[split]])}
+        files = files_fingerprint([self.folder / FILES[split]])
+        return {"reader": READER_VERSION, "split": split, "files": files}
 
     def _file(self, split: str) -> Path:
         return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"

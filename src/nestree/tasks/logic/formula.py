@@ -53,13 +53,17 @@ def truth_table(text: str) -> int:
             stack.append(TABLES[token])
         elif token == ")":
             _close(stack, number)
-        elif token in IDS:
+        elif token == "(" or token in OPERATORS:
             stack.append(token)
         else:
             raise ValueError(f"token {number}: {token[:20]!r} is none of {' '.join(VOCABULARY[1:])}")
+        if stack[0] in OPERATORS:
+            raise ValueError(f"token {number}: a formula does not begin with {token!r}")
         if len(stack) > 1 and stack[0] != "(":
             raise ValueError(f"token {number}: {token!r} is behind the end of the formula")
     (whole,) = stack[:1]
+    if isinstance(whole, tuple):
+        raise ValueError(f"token {len(tokens)}: this is the right half of a formula, ( {whole[0]} F ), without the left")
     if len(stack) != 1 or not isinstance(whole, int):
         raise ValueError(f"token {len(tokens)}: the formula does not end here")
     return whole

@@ -42,8 +42,10 @@ def draw_pairs(count: int, size: int, seed: int) -> list[Pair]:
     """Draw ``size`` distinct pairs whose longer side has ``count`` operators, the same for the same seed.
 
     Raises:
-        ValueError: there are fewer distinct pairs of so few operators.
+        ValueError: ``count`` is not from 0 to 12, or there are fewer distinct pairs of so few operators.
     """
+    if not 0 <= count < len(SHORTER):
+        raise ValueError(f"count must be from 0 to {len(SHORTER) - 1} operators, not {count}")
     rng = random.Random(f"nestree logic {GENERATOR_VERSION} {seed} {count}")
     pairs: dict[tuple[str, str], str] = {}
     tries = 0

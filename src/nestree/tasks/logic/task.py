@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.errors import UserError
 from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, Row
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
 from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
 from nestree.tasks.logic.reader import LAST, find_files, read_pairs
-from nestree.tasks.text.task import files_fingerprint, source_digest
+from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
 
 LONGEST_TRAINED = 6
 """Operators of the longer side in training and validation, at most."""
@@ -79,11 +80,11 @@ class Logic:
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
         """What each split is; of the official tests those that are there."""
-        trained = sum(TRAIN_SIZES[: LONGEST_TRAINED + 1])
-        held_out = trained // _VALIDATION_EVERY
+        trained = TRAIN_SIZES[: LONGEST_TRAINED + 1]
+        held_out = sum(size // _VALIDATION_EVERY for size in trained)
         kind = "generated" if self.path is None else "official"
         found = {
-            "train": OfficialSplit(trained - held_out, f"{kind} pairs of up to {LONGEST_TRAINED} operators, 9 of 10"),
+            "train": OfficialSplit(sum(trained) - held_out, f"{kind} pairs of up to {LONGEST_TRAINED} operators, 9 of 10"),
             "validation": OfficialSplit(held_out, f"every tenth of the {kind} training pairs"),
         }
         for name, count in _TESTS.items():
@@ -106,7 +107,7 @@ class Logic:
         path = self._file(split)
         load_or_write(path, lambda temporary: self._write(split, temporary, progress))
         examples = RaggedExamples.load(path)
-        return examples if size is None else examples.head(size)
+        return examples if size is None else examples.head(check_at_least("size", size, 1))
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
         """Turn two formulas into token ids.
@@ -179,7 +180,8 @@ class Logic:
         """Say what a split is made from."""
         if self.path is None:
             return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
-        return {"split": split, "files": files_fingerprint(sorted(self.folder.glob("t*[0-9]")))}
+        files = files_fingerprint(sorted(self.folder.glob("t*[0-9]")))
+        return {"reader": READER_VERSION, "split": split, "files": files}
 
     def _file(self, split: str) -> Path:
         return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"
