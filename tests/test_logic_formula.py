@@ -15,9 +15,7 @@ WORLDS = [dict(zip(VARIABLES, values, strict=True)) for values in product((False
 
 formulas = st.recursive(
     st.sampled_from(VARIABLES),
-    lambda inner: st.one_of(
-        st.tuples(st.just("not"), inner), st.tuples(st.sampled_from(["and", "or"]), inner, inner)
-    ),
+    lambda inner: st.one_of(st.tuples(st.just("not"), inner), st.tuples(st.sampled_from(["and", "or"]), inner, inner)),
     max_leaves=7,
 )
 """Nested tuples: a variable, ("not", F), ("and", F, G), ("or", F, G)."""
@@ -63,9 +61,7 @@ def found_by_hand(left: list[bool], right: list[bool]) -> set[str]:
 @given(formulas)
 def test_a_truth_table_has_a_bit_for_every_assignment(formula) -> None:
     table = truth_table(spell(formula))
-    rows = [
-        [bool(TABLES[name] >> row & 1) for name in VARIABLES] + [bool(table >> row & 1)] for row in range(ROWS)
-    ]
+    rows = [[bool(TABLES[name] >> row & 1) for name in VARIABLES] + [bool(table >> row & 1)] for row in range(ROWS)]
     assert sorted(rows) == sorted([*world.values(), holds(formula, world)] for world in WORLDS)
 
 

@@ -17,7 +17,7 @@ from nestree.tasks.contract import DataOptions, OfficialSplit, Progress
 from nestree.tasks.listops.reader import read_tsv
 from nestree.tasks.listops.splits import GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
-from nestree.tasks.text.files import find
+from nestree.tasks.text.files import beside, find
 from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
@@ -91,7 +91,7 @@ class ListOpsLRA(ListOps):
     def _make(self, split: str, progress: Progress | None) -> RaggedExamples:
         name, source = f"{self.name}/{split}", self._source(split)
         if self.path is not None:
-            return replace(read_tsv(self.folder / FILES[split]), name=name, source=source)
+            return replace(read_tsv(self._official(split)), name=name, source=source)
         first, end = PARTS[split]
         # A stream of its own: these are not the expressions of ListOps' zero-shot test.
         drawn = draw_within(replace(SPLITS["lra"], name=self.name), end, self.seed, progress)
@@ -101,8 +101,11 @@ class ListOpsLRA(ListOps):
         """Say what a split is made from."""
         if self.path is None:
             return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
-        files = files_fingerprint([self.folder / FILES[split]])
+        files = files_fingerprint([self._official(split)])
         return {"reader": READER_VERSION, "split": split, "files": files}
+
+    def _official(self, split: str) -> Path:
+        return beside(self.folder / FILES["train"], FILES, split)
 
     def _file(self, split: str) -> Path:
         return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"
