@@ -190,7 +190,7 @@ def test_a_formula_with_a_token_lost_is_refused(formula, data) -> None:
         ("a b", "token 2: 'b' is behind the end of the formula"),
         ("not a", "token 1: a formula does not begin with 'not'"),
         ("( not a", "token 3: the formula does not end here"),
-        ("( and a )", "token 4: this is the right half of a formula, ( and F ), without the left"),
+        ("( and a )", "token 4: ( and F ) is the right half of a formula; ( F ( and F ) ) is one"),
         ("( a and b )", "token 5: ')' closes none of"),
         ("( a ( not b ) )", "token 7: ')' closes none of"),
         (")", "token 1: ')' closes none of"),

@@ -103,7 +103,7 @@ def test_training_and_test_pairs_have_none_in_common(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("seed", range(2))
 def test_the_smallest_files_can_be_drawn_in_full(seed: int) -> None:
-    """Where pairs are scarce: all 36 of variables, and 2,729 of the 7,020 with one operator, the rare ones among them."""
+    """Where pairs are scarce: all 36 of variables, and 2,729 of the 7,020 with one operator, rare ones among them."""
     for count in (0, 1):
         train, test = split_pairs(count, seed)
         assert (len(train), len(test)) == (TRAIN_SIZES[count], TEST_SIZES[count])

@@ -63,7 +63,9 @@ def truth_table(text: str) -> int:
             raise ValueError(f"token {number}: {token!r} is behind the end of the formula")
     (whole,) = stack[:1]
     if isinstance(whole, tuple):
-        raise ValueError(f"token {len(tokens)}: this is the right half of a formula, ( {whole[0]} F ), without the left")
+        raise ValueError(
+            f"token {len(tokens)}: ( {whole[0]} F ) is the right half of a formula; ( F ( {whole[0]} F ) ) is one"
+        )
     if len(stack) != 1 or not isinstance(whole, int):
         raise ValueError(f"token {len(tokens)}: the formula does not end here")
     return whole

@@ -84,7 +84,9 @@ class Logic:
         held_out = sum(size // _VALIDATION_EVERY for size in trained)
         kind = "generated" if self.path is None else "official"
         found = {
-            "train": OfficialSplit(sum(trained) - held_out, f"{kind} pairs of up to {LONGEST_TRAINED} operators, 9 of 10"),
+            "train": OfficialSplit(
+                sum(trained) - held_out, f"{kind} pairs of up to {LONGEST_TRAINED} operators, 9 of 10"
+            ),
             "validation": OfficialSplit(held_out, f"every tenth of the {kind} training pairs"),
         }
         for name, count in _TESTS.items():
