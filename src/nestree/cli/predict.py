@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from jsonargparse import ArgumentParser
