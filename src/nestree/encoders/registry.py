@@ -10,6 +10,8 @@ from nestree.encoders.ebt import EBTGRCOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
 from nestree.encoders.rvnn import BBTGRCOptions, GRCOptions
+from nestree.encoders.s4d import S4DOptions
+from nestree.encoders.transformer import TransformerOptions
 from nestree.suggest import unknown
 
 ENCODERS: dict[str, type[EncoderOptions]] = {
@@ -18,6 +20,8 @@ ENCODERS: dict[str, type[EncoderOptions]] = {
     "ebt-grc": EBTGRCOptions,
     "bbt-grc": BBTGRCOptions,
     "grc": GRCOptions,
+    "s4d": S4DOptions,
+    "transformer": TransformerOptions,
 }
 """Every encoder that can be built by name. A new one is a file with a class of options, and a line here."""
 

@@ -117,7 +117,7 @@ def config_parser(
     parser.add_argument("--encoder.name", type=str, default=encoder, help=f"One of {', '.join(ENCODERS)}.")
     parser.add_class_arguments(ENCODERS[encoder], "encoder", help=f"Encoder {encoder}")
     parser.add_class_arguments(ClassifierOptions, "model", help="Embedding and head")
-    parser.add_class_arguments(OptimizerOptions, "optimizer", help="Optimizer (RAdam with Lookahead) and schedule")
+    parser.add_class_arguments(OptimizerOptions, "optimizer", help="Optimizer and schedule")
     parser.add_class_arguments(TrainerOptions, "trainer", help="Trainer")
     for action in parser._actions:
         if action.option_strings in [[f"--{section}"] for section in ("encoder", *SECTIONS)]:

@@ -100,14 +100,18 @@ class Training:
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         self.stream = TrainingStream(train, batch=data.batch, window=data.window, seed=config.seed, shares=devices)
         self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
-        self.module = ClassifierModule(
-            model, classes=len(task.label_names), options=config.optimizer, micro_batch=data.micro_batch
-        )
         self.steps = min(options.max_epochs * self.stream.batches_per_epoch, options.max_steps or sys.maxsize)
+        self.config = replace(config, optimizer=config.optimizer.settled(self.steps))
+        self.module = ClassifierModule(
+            model, classes=len(task.label_names), options=self.config.optimizer, micro_batch=data.micro_batch
+        )
         self.validate_every = options.validate_every or self.stream.batches_per_epoch
         self.best = KeepBest(run)
         self.patience = EarlyStopping(
-            ACCURACY, mode="max", patience=options.patience + 1, check_on_train_epoch_end=False
+            ACCURACY,
+            mode="max",
+            patience=sys.maxsize if options.patience is None else options.patience + 1,
+            check_on_train_epoch_end=False,
         )
         limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
         self.timer = Timer(limit, verbose=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import lightning.pytorch as pl
 import torch
@@ -10,7 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from pytorch_optimizer import Lookahead
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -46,16 +48,9 @@ class ClassifierModule(pl.LightningModule):
         self.loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return RAdam with Lookahead and the plateau schedule, which :meth:`on_validation_epoch_end` steps."""
+        """Return optimizer and schedule; a cosine moves on with every step, a plateau's schedule with validations."""
         optimizer = build_optimizer(self.model, self.options)
-        schedule = ReduceLROnPlateau(
-            optimizer,
-            mode="max",
-            factor=self.options.plateau_factor,
-            patience=self.options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
-            threshold=0.0,
-            threshold_mode="abs",
-        )
+        schedule = build_schedule(optimizer, self.options)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": ACCURACY}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -79,6 +74,9 @@ class ClassifierModule(pl.LightningModule):
         if not torch.isfinite(norm):
             raise NotFinite(f"the loss is no longer finite (loss {loss.item():.4g}, gradient norm {norm.item():.4g})")
         optimizer.step()
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):
+            schedule.step()
         return {"loss": loss, "norm": norm.detach()}
 
     def _touch_all(self) -> Tensor:
@@ -119,12 +117,12 @@ class ClassifierModule(pl.LightningModule):
         self.accuracy.reset()
         self.loss.reset()
         schedule = self.lr_schedulers()
-        assert isinstance(schedule, ReduceLROnPlateau)
-        schedule.step(accuracy.item())
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(accuracy.item())
 
 
-def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Lookahead:
-    """Return RAdam with decoupled weight decay inside Lookahead.
+def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
+    """Return RAdam, perhaps inside Lookahead, or AdamW; both with decoupled weight decay.
 
     State-space parameters have a group of their own: no weight decay, and a capped learning rate (Gu et al. 2022).
     """
@@ -135,7 +133,42 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Lookahead:
     if ssm:
         rate = min(options.ssm_learning_rate, options.learning_rate)
         groups.append({"params": ssm, "lr": rate, "weight_decay": 0.0})
+    if options.name == "adamw":
+        return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
     radam = torch.optim.RAdam(
         groups, lr=options.learning_rate, weight_decay=options.weight_decay, decoupled_weight_decay=True
     )
+    if options.lookahead_steps is None:
+        return radam
     return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)
+
+
+def build_schedule(optimizer: Optimizer, options: OptimizerOptions) -> ReduceLROnPlateau | LambdaLR:
+    """Return the schedule of a fresh optimizer's learning rates; a cosine's ``total_steps`` must be set."""
+    if options.schedule == "plateau":
+        return ReduceLROnPlateau(
+            optimizer,
+            mode="max",
+            factor=options.plateau_factor,
+            patience=options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
+            threshold=0.0,
+            threshold_mode="abs",
+        )
+    return LambdaLR(
+        optimizer, [partial(cosine, highest=group["lr"], options=options) for group in optimizer.param_groups]
+    )
+
+
+def cosine(step: int, *, highest: float, options: OptimizerOptions) -> float:
+    """Return the share of the ``highest`` rate that a group of parameters has after ``step`` steps.
+
+    In step s of the first w = ``warmup_steps``, counted from 1, the rate is the highest one's share s / w; after w
+    steps it is at its highest, and after ``total_steps`` and ever after at its lowest.
+    """
+    warmup, total = options.warmup_steps, options.total_steps
+    assert total is not None
+    if step < warmup:
+        return (step + 1) / warmup
+    lowest = min(1.0, options.minimum_learning_rate / highest)
+    done = min(1.0, (step - warmup) / (total - warmup))
+    return lowest + (1 - lowest) * (1 + math.cos(math.pi * done)) / 2

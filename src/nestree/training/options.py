@@ -10,6 +10,8 @@ import torch
 from nestree.checks import check_at_least, check_one_of, check_positive
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+OPTIMIZERS = ("radam", "adamw")
+SCHEDULES = ("plateau", "cosine")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """CPU cores that this process may use."""
@@ -17,24 +19,41 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """RAdam with Lookahead and a plateau schedule."""
+    """Optimizer and learning rate schedule.
 
+    What only the other optimizer or schedule has is not used; but steps that are set for a cosine are refused where
+    there is none.
+    """
+
+    name: str = OPTIMIZERS[0]
+    """Optimizer: radam (with Lookahead) or adamw (without)."""
     learning_rate: float = 1e-3
-    """Learning rate at the start."""
+    """Learning rate at the start; with a cosine, the highest."""
     ssm_learning_rate: float = 1e-3
     """Highest learning rate of state-space parameters; they also have no weight decay."""
     weight_decay: float = 1e-2
     """Decoupled weight decay, as a share of the learning rate."""
-    lookahead_steps: int = 5
-    """Steps between two moves of Lookahead's slow weights."""
+    lookahead_steps: int | None = 5
+    """Steps between two moves of radam's Lookahead's slow weights; null: no Lookahead."""
     lookahead_alpha: float = 0.8
     """Share of the way that the slow weights move towards the fast ones, above 0 up to 1."""
     clip: float | None = 1.0
     """Largest norm of the gradient; null: not clipped."""
+    schedule: str = SCHEDULES[0]
+    """What the learning rate does: plateau (falls when the validation accuracy does not rise), or cosine (rises in a
+    straight line over warmup_steps, then falls as half a cosine's wave to minimum_learning_rate at total_steps)."""
     plateau_factor: float = 0.5
     """What the learning rate is multiplied by on a plateau."""
     plateau_patience: int = 3
     """Validations in a row without a better accuracy that make a plateau."""
+    warmup_steps: int = 0
+    """Steps of a cosine schedule until the rate is highest; at most a tenth of the run's if total_steps is null, so
+    that a run that is cut short is a whole schedule."""
+    total_steps: int | None = None
+    """Steps until a cosine schedule is at its lowest, where it stays; null: as many as max_epochs and max_steps allow
+    when the run begins."""
+    minimum_learning_rate: float = 1e-6
+    """Lowest learning rate of a cosine schedule."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -42,18 +61,52 @@ class OptimizerOptions:
         Raises:
             ValueError: names the option.
         """
+        check_one_of("name", self.name, OPTIMIZERS)
         check_positive("learning_rate", self.learning_rate)
         check_positive("ssm_learning_rate", self.ssm_learning_rate)
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
-        check_at_least("lookahead_steps", self.lookahead_steps, 1)
+        _check_optional("lookahead_steps", self.lookahead_steps)
         if not 0 < self.lookahead_alpha <= 1:
             raise ValueError(f"lookahead_alpha must be above 0 and at most 1, not {self.lookahead_alpha!r}")
         if self.clip is not None:
             check_positive("clip", self.clip)
+        check_one_of("schedule", self.schedule, SCHEDULES)
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor!r}")
         check_at_least("plateau_patience", self.plateau_patience, 1)
+        self._check_cosine()
+
+    def _check_cosine(self) -> None:
+        """Check the options of a cosine schedule, or that there are none where there is no cosine."""
+        check_at_least("warmup_steps", self.warmup_steps, 0)
+        _check_optional("total_steps", self.total_steps)
+        if not 0 <= self.minimum_learning_rate < float("inf"):
+            raise ValueError(
+                f"minimum_learning_rate must be a number of at least 0, not {self.minimum_learning_rate!r}"
+            )
+        if self.schedule != "cosine":
+            for name in ("warmup_steps", "total_steps"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} must be left out, or schedule be cosine, not {self.schedule!r}")
+            return
+        if self.minimum_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"minimum_learning_rate must be at most the learning_rate {self.learning_rate!r}, "
+                f"not {self.minimum_learning_rate!r}"
+            )
+        if self.total_steps is not None and self.warmup_steps >= self.total_steps:
+            raise ValueError(f"warmup_steps must be below the total_steps {self.total_steps}, not {self.warmup_steps}")
+
+    def settled(self, steps: int) -> OptimizerOptions:
+        """Return the options with a cosine's length filled in, so that a resumed run keeps to it.
+
+        Args:
+            steps: how many the run has by its limits.
+        """
+        if self.schedule != "cosine" or self.total_steps is not None:
+            return self
+        return replace(self, total_steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
 
 
 @dataclass(frozen=True)
@@ -66,8 +119,8 @@ class TrainerOptions:
     """Optimizer steps, at most; null: no limit."""
     max_minutes: float | None = None
     """Minutes of training, validation included, at most; null: no limit."""
-    patience: int = 4
-    """Training stops after so many + 1 validations in a row without a better accuracy."""
+    patience: int | None = 4
+    """Training stops after so many + 1 validations in a row without a better accuracy; null: it does not."""
     validate_every: int | None = None
     """Steps between validations; null: once an epoch."""
     checkpoint_every: int = 100
@@ -90,7 +143,8 @@ class TrainerOptions:
         """
         for name in ("max_epochs", "checkpoint_every", "log_every"):
             check_at_least(name, getattr(self, name), 1)
-        check_at_least("patience", self.patience, 0)
+        if self.patience is not None:
+            check_at_least("patience", self.patience, 0)
         for name in ("max_steps", "validate_every", "devices", "threads"):
             _check_optional(name, getattr(self, name))
         if self.max_minutes is not None:

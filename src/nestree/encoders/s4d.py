@@ -1,0 +1,134 @@
+"""A stack of bidirectional S4D layers: the state-space model that RIR is compared with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.checks import check_at_least, check_probability, real_positions
+from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.options import EncoderOptions
+from nestree.layers import S4D
+from nestree.recursions.draws import Draws
+
+
+class RealBatchNorm(nn.BatchNorm1d):
+    """Batch normalization over real positions only; the padding comes out as zeros.
+
+    In training the statistics are those of what one process runs at once: of its share of the batch where several
+    processes share it, and of the micro-batch where there are micro-batches. A single position has no variance, and is
+    normalized by the running statistics, as at evaluation.
+    """
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b l d"]:
+        """Normalize each of the D features."""
+        flat = states[real]
+        batch = self.training and len(flat) > 1
+        if batch and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        flat = functional.batch_norm(
+            flat, self.running_mean, self.running_var, self.weight, self.bias, batch, self.momentum or 0.0, self.eps
+        )
+        return torch.zeros_like(states).index_put((real,), flat)
+
+
+class S4DLayer(nn.Module):
+    """One layer of the stack: ``BatchNorm(x + GLU(W y))``, or ``x + GLU(W y)`` with y of ``BatchNorm(x)``.
+
+    y has D channels: a forward and a backward state-space model of each are added up, then GELU and dropout.
+    """
+
+    def __init__(self, dim: int, *, dropout: float, prenorm: bool) -> None:
+        """Make a layer for states of width ``dim``; ``prenorm`` puts the norm before everything else."""
+        super().__init__()
+        self.prenorm = prenorm
+        self.ssm = S4D(2 * dim)
+        with torch.no_grad():  # the two directions' D add up: together they begin as one standard normal
+            self.ssm.skip.mul_(math.sqrt(0.5))
+        self.dropout = nn.Dropout1d(dropout)  # the same mask at every time step
+        self.mix = nn.Linear(dim, 2 * dim)
+        self.norm = RealBatchNorm(dim)
+
+    def forward(self, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
+        """Return states of the same shape; those that come in are zero in the padding unless ``prenorm``."""
+        inputs = self.norm(states, real) if self.prenorm else states
+        # Channels first in memory, as S4D has them. Running backwards through the padding's zeros is running
+        # backwards from the last token.
+        both = self.ssm.both_ways(inputs.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
+        forwards, backwards = both.chunk(2)
+        seen = self.dropout(functional.gelu(forwards + backwards)).permute(1, 2, 0)
+        states = states + functional.glu(self.mix(seen), dim=-1)
+        return states if self.prenorm else self.norm(states, real)
+
+
+class S4DStack(Encoder):
+    """Bidirectional S4D layers with batch normalization; the mean over real positions. It finds no trees.
+
+    Neighbours change nothing at evaluation, but do in training, through the statistics of their batch.
+
+    Source: Gu et al. 2022 (arXiv 2206.11893), section 5; two directions and GLU as in the Long Range Arena models of
+    Gu, Goel and Re 2022 (arXiv 2111.00396).
+
+    Example:
+        >>> S4DStack(16, layers=2)(torch.randn(2, 5, 16), torch.tensor([5, 3])).root.shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, dim: int, *, layers: int = 8, dropout: float = 0.0, prenorm: bool = False) -> None:
+        """Make an encoder of states of width ``dim``.
+
+        Args:
+            dim: width D.
+            layers: how many.
+            dropout: share of channels dropped in training in each layer.
+            prenorm: normalize what a layer reads instead of what it returns.
+
+        Raises:
+            ValueError: a size is below 1 or ``dropout`` not in [0, 1).
+        """
+        super().__init__(dim)
+        check_at_least("layers", layers, 1)
+        check_probability("dropout", dropout)
+        self.layers = nn.ModuleList(S4DLayer(dim, dropout=dropout, prenorm=prenorm) for _ in range(layers))
+
+    def encode(
+        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
+    ) -> Encoding:
+        """Encode checked states; there are no trees."""
+        real = real_positions(lengths, states.shape[1])
+        for layer in self.layers:
+            states = layer(states, real)
+        summed = states.masked_fill(~real.unsqueeze(-1), 0).sum(1)
+        return Encoding(summed / lengths.unsqueeze(-1).to(states.dtype))
+
+
+@dataclass(frozen=True)
+class S4DOptions(EncoderOptions):
+    """Stack of bidirectional S4D layers with batch normalization and mean pooling."""
+
+    dropout: float = 0.0
+    """Share of channels dropped in each layer in training, the same at every time step."""
+    layers: int = 8
+    """Layers of the stack."""
+    prenorm: bool = False
+    """Normalize what a layer reads instead of what it returns."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_at_least("layers", self.layers, 1)
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        return S4DStack(self.dim, layers=self.layers, dropout=self.dropout, prenorm=self.prenorm)
