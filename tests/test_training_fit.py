@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,39 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, encoder: str, st
     assert_same(everything(whole), everything(resumed))
 
 
+@pytest.mark.parametrize("name", ["radam", "adamw"])
+@pytest.mark.parametrize("step", [2, 7], ids=["warm-up", "cosine"])
+def test_a_resumed_run_keeps_to_its_schedule(tmp_path: Path, name: str, step: int) -> None:
+    optimizer = {"name": name, "schedule": "cosine", "warmup_steps": 4, "total_steps": 12, "clip": None}
+    made = config("s4d", encoder={"layers": 2}, optimizer=optimizer, trainer={"max_steps": 12, "patience": None})
+    whole = training(tmp_path / "whole", made)
+    whole.fit()
+    stopped = training(tmp_path / "stopped", made)
+    after_step(stopped, step, lambda: setattr(stopped.keeper, "interrupted", True))
+    with pytest.raises(Interrupted):
+        stopped.fit()
+    resumed = training(tmp_path / "stopped", made)
+    resumed.fit()
+    assert_same(everything(whole), everything(resumed))
+    _, rates = series(read_history(whole.run), "learning_rate")
+    assert rates[:5] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3], rel=1e-6)
+    assert rates[8] == pytest.approx(1e-6 + (1e-3 - 1e-6) / 2, rel=1e-6)  # half of the way down
+    assert resumed.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-6)
+
+
+def test_a_cosine_keeps_its_length_when_limits_rise(tmp_path: Path) -> None:
+    made = config(optimizer={"schedule": "cosine"}, trainer={"max_steps": 6})
+    short = training(tmp_path / "run", made)
+    short.run.write_config(short.config)
+    short.fit()
+    kept = short.run.config
+    assert kept.optimizer.total_steps == 6
+    longer = training(tmp_path / "run", replace(kept, trainer=replace(kept.trainer, max_steps=12)))
+    assert longer.steps == 12
+    longer.fit()
+    assert longer.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-6)
+
+
 def test_a_second_interruption_stops_at_once_and_resumes_from_the_checkpoint_before(tmp_path: Path) -> None:
     whole = training(tmp_path / "whole")
     whole.fit()
@@ -145,6 +179,12 @@ def test_without_improvement_the_rate_falls_and_training_stops(tmp_path: Path) -
     assert facts["best_step"] == 1
     assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-13)
     assert trained.over()
+
+
+def test_without_patience_training_goes_on(tmp_path: Path) -> None:
+    made = config(optimizer={"learning_rate": 1e-12}, trainer={"validate_every": 1, "max_steps": 9, "patience": None})
+    facts = training(tmp_path / "run", made).fit()
+    assert (facts["steps"], facts["early"], facts["why"]) == (9, False, "9 steps are done")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
+from pytorch_optimizer import Lookahead
 from torch import nn
 
 from nestree.layers.s4d import ssm_parameters
-from nestree.training.module import build_optimizer
+from nestree.training.module import build_optimizer, build_schedule
 from nestree.training.options import OptimizerOptions
 from training_helpers import config, fresh_model, training
 
@@ -41,6 +45,75 @@ def test_lookahead_moves_slow_weights_every_few_steps() -> None:
         if step < 3:
             assert torch.equal(model.weight, twin.weight)
     assert torch.allclose(model.weight, slow + 0.8 * (twin.weight - slow))
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, Lookahead),
+        ({"lookahead_steps": None}, torch.optim.RAdam),
+        ({"name": "adamw"}, torch.optim.AdamW),
+    ],
+    ids=["radam with Lookahead", "radam", "adamw"],
+)
+def test_optimizers_have_their_names(options: dict[str, Any], kind: type) -> None:
+    optimizer = build_optimizer(fresh_model("s4d"), OptimizerOptions(weight_decay=0.3, **options))
+    assert type(optimizer) is kind
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"name": "radam", "lookahead_steps": None}, {"name": "adamw"}], ids=["radam", "adamw"]
+)
+def test_weight_decay_is_decoupled(options: dict[str, Any]) -> None:
+    model = nn.Linear(2, 1, bias=False)
+    before = model.weight.detach().clone()
+    model.weight.grad = torch.zeros_like(before)
+    build_optimizer(model, OptimizerOptions(learning_rate=0.1, weight_decay=0.2, **options)).step()
+    torch.testing.assert_close(model.weight, before * (1 - 0.1 * 0.2))
+
+
+@pytest.mark.parametrize("name", ["radam", "adamw"])
+def test_cosine_rates_are_the_formula_in_both_groups(name: str) -> None:
+    """The cap of state-space parameters scales with the schedule; the lowest rate is everyone's."""
+    options = OptimizerOptions(
+        name=name, learning_rate=1e-2, schedule="cosine", warmup_steps=4, total_steps=20, minimum_learning_rate=1e-5
+    )
+    optimizer = build_optimizer(fresh_model("s4d"), options)
+    schedule = build_schedule(optimizer, options)
+    rates = []
+    for _ in range(25):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    for column, highest in enumerate((1e-2, 1e-3)):
+        found = [rate[column] for rate in rates]
+        assert found[:4] == pytest.approx([highest / 4, highest / 2, highest * 3 / 4, highest])
+        falling = [1e-5 + (highest - 1e-5) * (1 + math.cos(math.pi * step / 16)) / 2 for step in range(17)]
+        assert found[4:21] == pytest.approx(falling)
+        assert found[20:] == pytest.approx([1e-5] * 5)
+
+
+def test_a_lowest_rate_above_a_cap_leaves_the_cap() -> None:
+    options = OptimizerOptions(
+        learning_rate=1e-2, ssm_learning_rate=1e-4, schedule="cosine", total_steps=2, minimum_learning_rate=1e-3
+    )
+    optimizer = build_optimizer(fresh_model("s4d"), options)
+    schedule = build_schedule(optimizer, options)
+    for _ in range(3):
+        assert optimizer.param_groups[1]["lr"] == pytest.approx(1e-4)
+        optimizer.step()
+        schedule.step()
+
+
+def test_a_cosine_is_as_long_as_the_run_unless_it_is_said() -> None:
+    open_ended = OptimizerOptions(schedule="cosine", warmup_steps=30)
+    assert (open_ended.settled(1000).total_steps, open_ended.settled(1000).warmup_steps) == (1000, 30)
+    assert (open_ended.settled(50).total_steps, open_ended.settled(50).warmup_steps) == (50, 5)
+    given = OptimizerOptions(schedule="cosine", warmup_steps=30, total_steps=40)
+    assert given.settled(1000) is given
+    plateau = OptimizerOptions()
+    assert plateau.settled(1000) is plateau
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 5])

@@ -15,6 +15,10 @@ from nestree.training.fit import Training
 from training_helpers import QUIET
 
 NAMES = ("rir", "ebt", "bbt", "grc")
+TASKS = {"lra-listops": "listops-lra"} | {
+    name: name for name in ("listops", "lra-text", "lra-retrieval", "logic", "sst5", "sst2", "imdb", "snli")
+}
+"""Tasks that have recipes, by the beginning of the recipes' names."""
 
 
 def recipe_config(name: str, **trainer: int) -> Config:
@@ -65,6 +69,58 @@ def test_full_recipes_have_the_published_settings(name: str) -> None:
     assert (optimizer.lookahead_steps, optimizer.lookahead_alpha) == (5, 0.8)
     assert (optimizer.plateau_factor, optimizer.plateau_patience) == (0.5, 3)
     assert (trainer.max_epochs, trainer.patience, trainer.max_minutes) == (100, 4, None)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_recipe_for_each_system(task: str) -> None:
+    encoders = {"rir": "rir-ebt-grc", "ebt": "ebt-grc", "s4d": "s4d", "transformer": "transformer"}
+    made = {name: recipe_config(f"{task}-{name}") for name in encoders}
+    assert {name: config.encoder_name for name, config in made.items()} == encoders
+    assert {config.data.task for config in made.values()} == {TASKS[task]}
+
+
+@pytest.mark.parametrize(
+    ("task", "sizes", "data", "model", "trainer", "clip"),
+    [
+        ("listops", (128, 7, 30, 0.1, 0.1), (128, None, 5), (0.1, 128), (100, 4), 1.0),
+        ("lra-listops", (128, 7, 30, 0.1, 0.0), (128, 64, 5), (0.1, 128), (40, 9), 1.0),
+        ("lra-text", (128, 7, 30, 0.2, 0.2), (128, 32, 5), (0.4, None), (40, 10), 1.0),
+        ("lra-retrieval", (128, 5, 5, 0.1, 0.1), (128, 8, 10), (0.4, 128), (20, 4), 5.0),
+        ("logic", (200, 7, 30, 0.1, 0.0), (128, None, 5), (0.4, 200), (100, 4), 1.0),
+    ],
+)
+def test_rir_has_its_published_settings(task: str, sizes, data, model, trainer, clip: float) -> None:
+    made = recipe_config(f"{task}-rir")
+    names = ("dim", "beam_size", "arity", "dropout", "s4d_dropout")
+    assert tuple(getattr(made.encoder, name) for name in names) == sizes
+    assert (made.data.batch, made.data.micro_batch, made.data.window) == data
+    assert (made.model.input_dropout, made.model.head_hidden) == model
+    assert (made.trainer.max_epochs, made.trainer.patience, made.optimizer.clip) == (*trainer, clip)
+    assert (made.optimizer.name, made.optimizer.schedule) == ("radam", "plateau")
+
+
+@pytest.mark.parametrize(
+    ("task", "layers", "dim", "batch", "epochs", "warmup", "steps"),
+    [
+        ("listops", 8, 128, 50, 40, 1000, 60_000),
+        ("lra-listops", 8, 128, 50, 40, 1000, 80_000),
+        ("logic", 8, 200, 50, 50, 1000, 125_000),
+        ("lra-text", 6, 256, 16, 32, 5000, 50_000),
+        ("lra-retrieval", 6, 256, 64, 20, 5000, 50_000),
+    ],
+)
+def test_s4d_has_its_published_settings(
+    task: str, layers: int, dim: int, batch: int, epochs: int, warmup: int, steps: int
+) -> None:
+    made = recipe_config(f"{task}-s4d")
+    optimizer = made.optimizer
+    assert (made.encoder.layers, made.encoder.dim, made.encoder.dropout) == (layers, dim, 0.0)
+    assert made.encoder.prenorm == (task in ("lra-text", "lra-retrieval"))
+    assert (made.data.batch, made.trainer.max_epochs, made.trainer.patience) == (batch, epochs, None)
+    assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", 1e-2, 0.05)
+    assert (optimizer.schedule, optimizer.minimum_learning_rate, optimizer.clip) == ("cosine", 1e-6, None)
+    assert (optimizer.warmup_steps, optimizer.total_steps) == (warmup, steps)
+    assert (made.model.input_dropout, made.model.head_hidden) == (0.0, None)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -53,8 +54,8 @@ class ClassifierModule(pl.LightningModule):
         schedule = build_schedule(optimizer, self.options)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": ACCURACY}}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Make one optimizer step and return its loss, this process's part of it.
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Make one optimizer step and return its loss (this process's part of it), gradient norm and learning rate.
 
         Raises:
             NotFinite: before the weights are changed.
@@ -74,10 +75,11 @@ class ClassifierModule(pl.LightningModule):
         if not torch.isfinite(norm):
             raise NotFinite(f"the loss is no longer finite (loss {loss.item():.4g}, gradient norm {norm.item():.4g})")
         optimizer.step()
+        rate = optimizer.param_groups[0]["lr"]
         schedule = self.lr_schedulers()
         if isinstance(schedule, LambdaLR):
             schedule.step()
-        return {"loss": loss, "norm": norm.detach()}
+        return {"loss": loss, "norm": norm.detach(), "rate": rate}
 
     def _touch_all(self) -> Tensor:
         """Return a zero that depends on every parameter, so that each has a gradient in every step.

@@ -91,7 +91,7 @@ class TrainingProgress(ProgressBar):
             {
                 "loss": loss,
                 "gradient_norm": outputs["norm"],
-                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                "learning_rate": outputs["rate"],
                 "sequences_per_second": batch.size / seconds,
                 "epoch": position / self.stream.batches_per_epoch,
                 "seconds": self.timer.time_elapsed(),
