@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_help())
         if any(flag in rest for flag in ("-h", "--help")):
             return 0
-        raise UserError(f"name a recipe: {', '.join(recipe_names())}")
+        raise UserError("name a recipe, such as listops-rir-quick; `nestree recipes` lists them")
     base = _base(recipe, resumed)
     parsed = _parse(base, rest, resumed)
     config = config_from(str(base["recipe"]), parsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -10,7 +11,6 @@ from typing import Any
 
 from nestree.errors import UserError
 from nestree.runs import read_yaml
-from nestree.suggest import unknown
 
 FOLDER = Path(str(resources.files(__name__)))
 
@@ -37,17 +37,17 @@ def load_recipe(name: str) -> Recipe:
     """Return a recipe of the package by name, or of a YAML file by path.
 
     Raises:
-        UserError: no such recipe (lists the ones there are), or a file that cannot be read.
+        UserError: no such recipe (says what may have been meant), or a file that cannot be read.
     """
     if name in recipe_names():
         path = FOLDER / f"{name}.yaml"
     elif name.endswith((".yaml", ".yml")):
         path = Path(name)
     else:
-        known = ", ".join(recipe_names())
-        raise UserError(
-            f"{unknown('recipe', name, recipe_names()).split(';')[0]}; recipes: {known}, or a YAML file's path"
-        )
+        alike = [known for known in recipe_names() if known.startswith(f"{name}-")]
+        close = alike or difflib.get_close_matches(name, recipe_names(), n=3)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UserError(f"there is no recipe {name!r}; {hint}`nestree recipes` lists them, and a YAML file will do too")
     values = read_yaml(path)
     about, time = (str(values.pop(key, "")) for key in ("about", "time"))
     return Recipe(path.stem, about, time, {**values, "recipe": path.stem})
