@@ -102,7 +102,7 @@ def test_official_files_are_read_with_their_header(tmp_path: Path, end: str) -> 
         assert task.is_cached(split)
     examples = task.load("test", size=2)
     assert (len(examples), examples.name, examples.seed) == (2, "listops-lra/test", None)
-    assert task.strata(examples)["root operator"].tolist() == ["[MAX", "[SM"]
+    assert task.strata(task.load("test"))["root operator"].tolist()[:2] == ["[MAX", "[SM"]
 
 
 @pytest.mark.parametrize(

@@ -162,9 +162,11 @@ def test_generated_splits_have_the_published_sizes_and_share_nothing() -> None:
     assert texts(again, "train") == loaded["train"]
 
 
-def test_a_size_takes_the_first_so_many() -> None:
+def test_a_size_takes_a_sample() -> None:
     task = Logic()
-    assert task.load("train", size=3).labels.tolist() == task.load("train").labels[:3].tolist()
+    train, sample = task.load("train"), task.load("train", size=3)
+    assert sample.checksum == train.sample(3, seed=0).checksum
+    assert len(sample) == 3
     for size in (0, -1):
         with pytest.raises(ValueError, match="size must be an integer of at least 1"):
             task.load("train", size=size)

@@ -200,3 +200,20 @@ def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match=r"file/toy.*NESTREE_CACHE"):
         maker.load(tmp_path / "file" / "toy")
     assert maker.made == 0
+
+
+@given(data=rows, sizes=st.tuples(st.integers(0, 12), st.integers(0, 12)), seed=st.integers(0, 5))
+def test_a_sample_keeps_the_order_and_a_larger_one_holds_a_smaller(
+    data: list[tuple[list[int], int]], sizes: tuple[int, int], seed: int
+) -> None:
+    numbered = ragged([(tokens, row) for row, (tokens, _) in enumerate(data)])
+    small, large = (numbered.sample(size, seed=seed).labels.tolist() for size in sorted(sizes))
+    assert small == sorted(set(small))
+    assert len(small) == min(min(sizes), len(data))
+    assert set(small) <= set(large)
+
+
+def test_a_sample_of_rows_sorted_by_label_has_every_label() -> None:
+    examples = ragged([([1], 0)] * 200 + [([1], 1)] * 200)
+    assert 60 < examples.sample(200, seed=0).labels.sum() < 140
+    assert examples.sample(200, seed=0).labels.tolist() != examples.sample(200, seed=1).labels.tolist()

@@ -44,7 +44,7 @@ def make(arguments: Sequence[str]) -> int:
     parser.add_argument("split", nargs="+", type=str, help="Splits of the task (`nestree data list`), or all.")
     parser.add_argument("--task", type=str, default="listops", help=f"One of {', '.join(TASKS)}.")
     parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed, from 0 up.")
-    parser.add_argument("--size", type=int, help="Only the first so many examples.")
+    parser.add_argument("--size", type=int, help="Only so many examples.")
     parser.add_argument("--path", type=str, help="Folder of the official files, for a task that has them.")
     parser.add_argument("--export", type=str, help="Also write the one split of ListOps: label TAB expression.")
     parsed = parse_command(parser, arguments)

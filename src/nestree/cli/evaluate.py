@@ -19,7 +19,7 @@ class EvaluateOptions:
     """What to evaluate and how."""
 
     limit: int | None = None
-    """Examples of each test, the first so many; null: all."""
+    """Examples of each test, a sample of so many; null: all."""
     inference: str | None = None
     """For RIR: grouped or flat; null: as the run was configured."""
     tokens: int | None = None

@@ -31,7 +31,7 @@ def evaluate_run(
     Args:
         run: the run.
         tests: splits of its task.
-        limit: the first so many examples of each; None takes all.
+        limit: so many examples of each, a sample; None takes all.
         inference: grouped or flat; None as in the run's configuration.
         tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
         trees: also score the most probable trees against the task's gold ones.

@@ -76,7 +76,7 @@ class Task(Protocol):
 
         Args:
             split: One of :attr:`splits`.
-            size: Only the first ``size`` examples.
+            size: Only so many examples: a random sample, or of generated ones the first.
             progress: Told how far making the split is.
 
         Raises:
@@ -140,9 +140,9 @@ class DataOptions(ABC):
     seed: int = 0
     """Seed that the data is generated, or held-out examples are chosen, with."""
     train_size: int | None = None
-    """Training examples to use, the first so many; null: all."""
+    """Training examples to use, a random sample of so many; null: all."""
     validation_size: int | None = None
-    """Validation examples to use, the first so many; null: all."""
+    """Validation examples to use, a random sample of so many; null: all."""
     validation_longest: int | None = None
     """Longest validation example to use, tokens; null: no limit."""
     batch: int = 128

@@ -262,10 +262,11 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
         validation = task.load("validation")
     if options.validation_longest is not None:
         validation = validation.select(validation.lengths <= options.validation_longest)
-    return (
-        train if options.train_size is None else train.head(options.train_size),
-        validation if options.validation_size is None else validation.head(options.validation_size),
-    )
+    if options.train_size is not None:
+        train = train.sample(options.train_size, seed=options.seed)
+    if options.validation_size is not None:
+        validation = validation.sample(options.validation_size, seed=options.seed)
+    return train, validation
 
 
 @contextmanager

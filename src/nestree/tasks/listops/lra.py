@@ -86,7 +86,7 @@ class ListOpsLRA(ListOps):
         path = self._file(split)
         load_or_write(path, lambda temporary: self._make(split, progress).save(temporary))
         examples = RaggedExamples.load(path)
-        return examples if size is None else examples.head(check_at_least("size", size, 1))
+        return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.seed)
 
     def _make(self, split: str, progress: Progress | None) -> RaggedExamples:
         name, source = f"{self.name}/{split}", self._source(split)

@@ -109,7 +109,7 @@ class Logic:
         path = self._file(split)
         load_or_write(path, lambda temporary: self._write(split, temporary, progress))
         examples = RaggedExamples.load(path)
-        return examples if size is None else examples.head(check_at_least("size", size, 1))
+        return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.seed)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
         """Turn two formulas into token ids.

@@ -176,7 +176,7 @@ class TextTask:
         examples = RaggedExamples.load(path)
         if len(examples) == 0:
             raise UserError(f"{self.name}: split {split} has no rows")
-        return examples if size is None else examples.head(check_at_least("size", size, 1))
+        return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.options.seed)
 
     def _write(self, split: str, path: Path, progress: Progress | None) -> None:
         """Turn the rows of a split into a file of token ids."""
