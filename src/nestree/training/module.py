@@ -105,6 +105,12 @@ class ClassifierModule(pl.LightningModule):
             for tokens, lengths, labels in parts
         ]
 
+    def on_validation_start(self) -> None:
+        """Give every process the first one's running statistics, which are those that are kept."""
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to accuracy and loss."""
         logits = self.model(batch.tokens, batch.lengths)
