@@ -67,7 +67,7 @@ def test_padding_and_neighbours_change_nothing_at_evaluation(name: str, lengths:
 def test_padding_and_neighbours_change_nothing_in_training(name: str, lengths: list[int], extra: int) -> None:
     """With the same draws; dropout outside a beam tree comes from the global generator, and is left out."""
     dropout = 0.3 if "ebt" in name else 0.0
-    encoder = build(name, dropout=dropout, s4d_dropout=0.0, training_split_from=3).train()
+    encoder = build(name, dropout=dropout, s4d_dropout=0.0, memory_dropout=0.0, training_split_from=3).train()
     assert_rows_alone_equal(encoder, lengths, extra, keyed=True)
 
 
@@ -204,7 +204,7 @@ def test_flat_inference_differs_from_grouped_only_where_a_sequence_is_cut(name: 
     lengths = list(range(1, 10))
 
     def roots(inference: str, *, training: bool) -> Tensor:
-        encoder = build(name, inference=inference, dropout=0.0, s4d_dropout=0.0).train(training)
+        encoder = build(name, inference=inference, dropout=0.0, s4d_dropout=0.0, memory_dropout=0.0).train(training)
         return encoder(padded(lengths, DIM), torch.tensor(lengths), draws=KeyedDraws(1)).root
 
     differ = rows_that_differ(*(roots(inference, training=False) for inference in ("grouped", "flat")))
@@ -216,7 +216,8 @@ def test_flat_inference_differs_from_grouped_only_where_a_sequence_is_cut(name: 
 @RIR
 def test_training_may_cut_shorter_sequences(name: str) -> None:
     lengths = list(range(1, 12))
-    options = {"arity": 6, "dropout": 0.0, "s4d_dropout": 0.0, "noise": False, "alignment": "none"}
+    options = {"arity": 6, "dropout": 0.0, "s4d_dropout": 0.0, "memory_dropout": 0.0}
+    options |= {"noise": False, "alignment": "none"}
 
     def roots(*, training: bool, **split: int) -> Tensor:
         encoder = build(name, **options, **split).train(training)

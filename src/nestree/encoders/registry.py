@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import fields
 
 from nestree.encoders.contract import Encoder
+from nestree.encoders.crvnn import CRvNNOptions, RIRCRvNNOptions
 from nestree.encoders.ebt import EBTGRCOptions
+from nestree.encoders.om import OMOptions, RIROMOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
 from nestree.encoders.rvnn import BBTGRCOptions, GRCOptions
@@ -17,11 +19,15 @@ from nestree.suggest import unknown
 ENCODERS: dict[str, type[EncoderOptions]] = {
     "rir-ebt-grc": RIREBTGRCOptions,
     "rir-grc": RIRGRCOptions,
+    "rir-om": RIROMOptions,
+    "rir-crvnn": RIRCRvNNOptions,
     "ebt-grc": EBTGRCOptions,
     "bbt-grc": BBTGRCOptions,
     "grc": GRCOptions,
     "s4d": S4DOptions,
     "transformer": TransformerOptions,
+    "om": OMOptions,
+    "crvnn": CRvNNOptions,
 }
 """Every encoder that can be built by name. A new one is a file with a class of options, and a line here."""
 

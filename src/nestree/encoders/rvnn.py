@@ -20,14 +20,18 @@ WHOLE = Outer()
 class RvNN(Encoder):
     """Leaf transform, then one recursion over the whole sequence: EBT-GRC, BBT-GRC or GRC, by which recursion it is."""
 
-    def __init__(self, recursion: Recursion, leaf: LeafTransform) -> None:
+    def __init__(self, recursion: Recursion, leaf: LeafTransform | None) -> None:
         """Put an encoder together.
+
+        Args:
+            recursion: folds the sequence.
+            leaf: the leaf transform; None if the recursion has one of its own.
 
         Raises:
             ValueError: ``leaf`` is for another width than ``recursion``.
         """
         super().__init__(recursion.dim)
-        if leaf.dim != recursion.dim:
+        if leaf is not None and leaf.dim != recursion.dim:
             raise ValueError(f"leaf must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
         self.leaf = leaf
         self.recursion = recursion
@@ -36,9 +40,9 @@ class RvNN(Encoder):
         self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode checked states."""
-        folded = self.recursion.recurse(
-            Leaves(self.leaf(states), lengths, host_lengths), WHOLE, trees=trees, draws=draws
-        )
+        if self.leaf is not None:
+            states = self.leaf(states)
+        folded = self.recursion.recurse(Leaves(states, lengths, host_lengths), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
 

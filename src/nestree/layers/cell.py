@@ -57,7 +57,17 @@ class GatedRecursiveCell(nn.Module):
         ``keep`` is a dropout mask that is already scaled (0, or 1 / (1 - dropout)), for callers in which a mask belongs
         to a node; without it a training cell draws its own.
         """
-        hidden = functional.gelu(self.hidden(torch.cat([left, right], dim=-1)))
+        return self.mix(left, right, self.hidden(torch.cat([left, right], dim=-1)), keep)
+
+    def mix(
+        self,
+        left: Float[Tensor, "*rows d"],
+        right: Float[Tensor, "*rows d"],
+        hidden: Float[Tensor, "*rows h"],
+        keep: Float[Tensor, "*rows h"] | None = None,
+    ) -> Float[Tensor, "*rows d"]:
+        """Return the parents when ``W1 [l; r] + b1`` is known, as where half of it serves several cells."""
+        hidden = functional.gelu(hidden)
         hidden = functional.dropout(hidden, self.dropout, self.training) if keep is None else hidden * keep
         gate_left, gate_right, gate_new, new = self.gates(hidden).chunk(4, dim=-1)
         mixed = gate_left.sigmoid() * left + gate_right.sigmoid() * right + gate_new.sigmoid() * new

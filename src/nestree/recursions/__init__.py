@@ -3,8 +3,10 @@
 from nestree.recursions.balanced import Balanced as Balanced
 from nestree.recursions.beam_tree import BeamTree as BeamTree
 from nestree.recursions.chain import Chain as Chain
+from nestree.recursions.continuous import Continuous as Continuous
 from nestree.recursions.contract import Recursion as Recursion
 from nestree.recursions.contract import SingleRootRecursion as SingleRootRecursion
 from nestree.recursions.draws import Draws as Draws
 from nestree.recursions.draws import KeyedDraws as KeyedDraws
+from nestree.recursions.ordered_memory import OrderedMemory as OrderedMemory
 from nestree.recursions.outer import Outer as Outer

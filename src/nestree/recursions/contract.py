@@ -59,57 +59,80 @@ class Recursion(nn.Module, ABC):
         """
 
 
+Merges = tuple[tuple[int, int], ...]
+"""The merges of a group, as in :class:`~nestree.trees.Tree`."""
+
+
 class SingleRootRecursion(Recursion):
-    """A recursion whose groups end with one root each: it says how to fold a batch of groups, the rest is here."""
+    """A recursion whose groups end with one root each: it says how to fold a batch of groups, the rest is here.
+
+    It also says which tree it folded along: by :meth:`merges` if that depends on the number of items alone, by
+    :meth:`parse` if it depends on the items.
+    """
 
     @abstractmethod
     def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
         """Fold groups of items (G, N, D), the first ``sizes`` (G,) of which are real, to their roots (G, D)."""
 
-    @abstractmethod
-    def merges(self, items: int) -> tuple[tuple[int, int], ...]:
-        """Return the merges of a group of so many items, as in :class:`~nestree.trees.Tree`."""
+    def merges(self, items: int) -> Merges:
+        """Return the merges of any group of so many items."""
+        raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
+
+    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+        """Fold as :meth:`fold` does, and return the merges of every group too."""
+        return self.fold(items, sizes, host_sizes), [self.merges(size) for size in host_sizes]
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence level by level; without an arity each sequence is one group, a single token too."""
         if outer.arity is None:
-            root = self.fold(leaves.states, leaves.lengths, leaves.host_lengths)
-            return Folded(root, self._trees(leaves.host_lengths, None) if trees else None)
+            root, merges = self._fold(leaves.states, leaves.lengths, leaves.host_lengths, trees)
+            return Folded(root, _whole_trees(leaves.host_lengths, merges) if trees else None)
         levels = outer.levels(leaves.host_lengths, training=self.training)
         table = leaves.packed()
         starts = _starts(leaves.host_lengths)
         singles = [b for b, length in enumerate(leaves.host_lengths) if length == 1]
         pieces, owners = [table[[starts[b] for b in singles]]], list(singles)
+        merges_of_levels: list[list[Merges]] = []
         for level in levels:
             sizes = torch.tensor(level.size, device=table.device)
-            table = self.fold(gather_groups(table, level), sizes, level.size)
+            table, merges = self._fold(gather_groups(table, level), sizes, level.size, trees)
+            merges_of_levels.append(merges)
             finished = [row for row, last in enumerate(level.last) if last]
             pieces.append(table[finished])
             owners.extend(level.sequence[row] for row in finished)
         root = torch.cat(pieces)[torch.tensor(owners, device=table.device).argsort()]
-        return Folded(root, self._trees(leaves.host_lengths, levels) if trees else None)
+        return Folded(root, _nested_trees(leaves.host_lengths, levels, merges_of_levels) if trees else None)
 
-    def _trees(self, lengths: list[int], levels: list[Level] | None) -> list[list[ParsedTree]]:
-        if levels is None:
-            return [[ParsedTree(Tree(length, self.merges(length)), 1.0)] for length in lengths]
-        children: dict[int, tuple[int, int]] = {}
-        starts = _starts(lengths)
-        roots = dict(enumerate(starts))  # right already for sequences of one token
-        table, fresh = list(range(sum(lengths))), sum(lengths)
-        for level in levels:
-            below, table = table, []
-            for first, size, sequence in zip(level.first, level.size, level.sequence, strict=True):
-                nodes = below[first : first + size]
-                for left, right in self.merges(size):
-                    children[fresh] = (nodes[left], nodes[right])
-                    nodes.append(fresh)
-                    fresh += 1
-                table.append(nodes[-1])
-                roots[sequence] = nodes[-1]
-        return [
-            [ParsedTree(tree_from_nodes(range(start, start + length), children, roots[b]), 1.0)]
-            for b, (start, length) in enumerate(zip(starts, lengths, strict=True))
-        ]
+    def _fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int], trees: bool) -> tuple[Tensor, list[Merges]]:
+        """Fold a batch of groups; there are merges only if trees are asked for."""
+        return self.parse(items, sizes, host_sizes) if trees else (self.fold(items, sizes, host_sizes), [])
+
+
+def _whole_trees(lengths: list[int], merges: list[Merges]) -> list[list[ParsedTree]]:
+    """Return the trees of sequences that were one group each."""
+    return [[ParsedTree(Tree(length, own), 1.0)] for length, own in zip(lengths, merges, strict=True)]
+
+
+def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Merges]]) -> list[list[ParsedTree]]:
+    """Return the trees over the leaves of sequences whose groups, level by level, were folded by ``merges``."""
+    children: dict[int, tuple[int, int]] = {}
+    starts = _starts(lengths)
+    roots = dict(enumerate(starts))  # right already for sequences of one token
+    table, fresh = list(range(sum(lengths))), sum(lengths)
+    for level, of_groups in zip(levels, merges, strict=True):
+        below, table = table, []
+        for first, size, sequence, of_group in zip(level.first, level.size, level.sequence, of_groups, strict=True):
+            nodes = below[first : first + size]
+            for left, right in of_group:
+                children[fresh] = (nodes[left], nodes[right])
+                nodes.append(fresh)
+                fresh += 1
+            table.append(nodes[-1])
+            roots[sequence] = nodes[-1]
+    return [
+        [ParsedTree(tree_from_nodes(range(start, start + length), children, roots[b]), 1.0)]
+        for b, (start, length) in enumerate(zip(starts, lengths, strict=True))
+    ]
 
 
 def gather_groups(table: Tensor, level: Level) -> Tensor:

@@ -1,0 +1,52 @@
+"""The continuous recursive network (CRvNN), alone and inside the outer tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestree.checks import check_probability
+from nestree.encoders.contract import Encoder
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.rir import RIROptions
+from nestree.encoders.rvnn import RvNN
+from nestree.layers import LeafTransform
+from nestree.recursions import Continuous
+from nestree.recursions.continuous import check_window
+from nestree.recursions.contract import Recursion
+
+
+@dataclass(frozen=True)
+class CRvNNOptions(EncoderOptions):
+    """Continuous recursive network with halting."""
+
+    window: int = 5
+    """Items that the scorer reads: an item and as many neighbours on each side; odd."""
+    threshold: float = 0.1
+    """What an item's existence must exceed for it to count; a sequence with at most one such item stops."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_window(self.window)
+        check_probability("threshold", self.threshold)
+
+    def continuous(self, leaf: LeafTransform | None) -> Continuous:
+        """Return the recursion."""
+        return Continuous(self.cell(), window=self.window, threshold=self.threshold, leaf=leaf)
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder: the vectors around a sequence pass its leaf transform too."""
+        return RvNN(self.continuous(LeafTransform(self.dim)), None)
+
+
+@dataclass(frozen=True)
+class RIRCRvNNOptions(RIROptions, CRvNNOptions):
+    """Recursion in recursion with a continuous recursive network inside."""
+
+    def inner(self) -> Recursion:
+        """Return the inner recursion, without a leaf transform of its own."""
+        return self.continuous(None)

@@ -1,0 +1,50 @@
+"""Ordered Memory, alone and inside the outer tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestree.checks import check_at_least, check_probability
+from nestree.encoders.contract import Encoder
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.rir import RIROptions
+from nestree.encoders.rvnn import RvNN
+from nestree.recursions import OrderedMemory
+from nestree.recursions.contract import Recursion
+
+
+@dataclass(frozen=True)
+class OMOptions(EncoderOptions):
+    """Ordered Memory."""
+
+    slots: int = 21
+    """Memory slots; 12 are published for logical inference."""
+    memory_dropout: float = 0.1
+    """Share of features dropped in training where slots are attended to."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_at_least("slots", self.slots, 1)
+        check_probability("memory_dropout", self.memory_dropout)
+
+    def ordered_memory(self) -> OrderedMemory:
+        """Return the recursion."""
+        return OrderedMemory(self.cell(), slots=self.slots, memory_dropout=self.memory_dropout)
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder: the recursion's input projection is its leaf transform."""
+        return RvNN(self.ordered_memory(), None)
+
+
+@dataclass(frozen=True)
+class RIROMOptions(RIROptions, OMOptions):
+    """Recursion in recursion with an Ordered Memory inside."""
+
+    def inner(self) -> Recursion:
+        """Return the inner recursion, with its own input projection at every level."""
+        return self.ordered_memory()

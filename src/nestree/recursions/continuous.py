@@ -1,0 +1,222 @@
+"""The continuous recursive network (CRvNN): all merges of a round at once, each as far as it is probable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.checks import check_at_least, check_probability
+from nestree.layers import GatedRecursiveCell, LeafTransform
+from nestree.recursions.contract import Merges, SingleRootRecursion
+from nestree.recursions.recompute import Recompute
+
+ACTIVATIONS = 40
+"""About how many features an item keeps for its gradients in a round, as a multiple of D."""
+PAIRS = 12
+"""About how many numbers two items keep."""
+
+
+class Continuous(SingleRootRecursion):
+    """Merge softly, round by round, until every item but the last one has all but gone.
+
+    Every item has a probability of existing, 1 at first. In a round each is composed with its left neighbour, as far as
+    the neighbour merges into it; the neighbour exists so much less. Neighbours are the nearest items whose
+    existence adds up to 1. A group stops for itself, when at most one item exists with more than ``threshold`` or after
+    as many rounds as it has items. The root is the last item. Learnt vectors stand before and after a group.
+
+    Source: Ray Chowdhury and Caragea 2021 (arXiv 2106.06038), section 4.
+    Cost: at most n rounds of n cells and ``4 n^2 D`` multiply-adds for n items.
+
+    Example:
+        >>> network = Continuous(GatedRecursiveCell(8))
+        >>> network.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
+        torch.Size([2, 8])
+    """
+
+    def __init__(
+        self,
+        cell: GatedRecursiveCell,
+        *,
+        window: int = 5,
+        threshold: float = 0.1,
+        leaf: LeafTransform | None = None,
+    ) -> None:
+        """Make a continuous recursive network.
+
+        Args:
+            cell: composes an item with its left neighbour.
+            window: items that the scorer reads: an item and as many neighbours on each side; odd, at least 3.
+            threshold: what an item's existence must exceed for the item to count, from 0 to below 1.
+            leaf: what items and the vectors around them pass before the first round; None: nothing.
+
+        Raises:
+            ValueError: names the argument.
+        """
+        super().__init__()
+        if leaf is not None and leaf.dim != cell.dim:
+            raise ValueError(f"leaf must be for states of the cell's width {cell.dim}, not {leaf.dim}")
+        self.dim = cell.dim
+        self.cell = cell
+        self.leaf = leaf
+        self.window = check_window(window)
+        self.threshold = check_probability("threshold", threshold)
+        self.start, self.end = (nn.Parameter(torch.randn(cell.dim)) for _ in range(2))
+        self.read = nn.Linear(window * cell.dim, cell.dim)
+        self.score = nn.Linear(cell.dim, 1)
+
+    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+        """Run rounds until every group has stopped; those that have leave the batch."""
+        return self._run(items, sizes, None)
+
+    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+        """Fold, and read off the trees by when and how far the items have gone; see :class:`Departures`."""
+        departures = Departures.of(sizes, items.shape[1])
+        root = self._run(items, sizes, departures)
+        return root, [merges_in_order(order) for order in departures.orders(host_sizes)]
+
+    def _run(self, items: Tensor, sizes: Tensor, departures: Departures | None) -> Tensor:
+        states, existence = self._frame(items, sizes)
+        rows = torch.arange(len(sizes), device=sizes.device)
+        recompute = Recompute(dropout=self.training)
+        stopped, stopped_rows = [], []
+        for number in range(items.shape[1] + 1):
+            count = (existence[:, 1:] > self.threshold).sum(-1) - 1  # but for START and END
+            going = (count > 1) & (sizes > number)
+            if not bool(going.all()):
+                stopped.append(states[~going, sizes[~going]])
+                stopped_rows.append(rows[~going])
+                rows, sizes = rows[going], sizes[going]
+                if not len(rows):
+                    break
+                width = int(sizes.max()) + 2
+                states, existence = states[going, :width], existence[going, :width]
+            numbers = states.shape[1] * (ACTIVATIONS * self.dim + PAIRS * states.shape[1])
+            size = len(rows) * numbers * states.element_size()
+            states, existence = recompute(self._round, states, existence, sizes, size=size)
+            if departures is not None:
+                departures.note(number, rows, existence[:, 1:-1])
+        return torch.cat(stopped)[torch.cat(stopped_rows).argsort()]
+
+    def _frame(self, items: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states between START and END (G, N + 2, D), zero behind, and existence: 1 or, behind END, 0."""
+        place = torch.arange(items.shape[1] + 2, device=items.device)
+        start = self.start.to(items.dtype).expand(len(items), 1, -1)
+        states = torch.cat([start, items, torch.zeros_like(start)], dim=1)
+        is_end = place == sizes.unsqueeze(-1) + 1
+        states = torch.where(is_end.unsqueeze(-1), self.end.to(items.dtype), states)
+        real = place <= sizes.unsqueeze(-1) + 1
+        states = states if self.leaf is None else self.leaf(states)
+        return states.masked_fill(~real.unsqueeze(-1), 0), real.to(torch.promote_types(items.dtype, torch.float32))
+
+    def _round(self, states: Tensor, existence: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states (G, S, D) and existence (G, S) after a round."""
+        left, right = neighbours(existence)
+        to_left, to_right = left.to(states.dtype), right.to(states.dtype)
+        lefts, rights = [states], [states]
+        for _ in range(self.window // 2):
+            lefts.append(to_left @ lefts[-1])
+            rights.append(to_right @ rights[-1])
+        seen = torch.cat([*reversed(lefts), *rights[1:]], dim=-1)
+        scores = self.score(functional.gelu(self.read(seen))).squeeze(-1).to(existence.dtype)
+        place = torch.arange(states.shape[1], device=states.device)
+        merges = (place > 0) & (place < sizes.unsqueeze(-1))  # neither START, END nor the last item
+        chance = merge_probabilities(scores.masked_fill(~merges, -torch.inf), left, right)
+        of_left = (left @ chance.unsqueeze(-1)).to(states.dtype)
+        return torch.lerp(states, self.cell(lefts[1], states), of_left), existence * (1 - chance)
+
+
+def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each item i, the shares of every item j (G, i, j) in its left and in its right neighbour.
+
+    Walking outwards from i, an item's share is its existence, until their sum would exceed 1: that item has what is
+    left, and those behind it nothing.
+    """
+    both = torch.stack([existence.flip(-1), existence])
+    ahead = both.unsqueeze(-2).expand(-1, -1, both.shape[-1], -1).triu(1)
+    total = ahead.cumsum(-1)
+    left_over = (1 - functional.pad(total, (1, -1))).clamp(min=0)
+    shares = torch.where(total > 1, left_over, ahead)
+    # An item itself and those on its other side have nothing ahead of them to give: no total, no share.
+    mirrored, right = shares.unbind(0)
+    return mirrored.flip(-2, -1), right
+
+
+def merge_probabilities(scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Return how probably every item (G, S) merges into its right neighbour, now.
+
+    ``c = a / (a + 1 + a_left + a_right)`` with ``a = exp(score)``. The exponentials are divided by the largest of a
+    group, so that none overflows; if all that an item competes with underflows, it does not merge.
+    """
+    largest = scores.detach().amax(-1, keepdim=True).clamp(min=0)
+    weight = (scores - largest).exp()
+    beside = ((left + right) @ weight.unsqueeze(-1)).squeeze(-1)
+    total = weight + (-largest).exp() + beside
+    return weight / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+@dataclass
+class Departures:
+    """When items go, which decides the tree.
+
+    An item merges into the next one that is still there on its right: first those whose existence has fallen to one
+    half in the first round, then those of the second and so on, and then those that have not fallen so far by the
+    end. Of the items of one round, and of those of the end, the one that exists least goes first; of equals the
+    leftmost. With merge probabilities of 0 and 1 this is exactly the tree of the cells that the root depends on.
+    """
+
+    when: Tensor
+    """(G, N) round in which existence fell to one half; beyond all rounds if it has not."""
+    what_is_left: Tensor
+    """(G, N) existence after that round, or after the last one."""
+
+    @classmethod
+    def of(cls, sizes: Tensor, items: int) -> Departures:
+        """Begin with groups of at most so many items."""
+        shape = len(sizes), items
+        return cls(torch.full(shape, items + 1, device=sizes.device), torch.ones(shape, device=sizes.device))
+
+    def note(self, number: int, rows: Tensor, existence: Tensor) -> None:
+        """Note the existence of the items of some groups after a round."""
+        columns = slice(existence.shape[1])
+        when, left = self.when[rows, columns], self.what_is_left[rows, columns]
+        there = when > number
+        self.what_is_left[rows, columns] = torch.where(there, existence.detach().to(left.dtype), left)
+        self.when[rows, columns] = torch.where(there & (existence <= 0.5), number, when)
+
+    def orders(self, host_sizes: list[int]) -> list[list[int]]:
+        """Return the order in which the items of each group but its last one go."""
+        return [
+            sorted(range(size - 1), key=lambda item, when=when, left=left: (when[item], left[item], item))
+            for size, when, left in zip(host_sizes, self.when.tolist(), self.what_is_left.tolist(), strict=True)
+        ]
+
+
+def merges_in_order(order: list[int]) -> Merges:
+    """Return the merges when the items of ``order`` go one by one, each into the next one left on its right.
+
+    Example:
+        >>> merges_in_order([1, 0])  # of three items the second goes first
+        ((1, 2), (0, 3))
+    """
+    items = len(order) + 1
+    node = list(range(items))
+    before, after = [item - 1 for item in range(items)], [item + 1 for item in range(items)]
+    merges: list[tuple[int, int]] = []
+    for item in order:
+        into = after[item]
+        merges.append((node[item], node[into]))
+        node[into] = items + len(merges) - 1
+        before[into] = before[item]
+        if before[item] >= 0:
+            after[before[item]] = into
+    return tuple(merges)
+
+
+def check_window(window: int) -> int:
+    """Return ``window``, or raise a ValueError that names the argument if it is not odd and at least 3."""
+    if check_at_least("window", window, 3) % 2 == 0:
+        raise ValueError(f"window must be odd, as many items on each side of one, not {window!r}")
+    return window

@@ -1,0 +1,184 @@
+"""Ordered Memory: a chain whose state is a stack of soft slots."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.checks import check_at_least, check_probability
+from nestree.layers import GatedRecursiveCell
+from nestree.recursions.contract import Merges, SingleRootRecursion
+from nestree.recursions.recompute import Recompute
+
+LEAST = 1e-5
+"""A slot within less than this much of the last step's cumulative probability is out of reach."""
+ACTIVATIONS = 28
+"""About how many features a cell keeps for its gradients, as a multiple of D."""
+
+
+class OrderedMemory(SingleRootRecursion):
+    """Write every item into a stack of ``slots`` memories, and fold what lies above the place where it is written.
+
+    A step attends to the slots with probabilities p; the candidates of the last step replace the memories up to
+    there, and from there on the item is composed with one memory after the other. The root of a group is the last
+    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is the
+    cell's.
+
+    Source: Shen et al. 2019 (arXiv 1910.13466), section 3; GELU instead of ReLU, as in the cell.
+    Cost: at most ``slots`` cells an item, one after the other. Slots that no sequence of the batch can reach yet, the
+    first of each sequence, are left out: they would change nothing.
+
+    Example:
+        >>> memory = OrderedMemory(GatedRecursiveCell(8), slots=4)
+        >>> memory.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
+        torch.Size([2, 8])
+    """
+
+    def __init__(self, cell: GatedRecursiveCell, *, slots: int = 21, memory_dropout: float = 0.1) -> None:
+        """Make an Ordered Memory.
+
+        Args:
+            cell: composes an item, as the left child, with a memory, as the right one.
+            slots: n, how many memories; they bound the depth of the stack.
+            memory_dropout: share of features dropped in training where slots are attended to. The cell's own dropout
+                also falls on its input.
+
+        Raises:
+            ValueError: ``slots`` is below 1 or ``memory_dropout`` not in [0, 1).
+        """
+        super().__init__()
+        self.dim = cell.dim
+        self.cell = cell
+        self.slots = check_at_least("slots", slots, 1)
+        self.memory_dropout = check_probability("memory_dropout", memory_dropout)
+        self.project = nn.Linear(cell.dim, cell.dim)
+        self.query, self.query_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
+        self.key, self.key_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
+        self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
+
+    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+        """Run along each group; a group leaves the batch where it ends, so padding is never written."""
+        return self._run(items, host_sizes)[0]
+
+    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+        """Fold, and read off the tree by the slot that each item attends to most; see :func:`merges_of_slots`."""
+        root, attended = self._run(items, host_sizes)
+        table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
+        order = _longest_first(host_sizes)
+        merges = {group: merges_of_slots(row[: host_sizes[group]]) for group, row in zip(order, table, strict=True)}
+        return root, [merges[group] for group in range(len(host_sizes))]
+
+    def _run(self, items: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
+        order = _longest_first(host_sizes)
+        rows = torch.tensor(order, device=items.device)
+        items = self.cell.norm(self.project(items[rows]))
+        queries = self.query_norm(self.query(self._drop(items)))
+        # The first step: every candidate is the item itself, and only the last slot can be reached from there.
+        candidates = items[:, 0].unsqueeze(1).expand(-1, self.slots, -1)
+        memories = torch.zeros_like(candidates)
+        reach = torch.zeros(items.shape[0], self.slots, dtype=_exact(items.dtype), device=items.device)
+        reach[:, -1] = 1
+        attended = [torch.full((len(order),), self.slots, device=items.device)]
+        ended: list[Tensor] = []
+        recompute = Recompute(dropout=self.training)
+        running = len(order)
+        for position in range(1, host_sizes[order[0]]):
+            while host_sizes[order[running - 1]] <= position:
+                running -= 1
+            if running < len(candidates):
+                ended.append(candidates[running:, -1])
+                memories, candidates, reach = memories[:running], candidates[:running], reach[:running]
+            first = int(reach.gt(0).any(0).int().argmax())
+            item, query = items[:running, position], queries[:running, position]
+            size = running * (self.slots - first) * ACTIVATIONS * self.dim * items.element_size()
+            memories, candidates, reach, slot = recompute(
+                self._step, item, query, memories, candidates, reach, first, size=size
+            )
+            attended.append(functional.pad(slot, (0, len(order) - running)))
+        return torch.cat([candidates[:, -1], *reversed(ended)])[rows.argsort()], attended
+
+    def _step(
+        self, item: Tensor, query: Tensor, memories: Tensor, candidates: Tensor, reach: Tensor, first: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Write one item (G, D) into memories (G, n, D); no slot before ``first`` is in reach of any group.
+
+        Returns:
+            the memories and candidates, what is in reach of the next step (G, n), and the likeliest slot (G,).
+        """
+        out_of_reach, near = candidates[:, :first], candidates[:, first:]
+        probability = self._attend(query, near, reach[:, first:])
+        up_to = probability.cumsum(-1)  # c
+        onwards = probability.flip(-1).cumsum(-1).flip(-1)  # r
+        written = torch.lerp(memories[:, first:], near, onwards.to(near.dtype).unsqueeze(-1))
+        of_item, of_memory = self.cell.hidden.weight.split(self.dim, dim=1)
+        # The memories' half of the hidden layer is one product for all slots.
+        halves = functional.linear(self._drop_input(written), of_memory, self.cell.hidden.bias).unbind(1)
+        shares = up_to.to(item.dtype).unsqueeze(-1).unbind(1)
+        composed, state = [item] * first, item
+        for memory, half, share in zip(written.unbind(1), halves, shares, strict=True):
+            hidden = half + functional.linear(self._drop_input(state), of_item)
+            state = torch.lerp(item, self.cell.mix(state, memory, hidden), share)
+            composed.append(state)
+        reached = functional.pad(up_to, (first, 0))[:, 1:]
+        reached = functional.pad(reached.masked_fill(reached < LEAST, 0), (0, 1), value=1.0)
+        slot = probability.argmax(-1) + first
+        return torch.cat([out_of_reach, written], dim=1), torch.stack(composed, dim=1), reached, slot
+
+    def _attend(self, query: Tensor, candidates: Tensor, reach: Tensor) -> Tensor:
+        """Return the probabilities (G, n) of slots, at least in float32."""
+        keys = self.key_norm(self.key(self._drop(candidates)))
+        logits = self.score(self._drop(functional.gelu(query.unsqueeze(1) + keys))).squeeze(-1).to(reach.dtype)
+        logits = (logits / math.sqrt(self.dim)).masked_fill(reach == 0, -torch.inf)
+        weights = (logits - logits.detach().amax(-1, keepdim=True)).exp() * reach
+        return weights / weights.sum(-1, keepdim=True)
+
+    def _drop(self, states: Tensor) -> Tensor:
+        return functional.dropout(states, self.memory_dropout, self.training)
+
+    def _drop_input(self, states: Tensor) -> Tensor:
+        return functional.dropout(states, self.cell.dropout, self.training)
+
+
+def merges_of_slots(slots: list[int]) -> Merges:
+    """Return the tree of a group whose items attend to these slots; the first item's is not looked at.
+
+    The items are kept on a stack, whose top is the last item, one slot before the slot that it attended to. An item
+    that attends to slot y composes what lies in the slots up to y, the two topmost nodes each time, and is then laid
+    on top. What is left in the end is composed from the top down. With probabilities of 0 and 1 these are the cells
+    that the root depends on; otherwise each item's likeliest slot counts.
+
+    Source: Shen et al. 2019 (arXiv 1910.13466), section 5, and the code published with it.
+
+    Example:
+        >>> merges_of_slots([0, 3, 2])  # the third goes before the second, which are composed first
+        ((1, 2), (0, 3))
+    """
+    merges: list[tuple[int, int]] = []
+    stack: list[int] = []
+
+    def merge() -> None:
+        right, left = stack.pop(), stack.pop()
+        stack.append(len(slots) + len(merges))
+        merges.append((left, right))
+
+    for item, slot in enumerate(slots):
+        if item > 1:
+            for _ in range(min(slot - slots[item - 1] + 1, len(stack) - 1)):
+                merge()
+        stack.append(item)
+    while len(stack) > 1:
+        merge()
+    return tuple(merges)
+
+
+def _longest_first(host_sizes: list[int]) -> list[int]:
+    return sorted(range(len(host_sizes)), key=lambda group: -host_sizes[group])
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    """The dtype for sums of probabilities."""
+    return torch.promote_types(dtype, torch.float32)
