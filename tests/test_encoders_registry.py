@@ -9,7 +9,7 @@ import torch
 
 import nestree
 from nestree.layers import BidirectionalS4D, GatedRecursiveCell, LeafTransform, PairScorer
-from nestree.recursions import Balanced, BeamTree, Chain, Outer
+from nestree.recursions import Balanced, BeamTree, Chain, Continuous, OrderedMemory, Outer, SingleRootRecursion
 from reference import padded
 
 RIR_NAMES = [name for name in nestree.ENCODERS if name.startswith("rir")]
@@ -26,6 +26,7 @@ def test_six_lines_of_use() -> None:
 
 def test_the_names_are_those_that_are_promised() -> None:
     assert {"rir-ebt-grc", "rir-grc", "ebt-grc", "bbt-grc", "grc"} <= set(nestree.ENCODERS)
+    assert {"om", "crvnn", "rir-om", "rir-crvnn"} <= set(nestree.ENCODERS)
 
 
 @pytest.mark.parametrize("name", nestree.ENCODERS)
@@ -53,6 +54,10 @@ def test_published_sizes_are_the_defaults() -> None:
         False,
     )
     assert (flat.beam_size, flat.scorer_width, flat.noise) == (5, 64, True)
+    for prefix in ("", "rir-"):
+        memory, continuous = nestree.ENCODERS[f"{prefix}om"](), nestree.ENCODERS[f"{prefix}crvnn"]()
+        assert (memory.slots, memory.dropout, memory.memory_dropout) == (21, 0.1, 0.1)
+        assert (continuous.window, continuous.threshold) == (5, 0.1)
 
 
 def test_a_scorer_never_reads_more_than_there_is() -> None:
@@ -80,6 +85,10 @@ def every(names: list[str], option: str, *values: object) -> list:
         *every(BEAM_NAMES, "scorer_width", 0),
         *every(BEAM_NAMES, "engine", "fastest"),
         *every(["rir-ebt-grc"], "alignment", "sample"),
+        *every(["om", "rir-om"], "slots", 0, 2.5),
+        *every(["om", "rir-om"], "memory_dropout", 1, -0.1),
+        *every(["crvnn", "rir-crvnn"], "window", 1, 5.0),
+        *every(["crvnn", "rir-crvnn"], "threshold", 1.0, -0.1),
         *every(["rir-ebt-grc"], "temperature", 0, -1.0, float("inf"), "1"),
     ],
 )
@@ -112,8 +121,8 @@ def test_unknown_names_list_what_there_is() -> None:
 # --- by hand
 
 
-@pytest.mark.parametrize("inner", [Chain, Balanced], ids=["chain", "balanced"])
-def test_any_recursion_goes_inside(inner: type[Chain] | type[Balanced]) -> None:
+@pytest.mark.parametrize("inner", [Chain, Balanced, OrderedMemory, Continuous], ids=lambda kind: kind.__name__)
+def test_any_recursion_goes_inside(inner: type[SingleRootRecursion]) -> None:
     encoder = nestree.RIR(inner(GatedRecursiveCell(4)), LeafTransform(4), Outer(3), context=BidirectionalS4D(4))
     states = padded([8, 1], 4, dtype=torch.float32)
     assert encoder.eval()(states, torch.tensor([8, 1])).root.isfinite().all()

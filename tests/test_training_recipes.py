@@ -14,7 +14,7 @@ from nestree.training.config import read_config
 from nestree.training.fit import Training
 from training_helpers import QUIET
 
-NAMES = ("rir", "ebt", "bbt", "grc")
+NAMES = ("rir", "ebt", "bbt", "grc", "om", "crvnn", "rir-grc", "rir-om", "rir-crvnn")
 TASKS = {"lra-listops": "listops-lra"} | {
     name: name for name in ("listops", "lra-text", "lra-retrieval", "logic", "sst5", "sst2", "imdb", "snli")
 }
@@ -61,14 +61,19 @@ def test_full_recipes_have_the_published_settings(name: str) -> None:
     config = recipe_config(f"listops-{name}")
     assert (config.encoder.dim, config.encoder.dropout) == (128, 0.1)
     assert getattr(config.encoder, "beam_size", None) == {"rir": 7, "ebt": 5}.get(name)
-    assert getattr(config.encoder, "arity", None) == (30 if name == "rir" else None)
+    assert getattr(config.encoder, "arity", None) == (30 if name.startswith("rir") else None)
+    assert getattr(config.encoder, "slots", None) == (21 if name.endswith("om") else None)
+    assert getattr(config.encoder, "memory_dropout", None) == (0.1 if name.endswith("om") else None)
+    published = (5, 0.1) if name.endswith("crvnn") else (None, None)
+    assert (getattr(config.encoder, "window", None), getattr(config.encoder, "threshold", None)) == published
     assert (config.data.batch, config.data.window) == (128, 5)
     assert (config.model.head_hidden, config.model.head_dropout, config.model.input_dropout) == (128, 0.1, 0.1)
     optimizer, trainer = config.optimizer, config.trainer
     assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.clip) == (1e-3, 1e-2, 1.0)
     assert (optimizer.lookahead_steps, optimizer.lookahead_alpha) == (5, 0.8)
     assert (optimizer.plateau_factor, optimizer.plateau_patience) == (0.5, 3)
-    assert (trainer.max_epochs, trainer.patience, trainer.max_minutes) == (100, 4, None)
+    patience = 10 if name == "crvnn" else 4
+    assert (trainer.max_epochs, trainer.patience, trainer.max_minutes) == (100, patience, None)
 
 
 @pytest.mark.parametrize("task", TASKS)
