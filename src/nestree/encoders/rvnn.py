@@ -18,7 +18,7 @@ WHOLE = Outer()
 
 
 class RvNN(Encoder):
-    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, BBT-GRC or GRC, by which recursion it is."""
+    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, BBT-GRC, GRC and others, by the recursion."""
 
     def __init__(self, recursion: Recursion, leaf: LeafTransform | None) -> None:
         """Put an encoder together.
