@@ -209,6 +209,14 @@ def test_a_training_that_cannot_begin_is_one_line_and_leaves_nothing(
     assert not Path("mine").exists()
 
 
+def test_options_are_named_as_this_command_has_them(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("new.csv").write_bytes(b"review\na\ncaf\xe9\n")
+    said = fails(["predict", run, "new.csv", "-o", "out.csv"], capsys)
+    assert said == "nestree: new.csv:3: not UTF-8; --encoding names another, such as latin-1\n"
+    assert main(["predict", run, "new.csv", "-o", "out.csv", "--encoding", "latin-1"]) == 0
+    assert b"caf\xe9," in Path("out.csv").read_bytes()
+
+
 def test_uneven_classes_are_told(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 15 == 0]}\n" for n in range(60)))
     assert main(["train", "classify", *TINY, "--data.train", "new.csv", "--run", "mine"]) == 0

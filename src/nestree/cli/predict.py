@@ -34,7 +34,10 @@ def main(arguments: Sequence[str]) -> int:
     if (path := _table(run.task, parsed.text)) is not None:
         if parsed.json:
             raise UserError(f"--json is for inputs; {path} keeps its format")
-        predict_table(run, model, path, parsed)
+        try:
+            predict_table(run, model, path, parsed)
+        except UserError as error:  # what readers of training data call --data.encoding is --encoding here
+            raise UserError(str(error).replace("--data.", "--")) from None
         return 0
     for name in ("output", "text_column", "text2_column", "encoding", "delimiter", "quotes"):
         if parsed[name] is not None:
