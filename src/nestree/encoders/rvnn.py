@@ -18,7 +18,7 @@ WHOLE = Outer()
 
 
 class RvNN(Encoder):
-    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, BBT-GRC, GRC and others, by the recursion."""
+    """Leaf transform, then one recursion over the whole sequence: by which the encoder is named."""
 
     def __init__(self, recursion: Recursion, leaf: LeafTransform | None) -> None:
         """Put an encoder together.
