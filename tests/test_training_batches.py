@@ -88,6 +88,28 @@ def test_every_process_needs_an_example() -> None:
         TrainingStream(digits(50), batch=2, window=2, seed=0, shares=3)
 
 
+@given(st.integers(3, 40), st.integers(3, 9), st.integers(1, 3), st.integers(3, 130))
+def test_a_stream_ends_after_exactly_so_many_sequences(count: int, batch: int, shares: int, sequences: int) -> None:
+    examples = digits(count)
+    streams = [
+        TrainingStream(examples, batch=batch, window=2, seed=0, share=n, shares=shares, sequences=sequences)
+        for n in range(shares)
+    ]
+    steps = streams[0].steps
+    sizes = [[len(part.labels) for part in islice(stream, steps)] for stream in streams]
+    assert sum(map(sum, sizes)) == sequences
+    assert min(map(min, sizes)) >= 1
+    endless = TrainingStream(examples, batch=batch, window=2, seed=0, shares=shares)
+    taken = np.concatenate([streams[0].indices(step) for step in range(steps)])
+    whole = np.concatenate([endless.indices(step) for step in range(steps + 1)])
+    np.testing.assert_array_equal(taken, whole[:sequences])
+
+
+def test_a_stream_has_a_sequence_for_every_process() -> None:
+    with pytest.raises(UserError, match=r"--trainer\.max_sequences must be at least 3, one a device, not 2"):
+        TrainingStream(digits(50), batch=8, window=2, seed=0, shares=3, sequences=2)
+
+
 @given(LENGTHS, st.integers(1, 200))
 def test_evaluation_batches_keep_to_their_budget(lengths: np.ndarray, tokens: int) -> None:
     batches = budget_batches(lengths, tokens=tokens)

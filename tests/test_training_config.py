@@ -52,6 +52,8 @@ def test_a_configuration_survives_being_written() -> None:
         ({"trainer": {"max_minutes": "soon"}}, "--trainer.max_minutes must be a number or null, not 'soon'"),
         ({"trainer": {"max_epochs": 1.5}}, "--trainer.max_epochs must be an integer, not '1.5'"),
         ({"trainer": {"accelerator": "tpu"}}, "--trainer.accelerator must be one of auto, cpu, gpu"),
+        ({"trainer": {"select": "speed"}}, "--trainer.select must be one of accuracy, loss, not 'speed'"),
+        ({"trainer": {"max_sequences": 0}}, "--trainer.max_sequences must be an integer of at least 1"),
         ({"trainer": {"patience": -1}}, "--trainer.patience must be an integer of at least 0"),
     ],
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -69,6 +70,68 @@ def assert_same(left: object, right: object, where: str = "") -> None:
             assert_same(*pair, f"{where}/{number}")
     else:
         assert left == right, where
+
+
+VALIDATIONS = {"accuracy": [0.25, 0.5, 0.375, 0.375, 0.375, 0.375], "loss": [2.0, 1.0, 0.5, 0.75, 0.75, 0.75]}
+"""What the validations of a training find: accuracy is best at the second, loss at the third."""
+
+
+@pytest.mark.parametrize(("select", "best", "stops"), [("accuracy", 2, 4), ("loss", 3, 5)])
+def test_best_weights_patience_and_plateau_go_by_what_is_selected(
+    tmp_path: Path, select: str, best: int, stops: int
+) -> None:
+    made = config(trainer={"select": select, "validate_every": 1, "patience": 1}, optimizer={"plateau_patience": 2})
+    trained = training(tmp_path / "run", made)
+    for name, values in VALIDATIONS.items():
+        found = iter(torch.tensor(values))
+        getattr(trained.module, name).compute = lambda found=found: next(found)
+    facts = trained.fit()
+    assert (facts["best_step"], facts["steps"], facts["select"]) == (best, stops, select)
+    assert (facts["validation_accuracy"], facts["validation_loss"]) == tuple(
+        VALIDATIONS[name][best - 1] for name in ("accuracy", "loss")
+    )
+    assert facts["why"] == f"2 validations without a {'better accuracy' if select == 'accuracy' else 'lower loss'}"
+    assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-4)
+    with safe_open(trained.run.weights, "pt") as file:
+        assert json.loads(file.metadata()["about"])["step"] == best
+    resumed = training(tmp_path / "run", made)
+    assert resumed.over() == facts["why"]
+
+
+def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
+    made = config(trainer={"max_steps": None, "max_sequences": 101})
+    whole = training(tmp_path / "whole", made)
+    facts = whole.fit()
+    assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "101 sequences are done")  # 60 + 41
+    assert whole.over()
+    stopped = training(tmp_path / "stopped", made)
+    after_step(stopped, 9, lambda: setattr(stopped.keeper, "interrupted", True))
+    with pytest.raises(Interrupted):
+        stopped.fit()
+    resumed = training(tmp_path / "stopped", made)
+    assert resumed.fit()["sequences"] == 101
+    assert_same(everything(whole), everything(resumed))
+
+
+def test_a_training_that_fails_says_so_in_its_folder(tmp_path: Path) -> None:
+    trained = training(tmp_path / "run")
+
+    def fail() -> None:
+        raise RuntimeError("out of\nsomething")
+
+    after_step(trained, 3, fail)
+    with pytest.raises(RuntimeError, match="out of"):
+        trained.fit()
+    about = trained.run.about()
+    assert (about["state"], about["error"]) == ("failed", "RuntimeError: out of something")
+
+
+def test_peak_memory_is_that_of_all_processes_and_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(trainer={"max_steps": 6})
+    for held, known in ((100, 100), (70, 100), (150, 150)):
+        monkeypatch.setattr("nestree.training.callbacks.peak_memory", lambda held=held: held)
+        made = replace(made, trainer=replace(made.trainer, max_steps=(made.trainer.max_steps or 0) + 6))
+        assert training(tmp_path / "run", made).fit()["peak_memory_bytes"] == known
 
 
 @pytest.mark.parametrize("encoder", ["grc", "rir-ebt-grc"])
@@ -258,6 +321,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
+import nestree.training.callbacks
+nestree.training.callbacks.peak_memory = lambda: 1000
 from training_helpers import config, training
 trained = training(Path(sys.argv[1]), config(*{arguments}, **{options}))
 if sys.argv[2] == "slowly":
@@ -307,6 +372,7 @@ def test_two_processes_learn_one_model(tmp_path: Path) -> None:
     finish(start(tmp_path / "run", **LEARNING, trainer=trainer), code=0)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["state"] == "finished"
+    assert about["peak_memory_bytes"] == 2 * 1000
     assert about["sequences"] == 14 * 60  # the global batch is that of one process: 14 epochs of 8 batches
     losses = series(read_history(Run(tmp_path / "run")), "loss")[1]
     assert sum(losses[-16:]) < 0.7 * sum(losses[:16])

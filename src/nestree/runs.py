@@ -38,7 +38,7 @@ class Run:
     ``config.yaml``           every option, resolved
     ``run.json``              command, seed, versions, commit, and how far it got
     ``task.json``             labels and words that were found in the data, where the task does not fix them
-    ``weights.safetensors``   the best weights by validation accuracy
+    ``weights.safetensors``   the best weights by validation accuracy (or loss: ``trainer.select``)
     ``last.ckpt``             what resuming needs; tensors and plain values only
     ``logs/``                 CSV and TensorBoard
     ``evaluation.json``       results by test

@@ -120,7 +120,7 @@ def _facts(about: dict[str, Any]) -> list[list[str]]:
             "speed",
             f"{about.get('sequences_per_second', 0):.1f} sequences per second of training, all processes together",
         ],
-        ["peak memory", f"{memory / 1e9:.2f} GB (first process)" if memory else "not known"],
+        ["peak memory", f"{memory / 1e9:.2f} GB, all processes together" if memory else "not known"],
         ["machine", f"{about.get('platform')}, {about.get('cpus')} CPUs, {about.get('threads')} threads used"],
         ["versions", versions],
         ["commit", str(about.get("commit"))],

@@ -84,6 +84,7 @@ class TrainingStream:
         seed: int,
         share: int = 0,
         shares: int = 1,
+        sequences: int | None = None,
     ) -> None:
         """Make a stream.
 
@@ -94,9 +95,10 @@ class TrainingStream:
             seed: of the order.
             share: this process's number, from 0.
             shares: how many processes.
+            sequences: examples after which :attr:`steps` batches end, the last one cut to fit; None: no end.
 
         Raises:
-            UserError: there are fewer examples, or a smaller batch, than processes.
+            UserError: there are fewer examples, or a smaller batch, or fewer sequences, than processes.
         """
         if min(len(examples), batch) < shares:
             raise UserError(
@@ -110,6 +112,8 @@ class TrainingStream:
         self._epoch = -1
         self._batches: list[NDArray[np.int64]] = []
         self.batches_per_epoch = len(self.epoch(0))
+        self._whole, self._rest = self._end(sequences)
+        self.steps = self._whole + (self._rest >= shares)
 
     def epoch(self, number: int) -> list[NDArray[np.int64]]:
         """Return the batches of an epoch; one epoch is kept."""
@@ -125,6 +129,27 @@ class TrainingStream:
             self._epoch = number
         return self._batches
 
+    def _end(self, sequences: int | None) -> tuple[int, int]:
+        """Return how many whole batches ``sequences`` examples fill, and how many of the next batch's are left."""
+        if sequences is None:
+            return sys.maxsize, 0
+        if sequences < self.shares:
+            raise UserError(f"--trainer.max_sequences must be at least {self.shares}, one a device, not {sequences}")
+        epochs, rest = divmod(sequences, len(self.examples))
+        ends = np.cumsum([0, *(len(batch) for batch in self.epoch(epochs))])
+        whole = int(np.searchsorted(ends, rest, side="right")) - 1
+        return epochs * self.batches_per_epoch + whole, int(rest - ends[whole])
+
+    def indices(self, position: int) -> NDArray[np.int64]:
+        """Return the examples of a batch, by its number from the first epoch's first on."""
+        epoch, number = divmod(position, self.batches_per_epoch)
+        found = self.epoch(epoch)[number]
+        if position == self._whole:
+            return found[: self._rest]
+        if position + 1 == self.steps == self._whole and self._rest:  # too few for a batch of their own
+            return np.concatenate([found, self.indices(self._whole)])
+        return found
+
     def __len__(self) -> int:
         """Return a number that is never reached: the trainer's limits end the training, not the data."""
         return sys.maxsize
@@ -132,8 +157,7 @@ class TrainingStream:
     def __iter__(self) -> Iterator[Batch]:
         """Yield this process's share of each batch from the position on."""
         while True:
-            epoch, number = divmod(self.position, self.batches_per_epoch)
-            indices = self.epoch(epoch)[number]
+            indices = self.indices(self.position)
             self.position += 1
             yield collate(self.examples, indices[self.share :: self.shares], size=len(indices))
 

@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from nestree.data.files import replacing
-from nestree.runs import Run
+from nestree.runs import Run, peak_memory
 from nestree.training.batches import TrainingStream
-from nestree.training.module import ACCURACY, ClassifierModule
+from nestree.training.module import ClassifierModule
+from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
 
 class Interrupted(Exception):
@@ -30,31 +31,36 @@ class InterruptedAtOnce(BaseException):
 
 
 class KeepBest(Callback):
-    """Writes the weights whenever the validation accuracy is better than ever before."""
+    """Writes the weights whenever the validation accuracy, or loss, is better than ever before."""
 
-    def __init__(self, run: Run) -> None:
-        """Write into ``run``."""
+    def __init__(self, run: Run, selection: Selection = SELECTIONS["accuracy"]) -> None:
+        """Write into ``run`` what ``selection`` finds best."""
         self.run = run
-        self.accuracy = -1.0
+        self.selection = selection
+        self.best = selection.worst
+        self.accuracy, self.loss = -1.0, float("inf")
         self.step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare, and write."""
-        accuracy = float(trainer.callback_metrics[ACCURACY])
-        if accuracy <= self.accuracy:
+        accuracy, loss = (float(trainer.callback_metrics[name]) for name in (ACCURACY, LOSS))
+        value = float(trainer.callback_metrics[self.selection.monitor])
+        if not self.selection.better(value, self.best):
             return
-        self.accuracy, self.step = accuracy, trainer.global_step
+        self.best, self.accuracy, self.loss, self.step = value, accuracy, loss, trainer.global_step
         if trainer.is_global_zero:
             assert isinstance(pl_module, ClassifierModule)
-            self.run.save_weights(pl_module.model, step=self.step, validation_accuracy=accuracy)
+            self.run.save_weights(pl_module.model, step=self.step, validation_accuracy=accuracy, validation_loss=loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best accuracy so far, and its step."""
-        return {"accuracy": self.accuracy, "step": self.step}
+        """Return what is best so far, its accuracy and loss, and its step."""
+        return {"best": self.best, "accuracy": self.accuracy, "loss": self.loss, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.accuracy, self.step = state_dict["accuracy"], state_dict["step"]
+        # Checkpoints from before there was a choice hold the accuracy alone.
+        self.loss, self.best = state_dict.get("loss", self.loss), state_dict.get("best", self.accuracy)
 
 
 class KeepRandomStates(Callback):
@@ -88,6 +94,30 @@ class KeepRandomStates(Callback):
         """Note this process's state."""
         parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.pending = state_dict["states"][torch.distributed.get_rank() if parallel else 0]
+
+
+class PeakMemory(Callback):
+    """Knows the most memory that the training has held: of all its processes together, and of all its sessions."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.peak: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Look, and return the peak; every process asks at the same time, as a checkpoint is written."""
+        mine = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else peak_memory()
+        peaks: list[int | None] = [mine]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            peaks = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(peaks, mine)
+        known = [peak for peak in peaks if peak is not None]
+        if len(known) == len(peaks):
+            self.peak = max(self.peak or 0, sum(known))
+        return {"peak": self.peak}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from an earlier session's peak."""
+        self.peak = state_dict["peak"]
 
 
 class Keeper(Callback):

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
-from nestree.runs import Run, build_model, peak_memory
+from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
 from nestree.training.batches import EvaluationBatches, TrainingStream
 from nestree.training.callbacks import (
@@ -31,15 +31,17 @@ from nestree.training.callbacks import (
     KeepBest,
     Keeper,
     KeepRandomStates,
+    PeakMemory,
     seed_everything,
 )
 from nestree.training.config import Config
-from nestree.training.module import ACCURACY, ClassifierModule, NotFinite
+from nestree.training.module import ClassifierModule, NotFinite
 from nestree.training.options import TrainerOptions
 from nestree.training.progress import TrainingProgress
+from nestree.training.selection import SELECTIONS
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
-"""Trainer options that may change when a run is resumed: none of them changes what a step does."""
+"""Trainer options that may change when a run is resumed: none changes what a step does (max_sequences cuts a batch)."""
 
 
 class TrainingData(pl.LightningDataModule):
@@ -98,21 +100,35 @@ class Training:
             except ValueError as error:
                 raise UserError(f"--model.{error}") from None
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
-        self.stream = TrainingStream(train, batch=data.batch, window=data.window, seed=config.seed, shares=devices)
+        self.stream = TrainingStream(
+            train,
+            batch=data.batch,
+            window=data.window,
+            seed=config.seed,
+            shares=devices,
+            sequences=options.max_sequences,
+        )
         self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
-        self.steps = min(options.max_epochs * self.stream.batches_per_epoch, options.max_steps or sys.maxsize)
+        by_epochs = options.max_epochs * self.stream.batches_per_epoch
+        self.steps = min(by_epochs, options.max_steps or sys.maxsize, self.stream.steps)
         self.config = replace(config, optimizer=config.optimizer.settled(self.steps))
+        selection = SELECTIONS[options.select]
         self.module = ClassifierModule(
-            model, classes=len(task.label_names), options=self.config.optimizer, micro_batch=data.micro_batch
+            model,
+            classes=len(task.label_names),
+            options=self.config.optimizer,
+            micro_batch=data.micro_batch,
+            selection=selection,
         )
         self.validate_every = options.validate_every or self.stream.batches_per_epoch
-        self.best = KeepBest(run)
+        self.best = KeepBest(run, selection)
         self.patience = EarlyStopping(
-            ACCURACY,
-            mode="max",
+            selection.monitor,
+            mode=selection.mode,
             patience=sys.maxsize if options.patience is None else options.patience + 1,
             check_on_train_epoch_end=False,
         )
+        self.memory = PeakMemory()
         limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
         self.timer = Timer(limit, verbose=False)
         self.progress = TrainingProgress(console, self.stream, self.timer, self.best, steps=self.steps)
@@ -153,10 +169,14 @@ class Training:
             with quiet_lightning(), self.keeper.watching_signals():
                 self._fit()
         except NotFinite as error:
-            self._note("not finite")
-            raise NotFinite(f"step {self.stream.position}: {error}; {self._advice()}") from None
+            said = f"step {self.stream.position}: {error}; {self._advice()}"
+            self._note("not finite", error=said)
+            raise NotFinite(said) from None
         except (Interrupted, InterruptedAtOnce):
             self._note("interrupted")
+            raise
+        except Exception as error:
+            self._note("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
             raise
         return self._note("finished")
 
@@ -169,8 +189,8 @@ class Training:
                 raise
             raise UserError(f"{checkpoint}: cannot be read ({str(error).splitlines()[0]})") from None
 
-    def _note(self, state: str) -> dict[str, Any]:
-        facts = self.facts(state)
+    def _note(self, state: str, *, error: str | None = None) -> dict[str, Any]:
+        facts = {**self.facts(state), "error": error}
         if self.trainer.is_global_zero:
             self.run.note(**facts)
         return facts
@@ -205,6 +225,7 @@ class Training:
             self.best,
             self.patience,
             self.progress,
+            self.memory,
             self.keeper,
         ]
 
@@ -227,24 +248,28 @@ class Training:
             "sequences": self.progress.sequences,
             "minutes": round(self.timer.time_elapsed() / 60, 3),
             "sequences_per_second": round(self.progress.sequences_per_second, 2),
+            "select": self.best.selection.name,
             "validation_accuracy": self.best.accuracy if self.best.step else None,
+            "validation_loss": self.best.loss if self.best.step else None,
             "best_step": self.best.step,
             "train_examples": len(self.stream.examples),
             "train_longest": int(self.stream.examples.lengths.max()),
             "validation_examples": len(self.data.validation),
             "protocol": self.task.protocol,
             "parameters": self.module.model.parameter_count(),
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": self.memory.peak,
             "threads": torch.get_num_threads(),
             "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
     def _why(self) -> str:
         """Say what ended the training."""
+        if self.stream.position >= self.stream.steps:
+            return f"{self.config.trainer.max_sequences} sequences are done"
         if self.stream.position >= self.steps:
             return f"{self.steps} steps are done"
         if self.patience.wait_count >= self.patience.patience:
-            return f"{self.patience.wait_count} validations without a better accuracy"
+            return f"{self.patience.wait_count} validations without a {self.best.selection.comparative}"
         return f"{self.config.trainer.max_minutes:g} minutes are over"
 
     def _advice(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -22,9 +22,7 @@ from nestree.layers.s4d import ssm_parameters
 from nestree.models import Classifier
 from nestree.training.batches import Batch
 from nestree.training.options import OptimizerOptions
-
-ACCURACY = "validation_accuracy"
-"""Name, in logs and callbacks, of what decides which weights are best."""
+from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
 
 class NotFinite(UserError):
@@ -38,21 +36,30 @@ class ClassifierModule(pl.LightningModule):
     process weighs its examples by the size of the whole batch.
     """
 
-    def __init__(self, model: Classifier, *, classes: int, options: OptimizerOptions, micro_batch: int | None = None):
-        """Wrap ``model``; ``micro_batch`` examples at most run at once."""
+    def __init__(
+        self,
+        model: Classifier,
+        *,
+        classes: int,
+        options: OptimizerOptions,
+        micro_batch: int | None = None,
+        selection: Selection = SELECTIONS["accuracy"],
+    ) -> None:
+        """Wrap ``model``; ``micro_batch`` examples at most run at once, and the schedule goes by ``selection``."""
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.options = options
         self.micro_batch = micro_batch
+        self.selection = selection
         self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro", validate_args=False)
         self.loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return optimizer and schedule; a cosine moves on with every step, a plateau's schedule with validations."""
         optimizer = build_optimizer(self.model, self.options)
-        schedule = build_schedule(optimizer, self.options)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": ACCURACY}}
+        schedule = build_schedule(optimizer, self.options, mode=self.selection.mode)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.selection.monitor}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Make one optimizer step and return its loss (this process's part of it), gradient norm and learning rate.
@@ -118,15 +125,14 @@ class ClassifierModule(pl.LightningModule):
         self.loss.update(functional.cross_entropy(logits, batch.labels, reduction="none"))
 
     def on_validation_epoch_end(self) -> None:
-        """Log accuracy and loss over all processes, and let the schedule see the accuracy."""
-        accuracy = self.accuracy.compute()
-        self.log(ACCURACY, accuracy)
-        self.log("validation_loss", self.loss.compute())
+        """Log accuracy and loss over all processes, and let the schedule see the one that decides."""
+        figures = {ACCURACY: self.accuracy.compute(), LOSS: self.loss.compute()}
+        self.log_dict(figures)
         self.accuracy.reset()
         self.loss.reset()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(accuracy.item())
+            schedule.step(figures[self.selection.monitor].item())
 
 
 def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
@@ -151,12 +157,20 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
     return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)
 
 
-def build_schedule(optimizer: Optimizer, options: OptimizerOptions) -> ReduceLROnPlateau | LambdaLR:
-    """Return the schedule of a fresh optimizer's learning rates; a cosine's ``total_steps`` must be set."""
+def build_schedule(
+    optimizer: Optimizer, options: OptimizerOptions, *, mode: Literal["min", "max"] = "max"
+) -> ReduceLROnPlateau | LambdaLR:
+    """Return the schedule of a fresh optimizer's learning rates.
+
+    Args:
+        optimizer: the optimizer.
+        options: its options; a cosine's ``total_steps`` must be set.
+        mode: whether a plateau is where a figure no longer rises, or no longer falls.
+    """
     if options.schedule == "plateau":
         return ReduceLROnPlateau(
             optimizer,
-            mode="max",
+            mode=mode,
             factor=options.plateau_factor,
             patience=options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
             threshold=0.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from nestree.checks import check_at_least, check_one_of, check_positive
+from nestree.training.selection import SELECTIONS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 OPTIMIZERS = ("radam", "adamw")
@@ -45,13 +46,13 @@ class OptimizerOptions:
     plateau_factor: float = 0.5
     """What the learning rate is multiplied by on a plateau."""
     plateau_patience: int = 3
-    """Validations in a row without a better accuracy that make a plateau."""
+    """Validations in a row without a better accuracy (or loss: trainer.select) that make a plateau."""
     warmup_steps: int = 0
     """Steps of a cosine schedule until the rate is highest; at most a tenth of the run's if total_steps is null, so
     that a run that is cut short is a whole schedule."""
     total_steps: int | None = None
-    """Steps until a cosine schedule is at its lowest, where it stays; null: as many as max_epochs and max_steps allow
-    when the run begins."""
+    """Steps until a cosine schedule is at its lowest, where it stays; null: as many as max_epochs, max_steps and
+    max_sequences allow when the run begins."""
     minimum_learning_rate: float = 1e-6
     """Lowest learning rate of a cosine schedule."""
 
@@ -119,8 +120,13 @@ class TrainerOptions:
     """Optimizer steps, at most; null: no limit."""
     max_minutes: float | None = None
     """Minutes of training, validation included, at most; null: no limit."""
+    max_sequences: int | None = None
+    """Training examples, counted every time they are seen, at most: the last batch is cut; null: no limit."""
     patience: int | None = 4
-    """Training stops after so many + 1 validations in a row without a better accuracy; null: it does not."""
+    """Training stops after so many + 1 validations in a row without a better accuracy (or loss: select); null: it does
+    not."""
+    select: str = "accuracy"
+    """What the best weights, patience and plateaus go by: accuracy or loss, on the validation examples."""
     validate_every: int | None = None
     """Steps between validations; null: once an epoch."""
     checkpoint_every: int = 100
@@ -145,11 +151,12 @@ class TrainerOptions:
             check_at_least(name, getattr(self, name), 1)
         if self.patience is not None:
             check_at_least("patience", self.patience, 0)
-        for name in ("max_steps", "validate_every", "devices", "threads"):
+        for name in ("max_steps", "max_sequences", "validate_every", "devices", "threads"):
             _check_optional(name, getattr(self, name))
         if self.max_minutes is not None:
             check_positive("max_minutes", self.max_minutes)
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
+        check_one_of("select", self.select, SELECTIONS)
 
     def settled(self) -> TrainerOptions:
         """Return the options with what was left to the machine filled in, so that a resumed run keeps to it."""

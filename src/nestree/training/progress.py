@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from nestree.training.batches import Batch, TrainingStream
 from nestree.training.callbacks import KeepBest
-from nestree.training.module import ACCURACY
+from nestree.training.selection import ACCURACY
 
 
 class TrainingProgress(ProgressBar):
