@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from nestree.data import RaggedExamples
 from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.training import Config
+from nestree.training.apart import INTERRUPTED
+from nestree.training.callbacks import Interrupted
 from nestree.training.config import read_config
-from nestree.training.fit import Training
+from nestree.training.fit import Training, load_examples
+from nestree.training.module import NotFinite
 
 QUIET = Console(file=StringIO())
 
@@ -52,3 +56,24 @@ def training(folder: Path, configuration: Config | None = None, *, examples: int
     if not folder.exists():
         run.begin(configuration, command="test")
     return Training(run, configuration, configuration.data.open(), digits(examples), digits(20, seed=1), console=QUIET)
+
+
+def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> int:
+    """Train as :func:`nestree.training.apart.train_apart` does, but in this process, asking after validations."""
+    task = run.task
+    trained = Training(run, run.config, task, *load_examples(task, run.config.data, QUIET), console=QUIET)
+    validated = trained.keeper.on_validation_end
+
+    def and_ask(*arguments: Any) -> None:
+        trained.keeper.save(trained.trainer)  # the logs are flushed
+        trained.keeper.interrupted |= stop()
+        validated(*arguments)
+
+    trained.keeper.on_validation_end = and_ask  # type: ignore[method-assign]
+    try:
+        trained.fit()
+    except Interrupted:
+        return INTERRUPTED
+    except NotFinite:
+        return 2
+    return 0

@@ -12,6 +12,7 @@ from nestree.suggest import unknown
 
 COMMANDS = {
     "train": "train a recipe, or go on with a run",
+    "compare": "train several recipes for the same budget, and compare them",
     "evaluate": "accuracy of a run on its task's tests",
     "predict": "labels of your own inputs",
     "parse": "the trees that a run's model finds in your own inputs",
@@ -29,7 +30,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0: done. 2: something for the user to put right, said in one line on standard error. 1: our fault. 130: Ctrl-C.
+    0: done. 2: something for the user to put right, said in one line on standard error. 1: our fault, or one
+    run of several failed. 130: Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -48,6 +48,27 @@ def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str
     return options + others
 
 
+def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command's own arguments from options of a configuration, which come back as ``--section.option=value``.
+
+    Raises:
+        UserError: an option without a value.
+    """
+    own, options, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, _ = argument.partition("=")
+        if not name.startswith("--") or (name != "--seed" and "." not in name):
+            own.append(argument)
+        elif equals:
+            options.append(argument)
+        elif not rest:
+            raise UserError(f"{name} needs a value")
+        else:
+            options.append(f"{name}={rest.pop(0)}")
+    return own, options
+
+
 def output() -> Console:
     """Return the console of results; a pipe gets lines of any width."""
     console = Console(highlight=False)

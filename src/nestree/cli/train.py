@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from jsonargparse import Namespace
 
-from nestree.encoders.registry import ENCODERS
 from nestree.errors import UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
-from nestree.tasks import TASKS
 from nestree.training.config import Config, config_from, config_parser, encoder_name, parse, task_name
+from nestree.training.overrides import option_value, rebased
 
 RUN_VARIABLE = "NESTREE_RUN"
 """Tells the further processes of a parallel training which folder the first has made."""
@@ -27,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train, and say what came of it."""
     arguments = list(arguments)
     recipe, rest = _split_recipe(arguments)
-    resumed = _value(rest, "--resume")
+    resumed = option_value(rest, "--resume")
     if recipe is None and resumed is None:
         print(_help())
         if any(flag in rest for flag in ("-h", "--help")):
@@ -54,18 +52,6 @@ def _split_recipe(arguments: list[str]) -> tuple[str | None, list[str]]:
     return None, arguments
 
 
-def _value(arguments: list[str], option: str) -> str | None:
-    """Return an option's value, before there is a parser."""
-    for at, argument in enumerate(arguments):
-        if argument == option:
-            if at + 1 == len(arguments):
-                raise UserError(f"{option} needs a value")
-            return arguments[at + 1]
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return None
-
-
 def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
     """Return the values to begin with: a run's, or a recipe's."""
     if resumed is None:
@@ -79,13 +65,7 @@ def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
 
 def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -> Namespace:
     """Parse options whose defaults are ``base``."""
-    values = {key: value for key, value in base.items() if key != "recipe"}
-    chosen = _value(arguments, "--encoder.name")
-    if chosen is not None and chosen != base.get("encoder", {}).get("name"):
-        values["encoder"] = _other_encoder(chosen, base)
-    task = _value(arguments, "--data.task")
-    if task is not None and task != base.get("data", {}).get("task"):
-        values["data"] = _other_task(task, base)
+    values = rebased(base, arguments)
     parser = config_parser(
         encoder_name(values),
         task_name(values),
@@ -102,19 +82,6 @@ def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -
     if resumed is not None and parsed.run is not None:
         raise UserError("--run names a new run's folder and --resume an old one's: give one of them")
     return parsed
-
-
-def _other_encoder(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the recipe's encoder options that another encoder has too."""
-    known = [field.name for field in fields(ENCODERS[name])] if name in ENCODERS else []
-    given = base.get("encoder", {})
-    return {"name": name, **{key: value for key, value in given.items() if key in known}}
-
-
-def _other_task(name: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the recipe's data options that another task has too."""
-    known = [field.name for field in fields(TASKS[name])] if name in TASKS else []
-    return {**{key: value for key, value in base.get("data", {}).items() if key in known}, "task": name}
 
 
 def _run(config: Config, parsed: Namespace) -> Run:

@@ -24,6 +24,7 @@ from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.config import Config
 from nestree.training.fit import RESUMABLE, Training, load_examples
+from nestree.training.options import ENDLESS
 
 RARE = 10
 """A class of fewer training examples is named."""
@@ -100,7 +101,11 @@ def _introduce(console: Console, training: Training) -> None:
     if isinstance(training.task, TextTask):
         for line in imbalance(training.task, stream.examples, training.data.validation):
             console.print(f"            {line}")
-    limits = [f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)"]
+    limits = []
+    if training.steps < ENDLESS:
+        limits.append(f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)")
+    if config.trainer.max_sequences is not None:
+        limits.append(f"{config.trainer.max_sequences:,} sequences")
     if config.trainer.max_minutes is not None:
         limits.append(f"{config.trainer.max_minutes:g} minutes")
     console.print(f"at most     {' or '.join(limits)}, batches of {config.data.batch}")

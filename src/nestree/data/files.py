@@ -27,3 +27,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Hold a folder for this process, and for those that inherit the open file whose number is yielded.
+
+    The lock goes with the last of these processes, however it ends. None is yielded if another process holds the
+    folder, unless ``wait`` is set.
+    """
+    import fcntl  # not there on Windows
+
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(number)
+        yield None
+        return
+    try:
+        yield number
+    finally:
+        os.close(number)

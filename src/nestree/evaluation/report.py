@@ -14,7 +14,7 @@ from nestree.evaluation.evaluate import Result
 from nestree.evaluation.history import read_history
 from nestree.evaluation.plots import plot_accuracy, plot_training
 from nestree.evaluation.record import entries, weights_digest
-from nestree.evaluation.tables import percent, stratum_rows, summary_rows
+from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
 
 EXAMPLES = 200
@@ -41,7 +41,7 @@ def write_report(run: Run) -> Path:
         *_accuracy(results),
         "## Training",
         *(["![Loss and validation accuracy](training.png)"] if history else []),
-        _table(["", ""], _facts(about)),
+        markdown_table(["", ""], _facts(about)),
         "## How to make it again",
         *_again(run, about),
     ]
@@ -77,14 +77,13 @@ def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
         f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
         + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
         + f". The baseline always answers {run.task.baseline_about}.",
-        f"Data: {_protocol(about)}. Intervals are 95 % Wilson intervals.",
+        f"Data: {protocol_about(str(about.get('protocol', 'generated')))}. Intervals are 95 % Wilson intervals.",
     ]
     return "\n\n".join(lines)
 
 
-def _protocol(about: dict[str, Any]) -> str:
+def protocol_about(protocol: str) -> str:
     """Say how the splits came about."""
-    protocol = str(about.get("protocol", "generated"))
     return {
         "generated": "generated (sampling as published), not the official files",
         "official": "official files, with their own validation split",
@@ -96,7 +95,7 @@ def _protocol(about: dict[str, Any]) -> str:
 
 def _accuracy(results: Sequence[Result]) -> list[str]:
     counts = ", ".join(f"{result.test} {result.total.examples}" for result in results)
-    parts = ["## Accuracy", f"Examples of each test: {counts}.", _table(*summary_rows(results))]
+    parts = ["## Accuracy", f"Examples of each test: {counts}.", markdown_table(*summary_rows(results))]
     strata: dict[str, None] = {}
     for result in results:
         strata |= dict.fromkeys(result.strata)
@@ -104,7 +103,7 @@ def _accuracy(results: Sequence[Result]) -> list[str]:
         parts += [
             f"### By {name}",
             "Accuracy in per cent, its interval, and examples.",
-            _table(*stratum_rows(results, name)),
+            markdown_table(*stratum_rows(results, name)),
         ]
     return parts
 
@@ -135,9 +134,3 @@ def _again(run: Run, about: dict[str, Any]) -> list[str]:
         "Every option, resolved:",
         f"```yaml\n{config}```",
     ]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

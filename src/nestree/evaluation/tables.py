@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -88,6 +88,13 @@ def cell(share: Share | None) -> str:
         return ""
     low, high = share.interval
     return f"{100 * share.accuracy:.1f} [{100 * low:.0f}, {100 * high:.0f}] n={share.examples}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Return a Markdown table; the columns numbered in ``right`` are flush right."""
+    rule = ["---:" if number in right else "---" for number in range(len(header))]
+    lines = [header, rule, *rows]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
 def show(console: Console, results: Sequence[Result], *, strata: bool = True) -> None:

@@ -156,7 +156,7 @@ class TrainingStream:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this process's share of each batch from the position on."""
-        while True:
+        while self.position < self.steps:
             indices = self.indices(self.position)
             self.position += 1
             yield collate(self.examples, indices[self.share :: self.shares], size=len(indices))

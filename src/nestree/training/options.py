@@ -14,6 +14,9 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 OPTIMIZERS = ("radam", "adamw")
 SCHEDULES = ("plateau", "cosine")
 
+ENDLESS = 10**9
+"""Epochs, or validations, that are never reached: another limit ends the training."""
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """CPU cores that this process may use."""
 

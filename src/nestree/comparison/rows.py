@@ -1,0 +1,100 @@
+"""What came of each contender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nestree.comparison.contender import Contender, inferences
+from nestree.comparison.plan import Comparison
+from nestree.evaluation.evaluate import Result
+from nestree.evaluation.record import entries, weights_digest
+from nestree.runs import Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender under one inference."""
+
+    contender: Contender
+    inference: str | None
+    """How RIR read the tests; None for other encoders."""
+    run: Run
+    about: dict[str, Any]
+    """What ``run.json`` says."""
+    results: dict[str, Result]
+    """By test."""
+    several: bool
+    """Whether the contender has rows of other inferences, too."""
+
+    @property
+    def name(self) -> str:
+        """The label, with the inference where there are several."""
+        return f"{self.contender.label}, {self.inference}" if self.several else self.contender.label
+
+    @property
+    def failed(self) -> str | None:
+        """Why there are no results and will be none; None if all is well or not over yet."""
+        state = self.about.get("state")
+        if state in ("failed", "not finite"):
+            return str(self.about.get("error") or state)
+        return self.about.get("evaluation_error")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "label": self.contender.label,
+            "recipe": self.contender.recipe,
+            "options": list(self.contender.options),
+            "inference": self.inference,
+            "run": self.run.path.name,
+            "encoder": self.run.config.encoder_name,
+            "error": self.failed,
+            **{name: self.about.get(name) for name in FACTS},
+            "results": [result.as_dict() for result in self.results.values()],
+        }
+
+
+FACTS = (
+    "state",
+    "parameters",
+    "steps",
+    "sequences",
+    "epochs",
+    "minutes",
+    "sequences_per_second",
+    "peak_memory_bytes",
+    "select",
+    "validation_accuracy",
+    "validation_loss",
+    "best_step",
+    "train_examples",
+    "threads",
+)
+
+
+def rows(comparison: Comparison) -> list[Row]:
+    """Return a row for every contender and inference, in the plan's order, as far as they are."""
+    found = []
+    for contender in comparison.plan.contenders:
+        run = comparison.run(contender)
+        about = run.about()
+        wanted = inferences(run.config, comparison.plan.inference)
+        for inference in wanted:
+            results = {test: known(comparison, run, test, inference) for test in comparison.tests}
+            there = {test: result for test, result in results.items() if result is not None}
+            over = about.get("state") == "finished"
+            found.append(Row(contender, inference, run, about, there if over else {}, len(wanted) > 1))
+    return found
+
+
+def known(comparison: Comparison, run: Run, test: str, inference: str | None) -> Result | None:
+    """Return the result of a run's present weights on as many examples as the plan wants, if it is there."""
+    if not run.weights.is_file():
+        return None
+    digest, count = weights_digest(run), len(comparison.task.load(test, size=comparison.plan.limit))
+    for entry in reversed(entries(run)):
+        is_it = entry["test"] == test and entry["inference"] == inference and entry["examples"] == count
+        if is_it and entry["weights"] == digest and entry["seed"] == run.config.data.seed:
+            return Result.from_dict(entry)
+    return None

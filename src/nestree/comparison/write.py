@@ -1,0 +1,83 @@
+"""A comparison's results in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nestree.comparison.plan import FORMAT, Comparison
+from nestree.comparison.plot import plot
+from nestree.comparison.rows import Row, rows
+from nestree.comparison.table import FIGURES, baseline_cells, cells, header
+from nestree.data.files import replacing
+from nestree.evaluation.report import markdown_table, protocol_about
+from nestree.runs import write_json
+
+
+def write(comparison: Comparison) -> None:
+    """Write ``comparison.json``, ``comparison.md`` and ``comparison.png`` from what there is."""
+    found = rows(comparison)
+    about = comparison.run(comparison.plan.contenders[0]).about()
+    plot(
+        found,
+        comparison.path / "comparison.png",
+        title=f"{comparison.task.name}, {comparison.plan.budget} of training each",
+        train_longest=max((row.about.get("train_longest") or 0 for row in found), default=0) or None,
+    )
+    write_json(
+        comparison.path / "comparison.json",
+        {
+            "format": FORMAT,
+            **{name: about.get(name) for name in MACHINE},
+            "task": comparison.task.name,
+            "protocol": comparison.task.protocol,
+            "baseline": comparison.task.baseline_about,
+            "plan": comparison.plan.as_dict(),
+            "tests": list(comparison.tests),
+            "rows": [row.as_dict() for row in found],
+        },
+    )
+    with replacing(comparison.path / "comparison.md") as temporary:
+        temporary.write_text("\n\n".join(_markdown(comparison, found, about)) + "\n")
+
+
+MACHINE = ("versions", "platform", "processor", "cpus", "commit")
+
+
+def notes(comparison: Comparison, found: Sequence[Row]) -> list[str]:
+    """Return what must be known to read the table."""
+    plan = comparison.plan
+    inferred = {row.inference for row in found} - {None}
+    examples = "all examples" if plan.limit is None else f"the first {plan.limit:,} examples"
+    return [
+        f"Each was trained for {plan.budget}, validations included in the time, and tested on {examples} of each test"
+        + (f", RIR with {' and '.join(sorted(str(one) for one in inferred))} inference" if inferred else "")
+        + ". Accuracy in per cent with its 95 % Wilson interval; peak memory of training, all processes together.",
+        f"The baseline always answers {comparison.task.baseline_about}.",
+        f"Data: {protocol_about(comparison.task.protocol)}.",
+        *(f"{row.contender.label}: {row.failed}" for row in _once(found) if row.failed is not None),
+    ]
+
+
+def _once(found: Sequence[Row]) -> list[Row]:
+    """Return the first row of each contender."""
+    return list({row.contender.label: row for row in reversed(found)}.values())[::-1]
+
+
+def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any]) -> list[str]:
+    plan, tests = comparison.plan, comparison.tests
+    body = [cells(row, tests) for row in found]
+    versions = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
+    return [
+        f"# {comparison.task.name}: {len(plan.contenders)} recipes, {plan.budget} of training each",
+        markdown_table(
+            header(found, tests), [*body, baseline_cells(found, tests)], right=range(1, 1 + len(tests) + len(FIGURES))
+        ),
+        "![Accuracy against length](comparison.png)",
+        *notes(comparison, found),
+        f"Machine: {about.get('platform')}, {about.get('cpus')} CPUs; {versions}; commit {about.get('commit')}.",
+        "## How to make it again",
+        f"```sh\n{plan.command}\n```",
+        "One alone:",
+        "```sh\n" + "\n".join(comparison.command(contender) for contender in plan.contenders) + "\n```",
+    ]
