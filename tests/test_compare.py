@@ -27,7 +27,7 @@ from nestree.comparison.table import screen_table
 from nestree.data.files import locked
 from nestree.errors import UserError
 from nestree.runs import Run
-from nestree.training.apart import note_end, train_apart
+from nestree.training.apart import INTERRUPTED, note_end, train_apart
 from training_helpers import QUIET, train_here
 
 SHARED = (
@@ -331,7 +331,7 @@ def test_a_training_apart_can_be_stopped_and_gone_on_with() -> None:
     run = comparison.run(comparison.plan.contenders[0])
     with locked(comparison.path) as lock:
         assert lock is not None
-        assert train_apart(run, stop=run.checkpoint.exists, keep=(lock,)) == 130
+        assert train_apart(run, stop=run.checkpoint.exists, keep=(lock,)) == INTERRUPTED
     about = run.about()
     assert about["state"] == "interrupted"
     assert about["sequences"] % 8 == 0 or about["epochs"] > 1

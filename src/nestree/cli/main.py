@@ -13,6 +13,7 @@ from nestree.suggest import unknown
 COMMANDS = {
     "train": "train a recipe, or go on with a run",
     "compare": "train several recipes for the same budget, and compare them",
+    "sweep": "look for better options of a recipe",
     "evaluate": "accuracy of a run on its task's tests",
     "predict": "labels of your own inputs",
     "parse": "the trees that a run's model finds in your own inputs",

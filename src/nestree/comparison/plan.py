@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from nestree.comparison.budget import Budget
@@ -20,6 +19,7 @@ from nestree.errors import UserError
 from nestree.runs import RUNS, Run, read_json, write_json
 from nestree.suggest import unknown
 from nestree.tasks import Task
+from nestree.training.apart import settle
 from nestree.training.config import Config
 
 FORMAT = "nestree-compare-1"
@@ -152,20 +152,13 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
 
 
 def _settle(config: Config, plan: Plan, console: Console) -> tuple[Config, Task]:
-    """Put a training together without beginning it, and load what it will be tested on."""
-    from nestree.training.fit import Training, load_examples
-
+    """Check a contender, and load what it will be tested on."""
     task = config.data.open()
     for test in plan.tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {config.data.task}", test, task.splits))
-    threads = torch.get_num_threads()
-    try:
-        train, validation = load_examples(task, config.data, console)
-        training = Training(Run("not there"), config, task, train, validation, console=Console(quiet=True))
-    finally:
-        torch.set_num_threads(threads)
+    config, task = settle(config, console)
     with console.status("preparing the tests (done on first use, then kept)"):
         for test in plan.tests or task.first_tests:
             task.load(test, size=plan.limit)
-    return training.config, task
+    return config, task

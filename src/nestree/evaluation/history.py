@@ -32,11 +32,14 @@ def series(history: list[Row], name: str) -> tuple[list[float], list[float]]:
 
 
 def _read(path: Path) -> dict[int, Row]:
-    """Return one session's rows by step; a step's training and validation lines become one row."""
+    """Return one session's rows by step; a step's training and validation lines become one row.
+
+    A last line without an end is left out: a training may be writing it.
+    """
     steps: dict[int, Row] = {}
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
-            row = {name: float(value) for name, value in line.items() if name and value}
-            if "step" in row:
-                steps.setdefault(int(row["step"]), {}).update(row)
+    whole = path.read_text().rpartition("\n")[0]
+    for line in csv.DictReader(whole.splitlines()):
+        row = {name: float(value) for name, value in line.items() if name and value}
+        if "step" in row:
+            steps.setdefault(int(row["step"]), {}).update(row)
     return steps

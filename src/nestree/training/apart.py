@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+import torch
+from rich.console import Console
+
 from nestree.runs import Run
+from nestree.tasks import Task
+from nestree.training.config import Config
 
 INTERRUPTED = 130
 """Exit code of a training that a signal stopped; its checkpoint is written."""
@@ -36,11 +41,36 @@ class Train(Protocol):
         ...
 
 
+def settle(config: Config, console: Console) -> tuple[Config, Task]:
+    """Put a training together without beginning it.
+
+    Args:
+        config: its configuration.
+        console: for progress of what the data takes on first use.
+
+    Returns:
+        The configuration with what was left to the machine filled in, and the task.
+
+    Raises:
+        UserError: options that fit neither the data nor the machine.
+    """
+    from nestree.training.fit import Training, load_examples
+
+    task = config.data.open()
+    threads = torch.get_num_threads()
+    try:
+        train, validation = load_examples(task, config.data, console)
+        training = Training(Run("not there"), config, task, train, validation, console=Console(quiet=True))
+    finally:
+        torch.set_num_threads(threads)
+    return training.config, task
+
+
 def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Sequence[int] = ()) -> int:
     """Train in a process of its own; see :class:`Train`.
 
-    Ctrl-C, or SIGTERM, reaches the training, which saves and ends; :data:`INTERRUPTED` is returned even if the
-    training ended by itself at that moment, since somebody wants to stop.
+    Raises:
+        KeyboardInterrupt: Ctrl-C, or SIGTERM: the training has saved and ended, and somebody wants to stop.
     """
     with _collected_signals() as came:
         process = subprocess.Popen(
@@ -58,7 +88,9 @@ def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Seq
             for signum in came[sent:]:
                 _send(process, signum)
                 sent += 1
-    return INTERRUPTED if came else code
+    if came:
+        raise KeyboardInterrupt
+    return code
 
 
 def note_end(run: Run, code: int) -> str:

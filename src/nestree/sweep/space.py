@@ -1,0 +1,123 @@
+"""What a sweep may choose: options, and the values that each may take."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nestree.errors import UserError
+from nestree.runs import read_yaml
+from nestree.suggest import unknown
+from nestree.training.config import Config
+
+KEYS = ("low", "high", "log", "step")
+"""What describes a range."""
+
+
+def read_space(path: str | Path, configure: Callable[[Mapping[str, Any]], Config]) -> dict[str, BaseDistribution]:
+    """Read a YAML file of options: ``optimizer.learning_rate: {low: 1e-4, high: 1e-2, log: true}``.
+
+    A range has ``low`` and ``high``, both included, and perhaps ``log: true`` or a ``step``; it is of integers where
+    the option takes no other numbers. A list holds choices.
+
+    Args:
+        path: the file.
+        configure: returns the configuration in which some options have these values, or raises UserError.
+
+    Raises:
+        UserError: names the file and the option; every end of a range and every choice has been tried.
+    """
+    space = {}
+    for name, values in read_yaml(Path(path)).items():
+        try:
+            space[name] = _distribution(name, values, configure)
+        except UserError as error:
+            said = str(error)
+            raise UserError(f"{path}: {said if name in said else f'{name}: {said}'}") from None
+    if not space:
+        raise UserError(f"{path}: holds no options")
+    return space
+
+
+def argument(name: str, value: object) -> str:
+    """Return a chosen value as an option of ``nestree train``."""
+    return f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _distribution(name: str, values: object, configure: Callable[[Mapping[str, Any]], Config]) -> BaseDistribution:
+    if isinstance(values, list):
+        if not values or any(not isinstance(value, bool | int | float | str | None) for value in values):
+            raise UserError("a list of choices must hold numbers, words, true, false or null")
+        for value in values:
+            configure({name: value})
+        return CategoricalDistribution(values)
+    if not isinstance(values, Mapping) or not {"low", "high"} <= values.keys():
+        raise UserError("must be a list of choices, or a range: {low: ..., high: ...}, perhaps with log or step")
+    for key in values:
+        if key not in KEYS:
+            raise UserError(unknown("part of a range", str(key), KEYS))
+    log = values.get("log", False)
+    if not isinstance(log, bool):
+        raise UserError(f"log must be true or false, not {log!r}")
+    numbers = {key: _number(key, values[key]) for key in ("low", "high", "step") if values.get(key) is not None}
+    whole = _is_whole(name, configure({name: _as_given(values["low"])}))
+    return _range(numbers, log, whole, lambda value: configure({name: value}))
+
+
+def _range(
+    numbers: Mapping[str, float], log: bool, whole: bool, attempt: Callable[[float], object]
+) -> IntDistribution | FloatDistribution:
+    """Return the distribution of a range; the values at its ends are tried."""
+    low, high, step = numbers["low"], numbers["high"], numbers.get("step")
+    for key, value in numbers.items():
+        if whole and value != int(value):
+            raise UserError(f"takes integers: {key} must be one, not {value}")
+    if low >= high:
+        raise UserError(f"low must be below high, not {low:g} and {high:g}")
+    if log and (low <= 0 or step is not None):
+        raise UserError("log needs a low above 0, and takes no step")
+    if step is not None and step <= 0:
+        raise UserError(f"step must be above 0, not {step:g}")
+    for value in (low, high):
+        attempt(int(value) if whole else value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a step does not reach the end exactly
+        if whole:
+            return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
+        return FloatDistribution(low, high, log=log, step=step)
+
+
+def _number(key: str, value: object) -> float:
+    """Return a number; YAML takes 1e-4, without a point, for a word."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{key} must be a number, not {value!r}")
+    return number
+
+
+def _as_given(value: object) -> object:
+    number = _number("low", value)
+    return int(number) if number == int(number) else number
+
+
+def _is_whole(name: str, config: Config) -> bool:
+    """Tell whether an option takes integers and no other numbers.
+
+    Raises:
+        UserError: it takes no numbers.
+    """
+    section, _, option = name.partition(".")
+    hint = get_type_hints(type(getattr(config, section)))[option] if option else int
+    kinds = get_args(hint) or (hint,)
+    if float not in kinds and int not in kinds:
+        raise UserError("takes no numbers: give a list of choices")
+    return float not in kinds

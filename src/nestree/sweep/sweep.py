@@ -1,0 +1,179 @@
+"""A sweep: its storage, which several processes share and which survives a crash, and the runs of its trials."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nestree.data.files import locked
+from nestree.errors import UserError
+from nestree.recipes import load_recipe
+from nestree.runs import Run
+from nestree.sweep.space import argument
+from nestree.training.config import Config
+from nestree.training.overrides import configure
+
+NAME = "nestree"
+"""Of the one study in a storage."""
+SIGNATURE = "sweep"
+"""The study's attribute that says what is swept."""
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@dataclass
+class Taken:
+    """A trial that this process is at, and nobody else while the lock is held."""
+
+    trial: Trial
+    run: Run
+    lock: int
+    held: ExitStack
+
+
+class Sweep:
+    """The trials of one recipe over one space: run folders, and a journal file that says how they did."""
+
+    def __init__(
+        self,
+        recipe: str,
+        shared: Sequence[str],
+        *,
+        storage: Path,
+        folder: Path,
+        prune: bool = True,
+    ) -> None:
+        """Name it.
+
+        Args:
+            recipe: name, or path of a YAML file.
+            shared: options of all trials, as ``--data.train_size=1000``.
+            storage: the journal file.
+            folder: where the runs are.
+            prune: whether a trial ends early that is below the median of the others at as many validations.
+        """
+        self.recipe = recipe
+        self.shared = tuple(shared)
+        self.storage = storage
+        self.folder = folder
+        self.pruner = optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner()
+
+    @cached_property
+    def base(self) -> Config:
+        """The configuration without what is chosen."""
+        return self.config({})
+
+    def config(self, chosen: Mapping[str, Any]) -> Config:
+        """Return the configuration of chosen values.
+
+        Raises:
+            UserError: names the option.
+        """
+        return configure(load_recipe(self.recipe).values, [*self.shared, *self.arguments(chosen)])
+
+    def arguments(self, chosen: Mapping[str, Any]) -> list[str]:
+        """Return chosen values as options of ``nestree train``."""
+        return [argument(name, value) for name, value in chosen.items()]
+
+    def command(self, chosen: Mapping[str, Any]) -> str:
+        """Return the command that trains with chosen values."""
+        return shlex.join(["nestree", "train", self.recipe, *self.shared, *self.arguments(chosen)])
+
+    def open(self, space: Mapping[str, BaseDistribution]) -> None:
+        """Make the storage, or find what is in it.
+
+        Raises:
+            UserError: it cannot be read or written, or holds another sweep.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with locked(self.folder, wait=True):
+                mend(self.storage)
+                self.study = optuna.create_study(
+                    study_name=NAME,
+                    storage=JournalStorage(JournalFileBackend(str(self.storage))),
+                    direction="maximize",
+                    pruner=self.pruner,
+                    load_if_exists=True,
+                )
+                self._sign(space)
+        except OSError as error:
+            raise UserError(f"{error.filename or self.storage}: cannot be used ({error.strerror or error})") from None
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{self.storage}: is no storage of a sweep ({error})") from None
+        self.space = dict(space)
+
+    def _sign(self, space: Mapping[str, BaseDistribution]) -> None:
+        """Write into the storage what is swept, or compare."""
+        signature = {
+            "config": self.base.as_dict(),
+            "space": {name: json.loads(distribution_to_json(values)) for name, values in space.items()},
+        }
+        signature = json.loads(json.dumps(signature))
+        known = self.study.user_attrs.get(SIGNATURE)
+        if known is None:
+            self.study.set_user_attr(SIGNATURE, signature)
+        elif known != signature:
+            different = next(part for part in signature if known.get(part) != signature[part])
+            what = "space" if different == "space" else "recipe or options"
+            raise UserError(f"{self.storage} holds a sweep with another {what}: name another --storage")
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials so far, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def run(self, number: int) -> Run:
+        """Return a trial's run."""
+        return Run(self.folder / f"trial-{number:04d}")
+
+    def take(self, trials: int) -> Taken | None:
+        """Take a trial that nobody is at: one that a process left, or the next; None if there are ``trials`` of them.
+
+        A trial's number decides, with ``--seed``, what the sampler draws.
+        """
+        with locked(self.folder, wait=True):
+            there = self.trials()
+            for left in (trial for trial in there if trial.state == TrialState.RUNNING):
+                if (taken := self._hold(left.number, Trial(self.study, left._trial_id))) is not None:
+                    return taken
+            if len(there) >= trials:
+                return None
+            self.study.sampler = optuna.samplers.TPESampler(seed=self.base.seed * 100_003 + len(there))
+            trial = self.study.ask(self.space)
+            return self._hold(trial.number, trial)
+
+    def _hold(self, number: int, trial: Trial) -> Taken | None:
+        """Hold a trial's folder, unless somebody does."""
+        run, held = self.run(number), ExitStack()
+        run.path.mkdir(exist_ok=True)
+        lock = held.enter_context(locked(run.path))
+        return None if lock is None else Taken(trial, run, lock, held)
+
+
+def mend(path: Path) -> None:
+    """Take an unfinished last line off a journal: its process went down while it was writing."""
+    if not path.is_file():
+        return
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            text = file.read()
+            if not text.endswith(b"\n"):
+                file.truncate(text.rfind(b"\n") + 1)
+    finally:
+        lock.release()
