@@ -16,7 +16,7 @@ from nestree.recursions.engine.replay import (
     score_gradient,
     scorer_gradient,
 )
-from nestree.recursions.engine.search import Choice, History
+from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.store import NodeStore
 from reference import randomize
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, KeyedDraws, Outer
 from nestree.recursions.contract import Leaves
 from nestree.recursions.outer import ALIGNMENTS
@@ -37,6 +37,7 @@ class Case:
     merge_equal: bool = False
     dropout: float = 0.1
     scorer_width: int | None = 3
+    of_parents: bool = False
     dim: int = 5
     seed: int = 0
 
@@ -51,7 +52,7 @@ class Case:
 
     def tree(self, engine: str, dtype: torch.dtype = torch.float64) -> BeamTree:
         cell = GatedRecursiveCell(self.dim, dropout=self.dropout)
-        scorer = PairScorer(self.dim, width=self.scorer_width)
+        scorer = ParentScorer(self.dim) if self.of_parents else PairScorer(self.dim, width=self.scorer_width)
         tree = BeamTree(
             cell,
             scorer,
@@ -108,6 +109,7 @@ def cases(draw: Callable, *, longest: int = 70) -> Case:
         merge_equal=draw(st.integers(0, 2)) == 0,
         dropout=draw(st.sampled_from([0.0, 0.1, 0.5])),
         scorer_width=draw(st.sampled_from([None, 1, 3])),
+        of_parents=draw(st.booleans()),
         seed=draw(st.integers(0, 999)),
     )
 

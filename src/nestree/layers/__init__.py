@@ -1,4 +1,4 @@
-"""The layers that everything else is composed of: leaf transform, cell, pair scorer, S4D and heads."""
+"""The layers that everything else is composed of: leaf transform, cell, scorers, S4D and heads."""
 
 from nestree.layers.cell import GatedRecursiveCell as GatedRecursiveCell
 from nestree.layers.head import ClassificationHead as ClassificationHead
@@ -6,3 +6,5 @@ from nestree.layers.leaf import LeafTransform as LeafTransform
 from nestree.layers.s4d import S4D as S4D
 from nestree.layers.s4d import BidirectionalS4D as BidirectionalS4D
 from nestree.layers.scorer import PairScorer as PairScorer
+from nestree.layers.scorer import ParentScorer as ParentScorer
+from nestree.layers.scorer import Scorer as Scorer

@@ -1,4 +1,4 @@
-"""The pair scorer: how well two neighbours would go together."""
+"""Scorers: how well two neighbours would go together."""
 
 from __future__ import annotations
 
@@ -44,3 +44,31 @@ class PairScorer(nn.Module):
         """Return one logit a pair."""
         children = torch.cat([left[..., : self.width], right[..., : self.width]], dim=-1)
         return self.score(functional.gelu(self.hidden(children))).squeeze(-1)
+
+
+class ParentScorer(nn.Module):
+    """Score neighbouring pairs by the parent that they would have: ``s = v . parent``.
+
+    Every pair has to be composed before it can be scored. There is no bias: it would cancel in the softmax over a
+    frontier's pairs.
+
+    Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
+    """
+
+    def __init__(self, dim: int) -> None:
+        """Make a scorer of states of width ``dim``.
+
+        Raises:
+            ValueError: ``dim`` is below 1.
+        """
+        super().__init__()
+        self.dim = check_at_least("dim", dim, 1)
+        self.score = nn.Linear(dim, 1, bias=False)
+
+    def forward(self, parent: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+        """Return one logit a pair."""
+        return self.score(parent).squeeze(-1)
+
+
+Scorer = PairScorer | ParentScorer
+"""What a beam tree may choose its pairs by."""

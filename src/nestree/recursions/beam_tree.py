@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.contract import Folded, Leaves, Recursion
 from nestree.recursions.draws import Draws
 from nestree.recursions.engine.nest import BeamRecursion, Forest
@@ -18,18 +18,20 @@ ENGINES = ("fast", "naive")
 
 
 class BeamTree(Recursion):
-    """Fold by beam search over binary trees (EBT-GRC), and weight the W roots by ``softmax(score)``.
+    """Fold by beam search over binary trees, and weight the W roots by ``softmax(score)``.
 
     In training the search is a stochastic top-k: Gumbel noise picks, noiseless log-probabilities are added up. At
     evaluation it is deterministic.
 
-    Source: Ray Chowdhury and Caragea 2023 (arXiv 2307.10779), section 3.
+    With a scorer of parents it is BT-GRC, with one of pairs EBT-GRC.
+
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
     """
 
     def __init__(
         self,
         cell: GatedRecursiveCell,
-        scorer: PairScorer,
+        scorer: Scorer,
         *,
         beam_size: int = 5,
         noise: bool = True,
@@ -40,7 +42,7 @@ class BeamTree(Recursion):
 
         Args:
             cell: composes a pair.
-            scorer: scores pairs by their children; of the same width as ``cell``.
+            scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
             beam_size: W, how many beams are kept.
             noise: select with Gumbel noise in training.
             merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then

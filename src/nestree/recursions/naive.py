@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.alignment import align
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
@@ -48,7 +48,7 @@ class NaiveRecursion:
     """Everything a search needs besides its input."""
 
     cell: GatedRecursiveCell
-    scorer: PairScorer
+    scorer: Scorer
     beam_size: int
     outer: Outer
     sequence: int
@@ -111,7 +111,8 @@ class NaiveRecursion:
             merges = [(beam, 0) for beam in beams]  # a frontier of two has one choice, which adds nothing to the score
             if len(beams[0].frontier) > 2:
                 beams, merges = self.select(beams, composed, level, group, step)
-            self.compose([(b.frontier[at], b.frontier[at + 1]) for b, at in merges], composed, level, group, step)
+            pairs = [(b.frontier[at], b.frontier[at + 1]) for b, at in merges]
+            self.compose(list(zip(pairs, range(len(pairs)), strict=True)), composed, level, group, step)
             beams = [
                 Beam(
                     new.score,
@@ -126,7 +127,7 @@ class NaiveRecursion:
         self, beams: list[Beam], composed: dict[tuple[Node, Node], Node], level: int, group: int, step: int
     ) -> tuple[list[Beam], list[tuple[Beam, int]]]:
         """Return the W best continuations with their scores, and the (beam, position of the pair) each merges."""
-        logits = self.logits([list(pairwise(beam.frontier)) for beam in beams])
+        logits = self.logits([list(pairwise(beam.frontier)) for beam in beams], composed, level, group, step)
         log_probability = logits.log_softmax(-1)
         totals = torch.stack([beam.score for beam in beams]).unsqueeze(-1) + log_probability
         pair_keys, noise = log_probability.detach(), torch.zeros_like(logits)
@@ -158,23 +159,39 @@ class NaiveRecursion:
         pair = (frontier[at], frontier[at + 1])
         return (*frontier[:at], composed.get(pair, pair), *frontier[at + 2 :])
 
-    def logits(self, pairs: list[list[tuple[Node, Node]]]) -> Tensor:
+    def logits(
+        self,
+        pairs: list[list[tuple[Node, Node]]],
+        composed: dict[tuple[Node, Node], Node],
+        level: int,
+        group: int,
+        step: int,
+    ) -> Tensor:
         """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""
         number = {pair: index for index, pair in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
-        left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
-        scored = self.scorer(left, right)
+        if isinstance(self.scorer, PairScorer):
+            left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
+            scored = self.scorer(left, right)
+        else:
+            lanes = [(pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)]
+            self.compose(lanes, composed, level, group, step)
+            scored = self.scorer(torch.stack([composed[pair].state for pair in number]))
         return scored.to(score_dtype(scored))[torch.tensor([[number[pair] for pair in row] for row in pairs])]
 
     def compose(
         self,
-        pairs: list[tuple[Node, Node]],
+        pairs: list[tuple[tuple[Node, Node], int]],
         composed: dict[tuple[Node, Node], Node],
         level: int,
         group: int,
         step: int,
     ) -> None:
-        """Compose the pairs that are new; a node takes the dropout mask of the lowest beam that asks for it."""
-        new = {pair: beam for beam, pair in reversed(list(enumerate(pairs))) if pair not in composed}
+        """Compose the pairs that are new; a node takes the dropout mask of the first that asks for it.
+
+        Each pair comes with the number that its mask is drawn for: that of the beam which asks for it, and where all
+        pairs are composed to be scored, of beam and position.
+        """
+        new = {pair: lane for pair, lane in reversed(pairs) if pair not in composed}
         if not new:
             return
         left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer, Scorer
 from nestree.recursions.alignment import align
 from nestree.recursions.contract import Leaves
 from nestree.recursions.draws import Draws, Sites
-from nestree.recursions.engine.replay import cell_gradient, score_gradient, scorer_gradient
-from nestree.recursions.engine.search import History, Search
+from nestree.recursions.engine.replay import cell_gradient, parent_scorer_gradient, score_gradient, scorer_gradient
+from nestree.recursions.engine.history import History
+from nestree.recursions.engine.search import Search
 from nestree.recursions.engine.store import NodeStore
 from nestree.recursions.outer import Level, Outer
 
@@ -74,7 +76,7 @@ class BeamRecursion:
     """Everything a search needs besides its input; the fields are those of the naive twin."""
 
     cell: GatedRecursiveCell
-    scorer: PairScorer
+    scorer: Scorer
     beam_size: int
     outer: Outer
     noise: Draws | None
@@ -86,17 +88,7 @@ class BeamRecursion:
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
         packed = leaves.packed().to(self.cell.hidden.weight.dtype)
-        parameters = [
-            self.cell.hidden.weight,
-            self.cell.hidden.bias,
-            self.cell.gates.weight,
-            self.cell.gates.bias,
-            self.cell.norm.weight,
-            self.cell.norm.bias,
-            self.scorer.hidden.weight,
-            self.scorer.hidden.bias,
-            self.scorer.score.weight,
-        ]
+        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
@@ -108,7 +100,9 @@ class BeamRecursion:
     def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
-        composed = sum(self.beam_size * (size - 1) for level in levels for size in level.size)
+        composed = sum(
+            self.most_composed(size, leaves=number == 0) for number, level in enumerate(levels) for size in level.size
+        )
         store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record, coded=self.merge_equal)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
@@ -125,6 +119,12 @@ class BeamRecursion:
             if record:
                 tapes.append(tape)
         return Forest(store, Beams(nodes, scores), tapes)
+
+    def most_composed(self, size: int, *, leaves: bool) -> int:
+        """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
+        if isinstance(self.scorer, ParentScorer):  # all pairs, then the two beside every new node
+            return (1 if leaves else self.beam_size) * (size - 1) + 2 * self.beam_size * max(0, size - 2)
+        return self.beam_size * (size - 1)
 
     def fold(self, store: NodeStore, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
@@ -197,15 +197,34 @@ class Replay(torch.autograd.Function):
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         share = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
         state_gradient.index_add_(0, beams.nodes.flatten(), share.flatten(0, 1))
-        left, right, pair_gradient = _pair_gradients(forest, score_grad)
-        scorer = scorer_gradient(store, left, right, pair_gradient, state_gradient)
-        cell = cell_gradient(store, beams.nodes, state_gradient)
+        if isinstance(store.scorer, PairScorer):
+            left, right, pair_gradient = _pair_gradients(forest, score_grad)
+            scorer, tops = scorer_gradient(store, left, right, pair_gradient, state_gradient), beams.nodes.flatten()
+        else:
+            of_parents = torch.zeros(store.rows, dtype=score_grad.dtype, device=score_grad.device)
+            for _, of_pairs in _level_gradients(forest, score_grad):
+                of_parents[: len(of_pairs)] += of_pairs
+            scorer = parent_scorer_gradient(store, of_parents, state_gradient)
+            tops = torch.cat([beams.nodes.flatten(), of_parents.nonzero().squeeze(-1)])
+        cell = cell_gradient(store, tops, state_gradient)
         return None, state_gradient[: store.leaves], *cell, *scorer
 
 
 def _pair_gradients(forest: Forest, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the distinct pairs (left, right) whose logits have a gradient, from that (B, W) of the final scores."""
     left, right, pair_gradients = [], [], []
+    for history, of_pairs in _level_gradients(forest, gradient):
+        pair_gradients.append(of_pairs)
+        left.extend(history.pair_left)
+        right.extend(history.pair_right)
+    if not pair_gradients:
+        empty = forest.beams.nodes.new_zeros(0)
+        return empty, empty, gradient.new_zeros(0)
+    return _distinct(torch.cat(left), torch.cat(right), torch.cat(pair_gradients), forest.store.capacity)
+
+
+def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History, Tensor]]:
+    """Yield, level by level, the gradients of the logits that its history numbers."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):
         tape = forest.tapes[number]
@@ -221,13 +240,7 @@ def _pair_gradients(forest: Forest, gradient: Tensor) -> tuple[Tensor, Tensor, T
             spread = start.unsqueeze(1) * tape.real.unsqueeze(-1)
             table_gradient = start.new_zeros(len(forest.tapes[number - 1].slots), slots)
             table_gradient.index_add_(0, tape.items.flatten(), spread.flatten(0, 1))
-        pair_gradients.append(of_pairs)
-        left.extend(tape.history.pair_left)
-        right.extend(tape.history.pair_right)
-    if not forest.tapes:
-        empty = forest.beams.nodes.new_zeros(0)
-        return empty, empty, gradient.new_zeros(0)
-    return _distinct(torch.cat(left), torch.cat(right), torch.cat(pair_gradients), forest.store.capacity)
+        yield tape.history, of_pairs
 
 
 def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nestree.layers import PairScorer
 from nestree.recursions.draws import dropout_mask
-from nestree.recursions.engine.search import History
+from nestree.recursions.engine.history import History
 from nestree.recursions.engine.store import NodeStore, mix
 
 ROWS_AT_ONCE = 1024
@@ -69,7 +70,9 @@ def scorer_gradient(
     Returns:
         Gradients of the scorer's hidden weight, hidden bias and score weight.
     """
-    scorer, width = store.scorer, store.scorer.width
+    scorer = store.scorer
+    assert isinstance(scorer, PairScorer)
+    width = scorer.width
     hidden = store.left_half.index_select(0, left).add_(store.right_half.index_select(0, right))
     gradient = gradient.to(hidden.dtype)
     score_weight = (functional.gelu(hidden) * gradient.unsqueeze(-1)).sum(0, keepdim=True)
@@ -83,6 +86,22 @@ def scorer_gradient(
     state_gradient[:, :width].addmm_(halves[:, width:], weight[:, width:])
     hidden_weight = torch.cat([halves[:, :width].T @ seen, halves[:, width:].T @ seen], dim=1)
     return [hidden_weight, hidden_gradient.sum(0), score_weight]
+
+
+def parent_scorer_gradient(store: NodeStore, gradient: Tensor, state_gradient: Tensor) -> list[Tensor]:
+    """Pull the gradients of nodes' logits as parents back into the scorer and, adding to ``state_gradient``, the nodes.
+
+    Args:
+        store: of the search.
+        gradient: (rows,) of the nodes' logits.
+        state_gradient: (rows, D), added to in place.
+
+    Returns:
+        The gradient of the score weight.
+    """
+    gradient = gradient.to(state_gradient.dtype).unsqueeze(-1)
+    state_gradient.addcmul_(gradient, store.scorer.score.weight)
+    return [gradient.T @ store.states[: store.rows]]
 
 
 class CellGradients(NamedTuple):

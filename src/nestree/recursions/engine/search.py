@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nestree.layers import ParentScorer
 from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.merging import Classes, classes_of, parent_code
 from nestree.recursions.engine.store import NodeStore
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The selection of one step, as replay needs it; the first G groups of the level took part, P pairs at most."""
-
-    logits: Tensor
-    """(G, B, P) of each beam's neighbouring pairs; -inf where there is none."""
-    pairs: Tensor
-    """(G, B, P) int32 numbers of these pairs in the level's list."""
-    log_norm: Tensor
-    """(G, B) log-sum-exp of the logits."""
-    beam: Tensor
-    """(G, W) the beam that each new beam continues."""
-    position: Tensor
-    """(G, W) the pair that it merges."""
-    slot: Tensor | None = None
-    """(G, C) where candidates may be merged: the new beam that each candidate went to; ``beam`` and ``position`` are
-    then the candidates'."""
-    share: Tensor | None = None
-    """(G, C) the candidate's share of that beam's score."""
-
-
-@dataclass
-class History:
-    """All that the score of a level's beams hangs on."""
-
-    choices: list[Choice] = field(default_factory=list)
-    start: tuple[Tensor, Tensor] | None = None
-    """Where beams were merged to begin with: the (slot, share) (G, B) of each."""
-    pair_left: list[Tensor] = field(default_factory=list)
-    pair_right: list[Tensor] = field(default_factory=list)
-    pairs: int = 0
-
-    def log_pairs(self, left: Tensor, right: Tensor) -> Tensor:
-        """Note pairs of node numbers, and return their numbers in the list, of the same shape."""
-        numbers = torch.arange(self.pairs, self.pairs + left.numel(), dtype=torch.int32, device=left.device)
-        self.pair_left.append(left.flatten())
-        self.pair_right.append(right.flatten())
-        self.pairs += left.numel()
-        return numbers.view(left.shape)
 
 
 @dataclass(frozen=True)
@@ -113,10 +74,12 @@ class Search:
         self.codes: Tensor | None = None
         if store.code is not None:
             self._merge_start(store.code)
+        self.of_parents = isinstance(store.scorer, ParentScorer)
         self.pairs: Tensor | None = None
-        self.logits = self._first_logits()
         groups, steps = len(sizes), sizes[0] - 1
-        self.composed_keys = torch.empty(groups, steps * beam_size, dtype=torch.int64, device=frontier.device)
+        self.logits = self._first_parent_logits() if self.of_parents else self._first_logits()
+        lanes = 2 * beam_size if self.of_parents else beam_size
+        self.composed_keys = torch.empty(groups, steps * lanes, dtype=torch.int64, device=frontier.device)
         self.composed_nodes = torch.empty_like(self.composed_keys)
         self.composed = 0
         self.final_nodes = frontier.new_zeros(groups, beam_size)
@@ -130,6 +93,8 @@ class Search:
             beam, position, scores = self._choose(choosing, step)
             self._merge(beam, position, scores, step)
         self._finish(0)
+        if self.history is not None and self.of_parents:
+            self.history.pairs = self.store.rows
         return SearchResult(self.final_nodes, self.final_scores, self.history)
 
     def _longer_than(self, size: int) -> int:
@@ -176,13 +141,16 @@ class Search:
         log_norm = logits.logsumexp(-1).clamp_(min=torch.finfo(logits.dtype).min)
         sites = self.sites.take(slice(0, choosing))
         count = min(self.beam_size, pairs)
+        keys = None
         if count == pairs:
             picked = torch.arange(pairs, device=logits.device).expand_as(logits)
         elif self.noise is None:
             picked = top(logits - log_norm.unsqueeze(-1), count)
         else:
             noise = self.noise.pair_noise(sites, step, logits.shape[1], pairs, logits.dtype)
-            picked = noise.add_(logits).topk(count, dim=-1).indices  # (G, B, K) positions; noise has no ties
+            noise.add_(logits)
+            keys = noise if self.beam_size == 1 else None  # a straight-through replay needs them
+            picked = noise.topk(count, dim=-1).indices  # (G, B, K) positions; noise has no ties
         chance = logits.gather(-1, picked)
         totals = chance - log_norm.unsqueeze(-1) + self.scores[:choosing].unsqueeze(-1)
         absent = (chance == -torch.inf) | (self.scores[:choosing].unsqueeze(-1) == -torch.inf)
@@ -200,8 +168,8 @@ class Search:
         beam, position = chosen // count, picked.flatten(1).gather(-1, chosen)
         scores = totals.flatten(1).gather(-1, chosen)
         if self.history is not None and self.pairs is not None:
-            numbers = self.pairs[:choosing, :, 1:-1]
-            choice = Choice(logits, numbers, log_norm, beam, position)
+            numbers = self.pairs[:choosing, :, 1:-1].to(torch.int32)
+            choice = Choice(logits, numbers, log_norm, beam, position, keys=keys)
             if classes is not None:
                 slot, share = classes.slots(chosen)
                 origin = torch.arange(picked[0].numel(), device=picked.device).expand_as(slot) // count
@@ -238,7 +206,13 @@ class Search:
         flat = self.frontier.flatten(1)
         start = beam * items + position
         left, right = flat.gather(1, start), flat.gather(1, start + 1)
-        node = self._compose(left, right, scores, step)
+        if self.of_parents and self.pairs is not None:
+            node = self.pairs.flatten(1).gather(1, beam * (items + 1) + position + 1)
+        else:
+            lane = torch.arange(width, device=beam.device).expand_as(beam)
+            node = self._compose(left, right, scores == -torch.inf, lane, step)
+        if self.history is not None:
+            self.history.merged.append(node)
         if self.codes is not None and self.store.code is not None:
             code = self.store.code
             self.codes = self.codes.gather(1, beam) - code.take(left) - code.take(right) + code.take(node)
@@ -246,7 +220,7 @@ class Search:
         frontier = carry(self.frontier, beam, at)
         frontier.scatter_(2, at, node.unsqueeze(-1))
         self.frontier, self.scores = frontier, scores
-        if items <= 3:  # what is left has one pair at most, which needs no score
+        if items <= (2 if self.of_parents else 3):  # what is left has one pair at most, which needs no score
             self.logits = self.logits.new_zeros(groups, width, 0)
             self.pairs = None
             return
@@ -254,28 +228,41 @@ class Search:
         neighbours = frontier.gather(2, neighbours)
         left = torch.stack([neighbours[..., 0], node], dim=-1)
         right = torch.stack([node, neighbours[..., 1]], dim=-1)
-        logits = self.store.logits(left, right).to(scores.dtype)
         exists = torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1)
         columns = torch.cat([at, at + 1], dim=-1)
+        if self.of_parents:
+            lane = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
+            absent = ~exists | (scores == -torch.inf).unsqueeze(-1)
+            unfinished = self._longer_than(step + 2)
+            asked = (of[:unfinished].flatten(1) for of in (left, right, absent, lane))
+            numbers = torch.zeros_like(left)
+            numbers[:unfinished] = self._compose(*asked, step + 1).view(unfinished, width, 2)
+            logits = self.store.parent_logits(numbers)
+        else:
+            numbers = None if self.history is None else self.history.log_pairs(left, right)
+            logits = self.store.logits(left, right)
         self.logits = carry(self.logits, beam, at + 1)
-        self.logits.scatter_(2, columns, logits.masked_fill_(~exists, -torch.inf))
-        if self.history is not None and self.pairs is not None:
+        self.logits.scatter_(2, columns, logits.to(scores.dtype).masked_fill_(~exists, -torch.inf))
+        if numbers is not None and self.pairs is not None:
             self.pairs = carry(self.pairs, beam, at + 1)
-            self.pairs.scatter_(2, columns, self.history.log_pairs(left, right))
+            self.pairs.scatter_(2, columns, numbers)
 
-    def _compose(self, left: Tensor, right: Tensor, scores: Tensor, step: int) -> Tensor:
-        """Return the parents (G, W) of ``left`` and ``right`` (G, W): composed once for each group and pair."""
+    def _compose(self, left: Tensor, right: Tensor, absent: Tensor, lane: Tensor, step: int) -> Tensor:
+        """Return the parents (G, P) of ``left`` and ``right`` (G, P): composed once for each group and pair.
+
+        The first of equal pairs is composed, with the dropout mask of its ``lane`` (G, P); those that are ``absent``
+        (G, P) get any number.
+        """
         groups, width = left.shape
-        lane = torch.arange(width, device=left.device)
-        absent = scores == -torch.inf
-        keys = torch.where(absent, -1 - lane, left * self.store.capacity + right)
+        column = torch.arange(width, device=left.device)
+        keys = torch.where(absent, -1 - column, left * self.store.capacity + right)
         known, end = self.composed, self.composed + width
         self.composed = end
         self.composed_keys[:groups, known:end] = keys
         same = keys.unsqueeze(-1) == self.composed_keys[:groups, :end].unsqueeze(1)
         first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented
         if self.compact:
-            new = ((first == lane + known) & ~absent).flatten()
+            new = ((first == column + known) & ~absent).flatten()
             row = new.nonzero().squeeze(-1)
             number = new.cumsum(0).view(groups, width) + (self.store.rows - 1)
             left, right = left.flatten()[row], right.flatten()[row]
@@ -284,16 +271,16 @@ class Search:
             number = row.view(groups, width) + self.store.rows
             left, right = left.flatten(), right.flatten()
         if len(row):
-            self.store.append(left, right, self._words(row // width, row % width, step))
+            self.store.append(left, right, self._words(row // width, lane.flatten()[row], step))
         self.composed_nodes[:groups, known:end] = number
         return self.composed_nodes[:groups].gather(1, first)
 
-    def _words(self, group: Tensor, beam: Tensor, step: int) -> Tensor | None:
-        """Return the words of dropout masks for what ``beam`` (M,) of ``group`` (M,) composes; None without dropout."""
+    def _words(self, group: Tensor, lane: Tensor, step: int) -> Tensor | None:
+        """Return the words of dropout masks for what ``lane`` (M,) of ``group`` (M,) composes; None without dropout."""
         cell = self.store.cell
         if self.dropout is None or cell.dropout == 0:
             return None
-        return self.dropout.words(self.sites.take(group), step, beam, cell.hidden_dim)
+        return self.dropout.words(self.sites.take(group), step, lane, cell.hidden_dim)
 
     def _first_logits(self) -> Tensor:
         """Score all neighbouring pairs of the items."""
@@ -303,6 +290,30 @@ class Search:
         logits.masked_fill_(missing, -torch.inf)
         if self.history is not None:
             self.pairs = functional.pad(self.history.log_pairs(left, right), (1, 1))
+        return functional.pad(logits, (1, 1), value=-torch.inf)
+
+    def _first_parent_logits(self) -> Tensor:
+        """Compose all neighbouring pairs of the items, the same one in several beams once, and score the parents."""
+        left, right = self.frontier[..., :-1], self.frontier[..., 1:]
+        groups, beams, pairs = left.shape
+        device = left.device
+        beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
+        keys = left * self.store.capacity + right  # items at different places are different nodes
+        first = (keys.unsqueeze(2) == keys.unsqueeze(1)).view(torch.uint8).argmax(2)
+        real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1  # on the host: no waiting for its count
+        new = real.expand(left.shape)
+        if self.compact:
+            new = new & (first == beam) & (self.scores != -torch.inf).unsqueeze(-1)
+        row = new.flatten().nonzero().squeeze(-1).to(device)
+        number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
+        number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
+        if len(row):
+            lane = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
+            words = self._words(row // (beams * pairs), lane, 0)
+            self.store.append(left.flatten()[row], right.flatten()[row], words)
+        parents = number.view(left.shape).gather(1, first)
+        logits = self.store.parent_logits(parents).to(self.scores.dtype).masked_fill_(~real.to(device), -torch.inf)
+        self.pairs = functional.pad(parents, (1, 1))
         return functional.pad(logits, (1, 1), value=-torch.inf)
 
 

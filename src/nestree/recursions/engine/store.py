@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.draws import dropout_mask
 from nestree.recursions.engine.merging import leaf_codes, parent_code
 
@@ -23,7 +23,7 @@ class NodeStore:
         leaves: Tensor,
         capacity: int,
         cell: GatedRecursiveCell,
-        scorer: PairScorer,
+        scorer: Scorer,
         *,
         record: bool,
         coded: bool = False,
@@ -34,7 +34,7 @@ class NodeStore:
             leaves: the leaf states; they are rows 0 to N - 1.
             capacity: the most rows there can be.
             cell: composes nodes.
-            scorer: gives every node the two halves of its pairs' hidden layers.
+            scorer: gives every node the two halves of its pairs' hidden layers, or its own logit as a parent.
             record: keep the activations of every composition, for a backward pass.
             coded: give every node a code of its tree.
         """
@@ -46,8 +46,11 @@ class NodeStore:
         self.capacity = capacity
         self.states = leaves.new_empty(capacity, dim)
         self.states[:rows] = leaves
-        self.left_half = leaves.new_empty(capacity, scorer.width)
-        self.right_half = leaves.new_empty(capacity, scorer.width)
+        width = scorer.width if isinstance(scorer, PairScorer) else 0
+        self.left_half = leaves.new_empty(capacity, width)
+        self.right_half = leaves.new_empty(capacity, width)
+        self.logit = leaves.new_empty(0 if width else capacity, 1)
+        """Of each node as a parent, where parents are scored."""
         self.left = torch.zeros(capacity, dtype=torch.int64, device=leaves.device)
         self.right = torch.zeros_like(self.left)
         self.height = torch.zeros_like(self.left)
@@ -92,15 +95,23 @@ class NodeStore:
         self.rows = end
         self._project(first, end)
 
+    def parent_logits(self, parents: Tensor) -> Tensor:
+        """Return the scorer's logits of rows as parents, of any shape."""
+        return self.logit[:, 0].take(parents)
+
     def logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the scorer's logits for pairs of rows; equal pairs of rows have equal logits."""
         hidden = self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
         return functional.gelu(hidden).mul_(self.scorer.score.weight[0]).sum(-1).view(left.shape)
 
     def _project(self, first: int, end: int) -> None:
-        width = self.scorer.width
-        weight, seen = self.scorer.hidden.weight, self.states[first:end, :width]
-        torch.addmm(self.scorer.hidden.bias, seen, weight[:, :width].T, out=self.left_half[first:end])
+        scorer = self.scorer
+        if not isinstance(scorer, PairScorer):
+            torch.mm(self.states[first:end], scorer.score.weight.T, out=self.logit[first:end])
+            return
+        width = scorer.width
+        weight, seen = scorer.hidden.weight, self.states[first:end, :width]
+        torch.addmm(scorer.hidden.bias, seen, weight[:, :width].T, out=self.left_half[first:end])
         torch.mm(seen, weight[:, width:].T, out=self.right_half[first:end])
 
 
