@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 Fold = Callable[[list[Tensor]], Tensor]
+Masks = Callable[[int, int], Tensor | float]
+"""The dropout mask of a cell, already scaled, by step and by beam or position."""
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -236,3 +238,40 @@ def assert_same_gradients(module: nn.Module, one: Tensor, other: Tensor, *, tole
         torch.testing.assert_close(
             first, second, atol=tolerance, rtol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def parents_of(cell: nn.Module, left: Tensor, right: Tensor, masks: list[Tensor]) -> Tensor:
+    return torch.stack([compose(cell, *pair) for pair in zip(left, right, masks, strict=True)])
+
+
+def moved(items: Tensor, mask: Tensor, parents: Tensor) -> Tensor:
+    """A frontier after a merge by a mask of its pairs: x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1)."""
+    m, c = mask.unsqueeze(-1), mask.cumsum(0).unsqueeze(-1)
+    return m * parents + (1 - c) * items[:-1] + (c - m) * items[1:]
+
+
+def gumbel_tree(tree: nn.Module, leaves: list[Tensor], noise: Callable[[int, int], Tensor], mask: Masks) -> Tensor:
+    """A greedy tree with a straight-through softmax; every pair of the frontier is scored afresh at every step.
+
+    Where parents are scored, a pair keeps the mask of its cell from step to step.
+    """
+    of_parents, items, step = not hasattr(tree.scorer, "width"), torch.stack(leaves), 0
+    masks = [mask(0, at) for at in range(len(items) - 1)]
+    while len(items) > 1:
+        left, right, pairs = items[:-1], items[1:], len(items) - 1
+        if of_parents:
+            parents = parents_of(tree.cell, left, right, masks)
+            logits = parents @ tree.scorer.score.weight[0]
+        else:
+            logits = torch.stack([score(tree.scorer, *pair, tree.scorer.width) for pair in zip(left, right, strict=True)])
+        soft = ((logits + noise(step, pairs)) / tree.temperature).softmax(0)
+        at = int(soft.argmax())
+        hard = torch.zeros_like(soft)
+        hard[at] = 1
+        straight = hard + soft - soft.detach()
+        if not of_parents:
+            parents = compose(tree.cell, straight @ left, straight @ right, mask(step, 0)).expand(pairs, -1)
+        items, step = moved(items, straight if pairs > 1 else hard, parents), step + 1
+        beside = [mask(step, place) for place in (at - 1, at) if 0 <= place < pairs - 1]
+        masks = [*masks[: max(at - 1, 0)], *beside, *masks[at + 2 :]]
+    return items[0]

@@ -9,4 +9,5 @@ from nestree.recursions.contract import SingleRootRecursion as SingleRootRecursi
 from nestree.recursions.draws import Draws as Draws
 from nestree.recursions.draws import KeyedDraws as KeyedDraws
 from nestree.recursions.ordered_memory import OrderedMemory as OrderedMemory
+from nestree.recursions.gumbel_tree import GumbelTree as GumbelTree
 from nestree.recursions.outer import Outer as Outer

@@ -73,7 +73,7 @@ class BeamTree(Recursion):
             root = torch.stack([_expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
         root, forest = self.fast(outer, draws)(leaves)
-        return Folded(root, _forest_trees(forest, leaves.host_lengths) if trees else None)
+        return Folded(root, forest_trees(forest, leaves.host_lengths) if trees else None)
 
     def fast(self, outer: Outer, draws: Draws | None = None) -> BeamRecursion:
         """Return the engine, for any batch."""
@@ -135,7 +135,7 @@ def _naive_trees(beams: list[Beam]) -> list[ParsedTree]:
     return _distinct(trees, weights)
 
 
-def _forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
+def forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
     """Return the trees of every sequence's beams."""
     store = forest.store
     left, right = store.left[: store.rows].tolist(), store.right[: store.rows].tolist()

@@ -18,6 +18,7 @@ from nestree.recursions.engine.replay import cell_gradient, parent_scorer_gradie
 from nestree.recursions.engine.history import History
 from nestree.recursions.engine.search import Search
 from nestree.recursions.engine.store import NodeStore
+from nestree.recursions.engine.straight_through import straight_through_gradient
 from nestree.recursions.outer import Level, Outer
 
 
@@ -83,7 +84,9 @@ class BeamRecursion:
     dropout: Draws | None
     alignment: Draws | None
     training: bool
-    merge_equal: bool
+    merge_equal: bool = False
+    temperature: float | None = None
+    """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
@@ -95,7 +98,11 @@ class BeamRecursion:
             forest = self.search(packed.detach(), leaves.host_lengths, record=record)
         if not record:
             return forest.root(), forest
-        return Replay.apply(forest, packed, *parameters), forest  # pyright: ignore[reportReturnType]
+        if self.temperature is not None:
+            root = StraightThrough.apply(forest, self.temperature, packed, *parameters)
+        else:
+            root = Replay.apply(forest, packed, *parameters)
+        return root, forest  # pyright: ignore[reportReturnType]
 
     def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (N, D) of sequences of these lengths."""
@@ -208,6 +215,28 @@ class Replay(torch.autograd.Function):
             tops = torch.cat([beams.nodes.flatten(), of_parents.nonzero().squeeze(-1)])
         cell = cell_gradient(store, tops, state_gradient)
         return None, state_gradient[: store.leaves], *cell, *scorer
+
+
+class StraightThrough(torch.autograd.Function):
+    """The roots of a forest of one beam, with the gradients of a straight-through Gumbel-softmax over the pairs."""
+
+    @staticmethod
+    def forward(ctx: Any, forest: Forest, temperature: float, packed: Tensor, *parameters: Tensor) -> Tensor:
+        """Return (B, D)."""
+        ctx.forest, ctx.temperature = forest, temperature
+        return forest.root()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the gradients of the packed leaves and of every parameter."""
+        forest: Forest = ctx.forest
+        store = forest.store
+        state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
+        state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
+        histories = [tape.history for tape in forest.tapes]
+        parameters = straight_through_gradient(store, histories, ctx.temperature, state_gradient)
+        return None, None, state_gradient[: store.leaves], *parameters
 
 
 def _pair_gradients(forest: Forest, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:

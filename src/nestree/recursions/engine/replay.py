@@ -56,7 +56,7 @@ def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scorer_gradient(
-    store: NodeStore, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor
+    store: NodeStore, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None
 ) -> list[Tensor]:
     """Pull the gradients of pairs' logits back into the scorer and, adding to ``state_gradient``, the children.
 
@@ -65,7 +65,7 @@ def scorer_gradient(
         left: (P,) left children.
         right: (P,) right children.
         gradient: (P,) of the pairs' logits.
-        state_gradient: (rows, D), added to in place.
+        state_gradient: (rows, D), added to in place; None where the children have had theirs.
 
     Returns:
         Gradients of the scorer's hidden weight, hidden bias and score weight.
@@ -82,8 +82,9 @@ def scorer_gradient(
     halves[:, width:].index_add_(0, right, hidden_gradient)
     weight = scorer.hidden.weight
     seen = store.states[: store.rows, :width]
-    state_gradient[:, :width].addmm_(halves[:, :width], weight[:, :width])
-    state_gradient[:, :width].addmm_(halves[:, width:], weight[:, width:])
+    if state_gradient is not None:
+        state_gradient[:, :width].addmm_(halves[:, :width], weight[:, :width])
+        state_gradient[:, :width].addmm_(halves[:, width:], weight[:, width:])
     hidden_weight = torch.cat([halves[:, :width].T @ seen, halves[:, width:].T @ seen], dim=1)
     return [hidden_weight, hidden_gradient.sum(0), score_weight]
 
@@ -115,6 +116,11 @@ class CellGradients(NamedTuple):
     norm_bias: Tensor
 
 
+def no_gradients(store: NodeStore) -> CellGradients:
+    """Return zeros to add to."""
+    return CellGradients(*map(torch.zeros_like, store.cell.parameters()))
+
+
 def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> CellGradients:
     """Pull the gradients of nodes' states back through the cells below ``roots``, the highest nodes first.
 
@@ -126,35 +132,28 @@ def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> Ce
     Returns:
         Gradients of the cell's parameters.
     """
-    cell = store.cell
-    gradients = CellGradients(
-        *(
-            torch.zeros_like(parameter)
-            for layer in (cell.hidden, cell.gates, cell.norm)
-            for parameter in (layer.weight, layer.bias)
-        )
-    )
+    gradients = no_gradients(store)
     for rows in reachable_by_height(store, roots):
         for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
-            _pull_back(store, part, state_gradient, gradients)
+            below = pull_back(store, part, state_gradient.index_select(0, part), gradients)
+            state_gradient.index_add_(0, store.children(part).flatten(), below.flatten(0, 1))
     return gradients
 
 
-def _pull_back(store: NodeStore, rows: Tensor, state_gradient: Tensor, gradients: CellGradients) -> None:
-    """Pull the gradients of the states of ``rows`` (M,) back to their children and, adding up, to the cell."""
+def pull_back(store: NodeStore, rows: Tensor, above: Tensor, gradients: CellGradients | None) -> Tensor:
+    """Pull gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their children, (M, 2, D).
+
+    What the cell's parameters get is added to ``gradients``, where there are some.
+    """
     cell, dim = store.cell, store.states.shape[1]
-    children = torch.stack([store.left.take(rows), store.right.take(rows)], dim=1).flatten()
-    states = store.states.index_select(0, children)
+    states = store.states.index_select(0, store.children(rows).flatten())
     left, right = states.view(-1, 2, dim).unbind(1)
     hidden = store.hidden.index_select(0, rows)
     gates = store.gates.index_select(0, rows).view(-1, 4, dim)
     new, opened = gates[:, 3], gates[:, :3].sigmoid()
 
-    above = state_gradient.index_select(0, rows)
     centred, spread = standardize(mix(left, right, new, opened), cell.norm.eps)
     mixed = standardize_gradient(above * cell.norm.weight, centred, spread)
-    gradients.norm_weight.add_((above * centred).sum(0))
-    gradients.norm_bias.add_(above.sum(0))
 
     through = torch.stack([mixed * left, mixed * right, mixed * new], dim=1)
     gates[:, :3] = torch.ops.aten.sigmoid_backward(through, opened)
@@ -168,14 +167,15 @@ def _pull_back(store: NodeStore, rows: Tensor, state_gradient: Tensor, gradients
         let_through = dropout_mask(words, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
         active.mul_(let_through)
         of_active.mul_(let_through)
-    gradients.gates_weight.addmm_(of_gates.T, active)
-    gradients.gates_bias.add_(of_gates.sum(0))
-
     of_hidden = torch.ops.aten.gelu_backward(of_active, hidden)
-    gradients.hidden_weight.addmm_(of_hidden.T, states.view(-1, 2 * dim))
-    gradients.hidden_bias.add_(of_hidden.sum(0))
-    below = (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
-    state_gradient.index_add_(0, children, below.view(-1, dim))
+    if gradients is not None:
+        gradients.norm_weight.add_((above * centred).sum(0))
+        gradients.norm_bias.add_(above.sum(0))
+        gradients.gates_weight.addmm_(of_gates.T, active)
+        gradients.gates_bias.add_(of_gates.sum(0))
+        gradients.hidden_weight.addmm_(of_hidden.T, states.view(-1, 2 * dim))
+        gradients.hidden_bias.add_(of_hidden.sum(0))
+    return (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
 
 
 def reachable_by_height(store: NodeStore, roots: Tensor) -> Iterator[Tensor]:

@@ -95,6 +95,10 @@ class NodeStore:
         self.rows = end
         self._project(first, end)
 
+    def children(self, rows: Tensor) -> Tensor:
+        """Return the left and right children (M, 2) of composed rows (M,)."""
+        return torch.stack([self.left.take(rows), self.right.take(rows)], dim=1)
+
     def parent_logits(self, parents: Tensor) -> Tensor:
         """Return the scorer's logits of rows as parents, of any shape."""
         return self.logit[:, 0].take(parents)
