@@ -13,7 +13,8 @@ from nestree.recursions import Balanced, BeamTree, Chain, Continuous, OrderedMem
 from reference import padded
 
 RIR_NAMES = [name for name in nestree.ENCODERS if name.startswith("rir")]
-BEAM_NAMES = [name for name in nestree.ENCODERS if "ebt" in name]
+BEAM_NAMES = [name for name, options in nestree.ENCODERS.items() if "engine" in options.__dataclass_fields__]
+SLICE_NAMES = [name for name, options in nestree.ENCODERS.items() if "scorer_width" in options.__dataclass_fields__]
 
 
 def test_six_lines_of_use() -> None:
@@ -81,15 +82,15 @@ def every(names: list[str], option: str, *values: object) -> list:
         *every(RIR_NAMES, "training_split_from", 1),
         *every(RIR_NAMES, "s4d_dropout", 1),
         *every(RIR_NAMES, "inference", "tree"),
-        *every(BEAM_NAMES, "beam_size", 0, 1.5, None),
-        *every(BEAM_NAMES, "scorer_width", 0),
+        *every([*BEAM_NAMES, "bt-grc-onesoft"], "beam_size", 0, 1.5, None),
+        *every(SLICE_NAMES, "scorer_width", 0),
         *every(BEAM_NAMES, "engine", "fastest"),
         *every(["rir-ebt-grc"], "alignment", "sample"),
         *every(["om", "rir-om"], "slots", 0, 2.5),
         *every(["om", "rir-om"], "memory_dropout", 1, -0.1),
         *every(["crvnn", "rir-crvnn"], "window", 1, 5.0),
         *every(["crvnn", "rir-crvnn"], "threshold", 1.0, -0.1),
-        *every(["rir-ebt-grc"], "temperature", 0, -1.0, float("inf"), "1"),
+        *every(["rir-ebt-grc", "gt-grc", "egt-grc"], "temperature", 0, -1.0, float("inf"), "1"),
     ],
 )
 def test_values_that_an_option_cannot_take_are_named(name: str, option: str, value: object) -> None:

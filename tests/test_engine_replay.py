@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.draws import dropout_mask
+from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.replay import (
     ROWS_AT_ONCE,
     cell_gradient,
@@ -16,7 +17,6 @@ from nestree.recursions.engine.replay import (
     score_gradient,
     scorer_gradient,
 )
-from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.store import NodeStore
 from reference import randomize
 

@@ -14,7 +14,11 @@ from nestree.training.config import read_config
 from nestree.training.fit import Training
 from training_helpers import QUIET
 
-NAMES = ("rir", "ebt", "bbt", "grc", "om", "crvnn", "rir-grc", "rir-om", "rir-crvnn")
+BEAM_TREES = ("ebt", "ebt-noslice", "bt", "bt-onesoft")
+NAMES = (
+    *("rir", "gt", "egt", "bbt", "grc", "om", "crvnn", "rir-grc", "rir-om", "rir-crvnn"),
+    *BEAM_TREES,
+)
 TASKS = {"lra-listops": "listops-lra"} | {
     name: name for name in ("listops", "lra-text", "lra-retrieval", "logic", "sst5", "sst2", "imdb", "snli")
 }
@@ -60,7 +64,7 @@ def test_every_recipe_says_what_it_is(name: str) -> None:
 def test_full_recipes_have_the_published_settings(name: str) -> None:
     config = recipe_config(f"listops-{name}")
     assert (config.encoder.dim, config.encoder.dropout) == (128, 0.1)
-    assert getattr(config.encoder, "beam_size", None) == {"rir": 7, "ebt": 5}.get(name)
+    assert getattr(config.encoder, "beam_size", None) == {"rir": 7, **dict.fromkeys(BEAM_TREES, 5)}.get(name)
     assert getattr(config.encoder, "arity", None) == (30 if name.startswith("rir") else None)
     assert getattr(config.encoder, "slots", None) == (21 if name.endswith("om") else None)
     assert getattr(config.encoder, "memory_dropout", None) == (0.1 if name.endswith("om") else None)

@@ -1,4 +1,4 @@
-"""Beam trees over the whole sequence."""
+"""Efficient beam trees over the whole sequence, and the options that every beam tree has."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from nestree.checks import check_at_least, check_one_of
 from nestree.encoders.contract import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN
-from nestree.layers import GatedRecursiveCell, LeafTransform, PairScorer
+from nestree.layers import GatedRecursiveCell, LeafTransform, PairScorer, Scorer
 from nestree.recursions import BeamTree
 from nestree.recursions.beam_tree import ENGINES
 
 
 @dataclass(frozen=True)
-class BeamOptions:
-    """Options of a beam tree."""
+class SearchOptions:
+    """Options of a beam tree, whatever its scorer."""
 
     beam_size: int = 5
     """Beams W that the search keeps."""
-    scorer_width: int | None = 64
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
     noise: bool = True
     """Select with Gumbel noise in training."""
     merge_equal: bool = False
@@ -35,22 +33,57 @@ class BeamOptions:
             ValueError: names the option.
         """
         check_at_least("beam_size", self.beam_size, 1)
-        if self.scorer_width is not None:
-            check_at_least("scorer_width", self.scorer_width, 1)
         check_one_of("engine", self.engine, ENGINES)
+
+    def scorer(self, dim: int) -> Scorer:
+        """Return a scorer for states of width ``dim``."""
+        raise NotImplementedError
 
     def beam_tree(self, cell: GatedRecursiveCell) -> BeamTree:
         """Return a beam tree of ``cell``."""
-        width = None if self.scorer_width is None else min(self.scorer_width, cell.dim)
-        scorer = PairScorer(cell.dim, width=width)
         return BeamTree(
             cell,
-            scorer,
+            self.scorer(cell.dim),
             beam_size=self.beam_size,
             noise=self.noise,
             merge_equal=self.merge_equal,
             engine=self.engine,
         )
+
+
+@dataclass(frozen=True)
+class SliceOptions:
+    """Options of a scorer of pairs."""
+
+    scorer_width: int | None = 64
+    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+
+    def check_slice(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        if self.scorer_width is not None:
+            check_at_least("scorer_width", self.scorer_width, 1)
+
+    def scorer(self, dim: int) -> PairScorer:
+        """Return a scorer for states of width ``dim``."""
+        return PairScorer(dim, width=None if self.scorer_width is None else min(self.scorer_width, dim))
+
+
+@dataclass(frozen=True)
+class BeamOptions(SliceOptions, SearchOptions):
+    """Options of an efficient beam tree."""
+
+    def check_beam(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().check_beam()
+        self.check_slice()
 
 
 @dataclass(frozen=True)
@@ -69,3 +102,11 @@ class EBTGRCOptions(BeamOptions, EncoderOptions):
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         return RvNN(self.beam_tree(self.cell()), LeafTransform(self.dim))
+
+
+@dataclass(frozen=True)
+class EBTGRCNoSliceOptions(EBTGRCOptions):
+    """Efficient beam tree whose scorer reads all features of a child."""
+
+    scorer_width: int | None = None
+    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import fields
 
+from nestree.encoders.bt import BTGRCOneSoftOptions, BTGRCOptions
 from nestree.encoders.contract import Encoder
 from nestree.encoders.crvnn import CRvNNOptions, RIRCRvNNOptions
-from nestree.encoders.ebt import EBTGRCOptions
+from nestree.encoders.ebt import EBTGRCNoSliceOptions, EBTGRCOptions
+from nestree.encoders.gumbel import EGTGRCOptions, GTGRCOptions
 from nestree.encoders.om import OMOptions, RIROMOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
@@ -22,6 +24,11 @@ ENCODERS: dict[str, type[EncoderOptions]] = {
     "rir-om": RIROMOptions,
     "rir-crvnn": RIRCRvNNOptions,
     "ebt-grc": EBTGRCOptions,
+    "ebt-grc-noslice": EBTGRCNoSliceOptions,
+    "bt-grc": BTGRCOptions,
+    "bt-grc-onesoft": BTGRCOneSoftOptions,
+    "gt-grc": GTGRCOptions,
+    "egt-grc": EGTGRCOptions,
     "bbt-grc": BBTGRCOptions,
     "grc": GRCOptions,
     "s4d": S4DOptions,

@@ -8,6 +8,7 @@ from nestree.recursions.contract import Recursion as Recursion
 from nestree.recursions.contract import SingleRootRecursion as SingleRootRecursion
 from nestree.recursions.draws import Draws as Draws
 from nestree.recursions.draws import KeyedDraws as KeyedDraws
-from nestree.recursions.ordered_memory import OrderedMemory as OrderedMemory
 from nestree.recursions.gumbel_tree import GumbelTree as GumbelTree
+from nestree.recursions.one_soft import OneSoftBeamTree as OneSoftBeamTree
+from nestree.recursions.ordered_memory import OrderedMemory as OrderedMemory
 from nestree.recursions.outer import Outer as Outer

@@ -14,8 +14,8 @@ from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer, Scorer
 from nestree.recursions.alignment import align
 from nestree.recursions.contract import Leaves
 from nestree.recursions.draws import Draws, Sites
-from nestree.recursions.engine.replay import cell_gradient, parent_scorer_gradient, score_gradient, scorer_gradient
 from nestree.recursions.engine.history import History
+from nestree.recursions.engine.replay import cell_gradient, parent_scorer_gradient, score_gradient, scorer_gradient
 from nestree.recursions.engine.search import Search
 from nestree.recursions.engine.store import NodeStore
 from nestree.recursions.engine.straight_through import straight_through_gradient

@@ -1,0 +1,63 @@
+"""Greedy trees that learn through a straight-through Gumbel-softmax."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from nestree.checks import check_positive
+from nestree.encoders.contract import Encoder
+from nestree.encoders.ebt import SliceOptions
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.rvnn import RvNN
+from nestree.layers import LeafTransform, ParentScorer, Scorer
+from nestree.recursions import GumbelTree
+
+
+@dataclass(frozen=True)
+class GumbelOptions(EncoderOptions):
+    """Options of a Gumbel tree."""
+
+    temperature: float = 1.0
+    """Temperature of the softmax that the gradient goes through."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_positive("temperature", self.temperature)
+
+    @abstractmethod
+    def scorer(self, dim: int) -> Scorer:
+        """Return a scorer for states of width ``dim``."""
+
+    def build(self) -> Encoder:
+        """Return a freshly initialized encoder."""
+        tree = GumbelTree(self.cell(), self.scorer(self.dim), temperature=self.temperature)
+        return RvNN(tree, LeafTransform(self.dim))
+
+
+@dataclass(frozen=True)
+class GTGRCOptions(GumbelOptions):
+    """Greedy tree by a straight-through Gumbel-softmax over composed parents."""
+
+    def scorer(self, dim: int) -> Scorer:
+        """Return a scorer for states of width ``dim``."""
+        return ParentScorer(dim)
+
+
+@dataclass(frozen=True)
+class EGTGRCOptions(SliceOptions, GumbelOptions):
+    """Efficient greedy tree: the straight-through Gumbel-softmax is over pairs, before they are composed."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        self.check_slice()
