@@ -44,9 +44,20 @@ def leaf_transform(leaf: nn.Module, token: Tensor) -> Tensor:
     return layer_norm(leaf.project.weight @ token + leaf.project.bias, leaf.norm)
 
 
-def frontier_log_probabilities(tree: nn.Module, frontier: list[Tensor]) -> Tensor:
-    logits = [score(tree.scorer, *pair, tree.scorer.width) for pair in pairwise(frontier)]
-    logits = torch.stack(logits)
+def of_parents(tree: nn.Module) -> bool:
+    """Whether a tree's scorer reads parents: BT, not EBT."""
+    return not hasattr(tree.scorer, "width")
+
+
+def frontier_log_probabilities(
+    tree: nn.Module, frontier: list[Tensor], parents: list[Tensor] | None = None
+) -> Tensor:
+    """Of merging each pair; ``parents``, where they are scored, are by default composed without dropout."""
+    if of_parents(tree):
+        parents = parents or [compose(tree.cell, *pair) for pair in pairwise(frontier)]
+        logits = torch.stack(parents) @ tree.scorer.score.weight[0]
+    else:
+        logits = torch.stack([score(tree.scorer, *pair, tree.scorer.width) for pair in pairwise(frontier)])
     return logits - logits.exp().sum().log()
 
 
@@ -84,7 +95,8 @@ def greedy(tree: nn.Module, leaves: list[Tensor]) -> Tensor:
 
 @dataclass
 class Training:
-    """What training adds to a search; noise is (beams, pairs) for a step, a mask (4 D,) for a step and beam."""
+    """What training adds to a search; noise is (beams, pairs) for a step, a mask (4 D,) for a step and the beam that
+    composes, or position * W + beam where all pairs are composed to be scored."""
 
     pair_noise: Callable[[int, int, int], Tensor]
     candidate_noise: Callable[[int, int, int], Tensor]
@@ -100,12 +112,14 @@ def beam_search(
     def best(candidates: list, count: int) -> list:
         return sorted(candidates, key=lambda candidate: -candidate[0])[:count]  # stable: ties to the earlier
 
-    def merge(step: int, beam: int, frontier: list[Tensor], at: int) -> list[Tensor]:
-        left, right = frontier[at : at + 2]
+    def parent(step: int, lane: int, left: Tensor, right: Tensor) -> Tensor:
         if (id(left), id(right)) not in composed:
-            mask = training.mask(step, beam) if training else 1.0
+            mask = training.mask(step, lane) if training else 1.0
             composed[id(left), id(right)] = compose(tree.cell, left, right, mask)
-        return [*frontier[:at], composed[id(left), id(right)], *frontier[at + 2 :]]
+        return composed[id(left), id(right)]
+
+    def merge(step: int, beam: int, frontier: list[Tensor], at: int) -> list[Tensor]:
+        return [*frontier[:at], parent(step, beam, *frontier[at : at + 2]), *frontier[at + 2 :]]
 
     step = 0
     while len(beams[0][1]) > 2:
@@ -114,7 +128,11 @@ def beam_search(
         candidate_noise = training.candidate_noise(step, *size) if training else torch.zeros(size)
         candidates = []
         for b, (total, frontier) in enumerate(beams):
-            log_probabilities = frontier_log_probabilities(tree, frontier)
+            parents = None
+            if of_parents(tree):
+                lanes = (at * tree.beam_size + b for at in range(size[1]))
+                parents = [parent(step, lane, *pair) for lane, pair in zip(lanes, pairwise(frontier), strict=True)]
+            log_probabilities = frontier_log_probabilities(tree, frontier, parents)
             pairs = [((p + pair_noise[b, at]).item(), at) for at, p in enumerate(log_probabilities)]
             for at in sorted(at for _, at in best(pairs, tree.beam_size)):
                 score_after = total + log_probabilities[at]
@@ -255,11 +273,11 @@ def gumbel_tree(tree: nn.Module, leaves: list[Tensor], noise: Callable[[int, int
 
     Where parents are scored, a pair keeps the mask of its cell from step to step.
     """
-    of_parents, items, step = not hasattr(tree.scorer, "width"), torch.stack(leaves), 0
+    items, step = torch.stack(leaves), 0
     masks = [mask(0, at) for at in range(len(items) - 1)]
     while len(items) > 1:
         left, right, pairs = items[:-1], items[1:], len(items) - 1
-        if of_parents:
+        if of_parents(tree):
             parents = parents_of(tree.cell, left, right, masks)
             logits = parents @ tree.scorer.score.weight[0]
         else:
@@ -269,9 +287,61 @@ def gumbel_tree(tree: nn.Module, leaves: list[Tensor], noise: Callable[[int, int
         hard = torch.zeros_like(soft)
         hard[at] = 1
         straight = hard + soft - soft.detach()
-        if not of_parents:
+        if not of_parents(tree):
             parents = compose(tree.cell, straight @ left, straight @ right, mask(step, 0)).expand(pairs, -1)
         items, step = moved(items, straight if pairs > 1 else hard, parents), step + 1
         beside = [mask(step, place) for place in (at - 1, at) if 0 <= place < pairs - 1]
         masks = [*masks[: max(at - 1, 0)], *beside, *masks[at + 2 :]]
     return items[0]
+
+
+def one_soft(tree: nn.Module, leaves: list[Tensor], training: Training) -> Tensor:
+    """A beam tree whose last beam is the average of all candidates that plain selection would drop.
+
+    Every pair is composed afresh at every step; in a hard beam it keeps its mask, which ``training`` has for the step
+    and position * W + beam.
+    """
+
+    def best(keys: Tensor, count: int) -> list[int]:
+        return sorted(range(len(keys)), key=lambda index: -keys[index].item())[:count]
+
+    def mask(step: int, at: int, beam: int) -> Tensor:
+        return training.mask(step, at * tree.beam_size + beam)
+
+    items, step = torch.stack(leaves), 0
+    beams = [(items.new_zeros(()), items, [mask(0, at, 0) for at in range(len(items) - 1)])]
+    while len(items) > 2:
+        pairs = len(items) - 1
+        parents = [parents_of(tree.cell, items[:-1], items[1:], masks) for _, items, masks in beams]
+        pair_noise = training.pair_noise(step, len(beams), pairs)
+        candidate_noise = training.candidate_noise(step, len(beams), pairs)
+        candidates = []
+        for b, (total, items, masks) in enumerate(beams):
+            logits = parents[b] @ tree.scorer.score.weight[0]
+            log_probabilities = logits - logits.exp().sum().log()
+            for at in sorted(best(logits + pair_noise[b], tree.beam_size)):
+                one_hot = torch.eye(pairs, dtype=items.dtype)[at]
+                score_after = total + log_probabilities[at]
+                key = score_after + candidate_noise[b, at]
+                candidates.append((key, score_after, items, parents[b], one_hot, masks, at))
+        ordered = best(torch.stack([candidate[0] for candidate in candidates]), len(candidates))
+        hard, rest = ordered[: tree.beam_size - 1], ordered[tree.beam_size - 1 :]
+        beams, step = [], step + 1
+        for b, index in enumerate(hard):
+            _, total, items, composed, one_hot, masks, at = candidates[index]
+            beside = [mask(step, place, b) for place in (at - 1, at) if 0 <= place < pairs - 1]
+            masks = [*masks[: max(at - 1, 0)], *beside, *masks[at + 2 :]]
+            beams.append((total, moved(items, one_hot, composed), masks))
+        if rest:
+            _, totals, frontiers, composed, one_hots, _, _ = zip(*(candidates[index] for index in rest), strict=True)
+            weights = torch.stack(totals).softmax(0)
+            total, items, composed, soft = (
+                sum(weight * part for weight, part in zip(weights, parts, strict=True))
+                for parts in (totals, frontiers, composed, one_hots)
+            )
+            masks = [mask(step, at, tree.beam_size - 1) for at in range(pairs - 1)]
+            beams.append((total, moved(items, soft, composed), masks))
+        items = beams[0][1]
+    if len(items) == 1:
+        return items[0]
+    return expected_root([(total, compose(tree.cell, *items, masks[0])) for total, items, masks in beams])

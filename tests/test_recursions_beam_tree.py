@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, Draws, KeyedDraws, Outer
 from nestree.recursions.beam_tree import ENGINES
 from nestree.recursions.contract import Leaves
@@ -35,6 +35,8 @@ from reference import (
 DIM = 4
 FLAT = Outer()
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
+SCORERS = st.sampled_from([2, "parents"])
+"""What a beam tree is made of: how many features its scorer reads of a child, or that it reads parents."""
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=3)
 
 
@@ -43,13 +45,14 @@ def beam_tree(
     *,
     engine: str = "naive",
     seed: int = 0,
-    width: int | None = 2,
+    width: int | str | None = 2,
     dropout: float = 0.0,
     noise: bool = True,
     merge_equal: bool = False,
     training: bool = False,
 ) -> BeamTree:
-    cell, scorer = GatedRecursiveCell(DIM, dropout=dropout), PairScorer(DIM, width=width)
+    cell = GatedRecursiveCell(DIM, dropout=dropout)
+    scorer = ParentScorer(DIM) if width == "parents" else PairScorer(DIM, width=width)
     tree = BeamTree(cell, scorer, beam_size=beam_size, noise=noise, merge_equal=merge_equal, engine=engine)
     return randomize(tree.double(), seed).train(training)
 
@@ -78,8 +81,8 @@ def assert_equal(tree: BeamTree, batch: Leaves, root: Tensor, expected: Tensor) 
 
 @EVERY_ENGINE
 @settings(max_examples=15)
-@given(lengths=LENGTHS, seed=st.integers(0, 99), width=st.none() | st.integers(1, DIM))
-def test_width_1_equals_greedy_search(engine: str, lengths: list[int], seed: int, width: int | None) -> None:
+@given(lengths=LENGTHS, seed=st.integers(0, 99), width=st.none() | st.integers(1, DIM) | SCORERS)
+def test_width_1_equals_greedy_search(engine: str, lengths: list[int], seed: int, width: int | str | None) -> None:
     tree, batch = beam_tree(1, engine=engine, seed=seed, width=width), leaves(lengths, seed)
     root = tree.recurse(batch, FLAT).root
     assert_equal(tree, batch, root, torch.stack([greedy(tree, row) for row in rows(batch)]))
@@ -87,10 +90,12 @@ def test_width_1_equals_greedy_search(engine: str, lengths: list[int], seed: int
 
 @EVERY_ENGINE
 @settings(max_examples=12)
-@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=2), seed=st.integers(0, 99), spare=st.integers(0, 3))
-def test_a_wide_enough_beam_sums_over_all_merge_orders(engine: str, lengths: list[int], seed: int, spare: int) -> None:
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=2), seed=st.integers(0, 99), width=SCORERS)
+def test_a_wide_enough_beam_sums_over_all_merge_orders(
+    engine: str, lengths: list[int], seed: int, width: int | str
+) -> None:
     orders = math.factorial(max(max(lengths) - 1, 1))
-    tree, batch = beam_tree(orders + spare, engine=engine, seed=seed), leaves(lengths, seed)
+    tree, batch = beam_tree(orders + seed % 4, engine=engine, seed=seed, width=width), leaves(lengths, seed)
     root = tree.recurse(batch, FLAT).root
     assert_equal(tree, batch, root, torch.stack([expected_root(list(merge_orders(tree, row))) for row in rows(batch)]))
 
@@ -119,9 +124,11 @@ def test_a_beam_as_wide_as_there_are_trees_will_do_where_equal_frontiers_are_mer
 
 @EVERY_ENGINE
 @settings(max_examples=15)
-@given(lengths=LENGTHS, beam_size=st.integers(1, 5), seed=st.integers(0, 99))
-def test_search_equals_the_loop(engine: str, lengths: list[int], beam_size: int, seed: int) -> None:
-    tree, batch = beam_tree(beam_size, engine=engine, seed=seed), leaves(lengths, seed)
+@given(lengths=LENGTHS, beam_size=st.integers(1, 5), seed=st.integers(0, 99), width=SCORERS)
+def test_search_equals_the_loop(
+    engine: str, lengths: list[int], beam_size: int, seed: int, width: int | str
+) -> None:
+    tree, batch = beam_tree(beam_size, engine=engine, seed=seed, width=width), leaves(lengths, seed)
     expected = [expected_root(beam_search(tree, [(row[0].new_zeros(()), row)])) for row in rows(batch)]
     assert_equal(tree, batch, tree.recurse(batch, FLAT).root, torch.stack(expected))
 
@@ -234,9 +241,11 @@ class CountedDraws(KeyedDraws):
     """Keyed draws that count the nodes they made a mask for."""
 
     asked = 0
+    calls = 0
 
     def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         self.asked += len(beam)
+        self.calls += 1
         return super().words(sites, step, beam, features)
 
 
@@ -256,15 +265,27 @@ def shape(node: Node) -> tuple:
     return () if node.children is None else tuple(shape(child) for child in node.children)
 
 
+@settings(max_examples=15)
+@given(length=st.integers(1, 20), beam_size=st.integers(1, 3), width=SCORERS)
+def test_n_tokens_take_n_minus_1_cells_one_after_the_other(length: int, beam_size: int, width: int | str) -> None:
+    """Where parents are scored: all pairs at first, then the two beside each new node."""
+    tree, draws = beam_tree(beam_size, engine="fast", width=width, dropout=0.5, training=True), CountedDraws(1)
+    tree.recurse(leaves([length]), FLAT, draws=draws)
+    assert draws.calls <= length - 1  # fewer where all that a step asks for is composed already
+    assert draws.calls == length - 1 or beam_size > 1
+    first = length - 1 if width == "parents" else beam_size * (length > 1)
+    assert draws.asked <= first + (2 if width == "parents" else 1) * beam_size * max(length - 2, 0)
+
+
 @EVERY_ENGINE
 @pytest.mark.parametrize("noise", [True, False], ids=["noise", "no noise"])
 @settings(max_examples=15)
-@given(length=st.integers(1, 7), beam_size=st.integers(1, 5), seed=st.integers(0, 99))
+@given(length=st.integers(1, 7), beam_size=st.integers(1, 5), seed=st.integers(0, 99), width=SCORERS)
 def test_training_equals_the_loop_with_the_same_draws(
-    engine: str, noise: bool, length: int, beam_size: int, seed: int
+    engine: str, noise: bool, length: int, beam_size: int, seed: int, width: int | str
 ) -> None:
     """A node takes the mask of the first step, and there the lowest beam, that asks for it."""
-    tree = beam_tree(beam_size, engine=engine, seed=seed, dropout=0.5, noise=noise, training=True)
+    tree = beam_tree(beam_size, engine=engine, seed=seed, width=width, dropout=0.5, noise=noise, training=True)
     batch, draws = leaves([length], seed), KeyedDraws(seed)
     place = Sites(torch.tensor([0]), torch.tensor([0]), 0)
 
@@ -294,11 +315,12 @@ def test_training_equals_the_loop_with_the_same_draws(
     arity=st.integers(2, 4),
     beam_size=st.integers(1, 4),
     seed=st.integers(0, 99),
+    width=SCORERS,
 )
 def test_recursion_in_recursion_equals_the_loop(
-    engine: str, alignment: str, lengths: list[int], arity: int, beam_size: int, seed: int
+    engine: str, alignment: str, lengths: list[int], arity: int, beam_size: int, seed: int, width: int | str
 ) -> None:
-    tree, batch = beam_tree(beam_size, engine=engine, seed=seed), leaves(lengths, seed)
+    tree, batch = beam_tree(beam_size, engine=engine, seed=seed, width=width), leaves(lengths, seed)
     root = tree.recurse(batch, Outer(arity, alignment=alignment)).root
     expected = [expected_root(rir_beam(tree, row, arity, alignment)) for row in rows(batch)]
     assert_equal(tree, batch, root, torch.stack(expected))

@@ -20,7 +20,7 @@ from nestree.recursions.outer import Outer
 class OneSoftBeamTree(Recursion):
     """A beam tree over composed parents; in training the candidates that plain selection drops become one soft beam.
 
-    The best W - 1 candidates are kept as they are. Of the rest, the average, weighted by ``softmax(score)``, is the
+    The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by ``softmax(score)``, is the
     last beam: frontiers x, parents p, masks m of the chosen pair and scores are averaged each, and the frontier becomes
 
         x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m.
@@ -127,7 +127,7 @@ class SoftSearch:
         """Merge one pair in every beam of sequences that have a choice."""
         beam, position, scores = self.candidates(beams, step)
         width, pairs = self.tree.beam_size, beams.parents.shape[2]
-        hard = width - 1 if beam.shape[1] > width else beam.shape[1]
+        hard = min(width - 1, beam.shape[1])
         frontier, kept = self.merge_hard(beams, beam[:, :hard], position[:, :hard])
         left, right, lane, columns = self.beside(frontier, position[:, :hard])
         totals = scores[:, :hard]
