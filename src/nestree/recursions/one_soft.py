@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from nestree.checks import check_at_least
 from nestree.layers import GatedRecursiveCell, ParentScorer
@@ -219,10 +220,16 @@ class SoftSearch:
 
     def compose(self, left: Tensor, right: Tensor, lane: Tensor, step: int) -> Tensor:
         """Return the parents of items (G, P, D), with dropout masks drawn for ``lane`` (G, P)."""
-        cell = self.tree.cell
-        keep = None
+        cell, words = self.tree.cell, None
         if cell.dropout > 0:
             group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(lane).flatten()
             words = self.draws.words(self.sites.take(group), step, lane.flatten(), cell.hidden_dim)
-            keep = dropout_mask(words, cell.dropout, left.dtype).view(*lane.shape, -1) / (1 - cell.dropout)
-        return cell(left, right, keep)
+            words = words.view(*lane.shape, -1)
+        # A cell's activations take five times the memory of its inputs; the backward pass computes them again.
+        return checkpoint(_parents, cell, left, right, words, use_reentrant=False, preserve_rng_state=False)
+
+
+def _parents(cell: GatedRecursiveCell, left: Tensor, right: Tensor, words: Tensor | None) -> Tensor:
+    """Return parents, with dropout where there are ``words`` of masks."""
+    keep = None if words is None else dropout_mask(words, cell.dropout, left.dtype) / (1 - cell.dropout)
+    return cell(left, right, keep)
