@@ -49,9 +49,7 @@ def of_parents(tree: nn.Module) -> bool:
     return not hasattr(tree.scorer, "width")
 
 
-def frontier_log_probabilities(
-    tree: nn.Module, frontier: list[Tensor], parents: list[Tensor] | None = None
-) -> Tensor:
+def frontier_log_probabilities(tree: nn.Module, frontier: list[Tensor], parents: list[Tensor] | None = None) -> Tensor:
     """Of merging each pair; ``parents``, where they are scored, are by default composed without dropout."""
     if of_parents(tree):
         parents = parents or [compose(tree.cell, *pair) for pair in pairwise(frontier)]
@@ -281,7 +279,9 @@ def gumbel_tree(tree: nn.Module, leaves: list[Tensor], noise: Callable[[int, int
             parents = parents_of(tree.cell, left, right, masks)
             logits = parents @ tree.scorer.score.weight[0]
         else:
-            logits = torch.stack([score(tree.scorer, *pair, tree.scorer.width) for pair in zip(left, right, strict=True)])
+            logits = torch.stack(
+                [score(tree.scorer, *pair, tree.scorer.width) for pair in zip(left, right, strict=True)]
+            )
         soft = ((logits + noise(step, pairs)) / tree.temperature).softmax(0)
         at = int(soft.argmax())
         hard = torch.zeros_like(soft)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.recursions.draws import Sites
+from nestree.recursions.engine.columns import carry, top
 from nestree.recursions.engine.nest import Forest
-from nestree.recursions.engine.search import Search, SearchResult, carry, top
+from nestree.recursions.engine.search import Search, SearchResult
 from nestree.recursions.engine.store import NodeStore
 from twins import Case, cases, with_seeds
 

@@ -125,9 +125,7 @@ def test_a_beam_as_wide_as_there_are_trees_will_do_where_equal_frontiers_are_mer
 @EVERY_ENGINE
 @settings(max_examples=15)
 @given(lengths=LENGTHS, beam_size=st.integers(1, 5), seed=st.integers(0, 99), width=SCORERS)
-def test_search_equals_the_loop(
-    engine: str, lengths: list[int], beam_size: int, seed: int, width: int | str
-) -> None:
+def test_search_equals_the_loop(engine: str, lengths: list[int], beam_size: int, seed: int, width: int | str) -> None:
     tree, batch = beam_tree(beam_size, engine=engine, seed=seed, width=width), leaves(lengths, seed)
     expected = [expected_root(beam_search(tree, [(row[0].new_zeros(()), row)])) for row in rows(batch)]
     assert_equal(tree, batch, tree.recurse(batch, FLAT).root, torch.stack(expected))

@@ -132,11 +132,11 @@ def test_n_tokens_take_n_minus_1_cells_one_after_the_other(length: int, beam_siz
 
 def test_what_training_cannot_do_is_said() -> None:
     tree, batch = tree_of(2), leaves([4])
-    with pytest.raises(ValueError, match="^trees must be asked for at evaluation"):
+    with pytest.raises(ValueError, match=r"^trees must be asked for at evaluation"):
         tree.recurse(batch, FLAT, trees=True)
-    with pytest.raises(ValueError, match="^outer must have no arity"):
+    with pytest.raises(ValueError, match=r"^outer must have no arity"):
         tree.recurse(batch, Outer(3))
-    with pytest.raises(ValueError, match="^beam_size must"):
+    with pytest.raises(ValueError, match=r"^beam_size must"):
         OneSoftBeamTree(tree.cell, tree.scorer, beam_size=0)
-    with pytest.raises(ValueError, match="^scorer must"):
+    with pytest.raises(ValueError, match=r"^scorer must"):
         OneSoftBeamTree(tree.cell, ParentScorer(DIM + 1))

@@ -173,7 +173,9 @@ class NaiveRecursion:
             left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
             scored = self.scorer(left, right)
         else:
-            lanes = [(pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)]
+            lanes = [
+                (pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)
+            ]
             self.compose(lanes, composed, level, group, step)
             scored = self.scorer(torch.stack([composed[pair].state for pair in number]))
         return scored.to(score_dtype(scored))[torch.tensor([[number[pair] for pair in row] for row in pairs])]

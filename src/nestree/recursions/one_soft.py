@@ -13,7 +13,7 @@ from nestree.layers import GatedRecursiveCell, ParentScorer
 from nestree.recursions.beam_tree import BeamTree
 from nestree.recursions.contract import Folded, Leaves, Recursion
 from nestree.recursions.draws import Draws, Sites, dropout_mask
-from nestree.recursions.engine.search import top
+from nestree.recursions.engine.columns import top
 from nestree.recursions.naive import score_dtype
 from nestree.recursions.outer import Outer
 
@@ -21,8 +21,9 @@ from nestree.recursions.outer import Outer
 class OneSoftBeamTree(Recursion):
     """A beam tree over composed parents; in training the candidates that plain selection drops become one soft beam.
 
-    The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by ``softmax(score)``, is the
-    last beam: frontiers x, parents p, masks m of the chosen pair and scores are averaged each, and the frontier becomes
+    The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by
+    ``softmax(score)``, is the last beam: frontiers x, parents p, masks m of the chosen pair and scores are averaged
+    each, and the frontier becomes
 
         x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m.
 
@@ -177,7 +178,7 @@ class SoftSearch:
         moved = beam * items + column + (column > at)
         node = count * items + beam * (items - 1) + at
         rows = torch.where(column == at, node, moved).flatten(1)
-        frontier = table.gather(1, rows.unsqueeze(-1).expand(-1, -1, dim)).unflatten(1, beam.shape[1:2] + (items - 1,))
+        frontier = table.gather(1, rows.unsqueeze(-1).expand(-1, -1, dim)).unflatten(1, (beam.shape[1], items - 1))
         column = torch.arange(items, device=beam.device) - 1
         pair = (column + (column > at)).clamp(0, items - 2)
         rows = (beam * (items - 1) + pair).flatten(1)

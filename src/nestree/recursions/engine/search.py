@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from nestree.layers import ParentScorer
 from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.engine.columns import carry, top
 from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.merging import Classes, classes_of, parent_code
 from nestree.recursions.engine.store import NodeStore
@@ -300,7 +301,8 @@ class Search:
         beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
         keys = left * self.store.capacity + right  # items at different places are different nodes
         first = (keys.unsqueeze(2) == keys.unsqueeze(1)).view(torch.uint8).argmax(2)
-        real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1  # on the host: no waiting for its count
+        # On the host: an accelerator need not be waited for to know how many there are.
+        real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1
         new = real.expand(left.shape)
         if self.compact:
             new = new & (first == beam) & (self.scores != -torch.inf).unsqueeze(-1)
@@ -315,28 +317,3 @@ class Search:
         logits = self.store.parent_logits(parents).to(self.scores.dtype).masked_fill_(~real.to(device), -torch.inf)
         self.pairs = functional.pad(parents, (1, 1))
         return functional.pad(logits, (1, 1), value=-torch.inf)
-
-
-def carry(columns: Tensor, beam: Tensor, at: Tensor) -> Tensor:
-    """Return ``columns`` (G, B, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
-    groups, _, items = columns.shape
-    column = torch.arange(items - 1, device=columns.device)
-    index = column + (column > at) + beam.unsqueeze(-1) * items
-    return columns.flatten(1).gather(1, index.flatten(1)).view(groups, -1, items - 1)
-
-
-def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
-    """Return the indices of the ``count`` largest keys along the last dimension, largest first.
-
-    Equal keys go in the order of ``place`` (non-negative integers below 2^31, of the shape of ``keys``), by default
-    that of their indices. ``torch.topk`` promises nothing about ties, so keys and places are packed into one integer.
-    """
-    if place is None:
-        place = torch.arange(keys.shape[-1], device=keys.device)
-    if keys.dtype == torch.float32:
-        bits = (keys + 0.0).view(torch.int32)  # adding zero makes -0.0 and 0.0 the same
-        ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-        return ordered.mul_(2**31).sub_(place).topk(count, dim=-1).indices
-    by_place = place.expand(keys.shape).argsort(-1)
-    order = keys.gather(-1, by_place).sort(stable=True, dim=-1, descending=True).indices[..., :count]
-    return by_place.gather(-1, order)

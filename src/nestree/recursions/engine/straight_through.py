@@ -1,7 +1,7 @@
 """The straight-through replay: gradients of a search with one beam, as if every choice had been a softmax.
 
-Going forward, a mask m of the pairs is hard: the chosen pair's is 1. Going back it is ``softmax((logits + noise) / T)``,
-and every item that a merge leaves where it is or moves to the left takes part in it:
+Going forward, a mask m of the pairs is hard: the chosen pair's is 1. Going back it is ``softmax((logits + noise) /
+T)``, and every item that a merge leaves where it is or moves to the left takes part in it:
 
     x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m
 
@@ -125,9 +125,7 @@ class PairLogits:
         number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
         return number, self.left[number], self.right[number]
 
-    def pull_back(
-        self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor
-    ) -> None:
+    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
         """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
         self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
         seen = state_gradient[:, : self.width]
@@ -152,9 +150,7 @@ class ParentLogits:
         number = choice.pairs[:, 0].to(torch.int64)
         return number, self.store.left[number], self.store.right[number]
 
-    def pull_back(
-        self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor
-    ) -> None:
+    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
         """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
         self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
         slope = self.slope[number] * of_logits[..., None, None]

@@ -1,0 +1,31 @@
+"""What a search does with its tables of beams: move columns on, and find the largest of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def carry(columns: Tensor, beam: Tensor, at: Tensor) -> Tensor:
+    """Return ``columns`` (G, B, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
+    groups, _, items = columns.shape
+    column = torch.arange(items - 1, device=columns.device)
+    index = column + (column > at) + beam.unsqueeze(-1) * items
+    return columns.flatten(1).gather(1, index.flatten(1)).view(groups, -1, items - 1)
+
+
+def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
+    """Return the indices of the ``count`` largest keys along the last dimension, largest first.
+
+    Equal keys go in the order of ``place`` (non-negative integers below 2^31, of the shape of ``keys``), by default
+    that of their indices. ``torch.topk`` promises nothing about ties, so keys and places are packed into one integer.
+    """
+    if place is None:
+        place = torch.arange(keys.shape[-1], device=keys.device)
+    if keys.dtype == torch.float32:
+        bits = (keys + 0.0).view(torch.int32)  # adding zero makes -0.0 and 0.0 the same
+        ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+        return ordered.mul_(2**31).sub_(place).topk(count, dim=-1).indices
+    by_place = place.expand(keys.shape).argsort(-1)
+    order = keys.gather(-1, by_place).sort(stable=True, dim=-1, descending=True).indices[..., :count]
+    return by_place.gather(-1, order)
