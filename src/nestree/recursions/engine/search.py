@@ -235,9 +235,10 @@ class Search:
             lane = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
             absent = ~exists | (scores == -torch.inf).unsqueeze(-1)
             unfinished = self._longer_than(step + 2)
-            asked = (of[:unfinished].flatten(1) for of in (left, right, absent, lane))
+            of_left, of_right, absent, lane = (of[:unfinished].flatten(1) for of in (left, right, absent, lane))
             numbers = torch.zeros_like(left)
-            numbers[:unfinished] = self._compose(*asked, step + 1).view(unfinished, width, 2)
+            composed = self._compose(of_left, of_right, absent, lane, step + 1)
+            numbers[:unfinished] = composed.view(unfinished, width, 2)
             logits = self.store.parent_logits(numbers)
         else:
             numbers = None if self.history is None else self.history.log_pairs(left, right)
