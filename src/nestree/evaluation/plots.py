@@ -15,8 +15,8 @@ from nestree.evaluation.history import Row, series
 COLOURS = {"grouped": "#1f77b4", "flat": "#d95f02", None: "#1f77b4"}
 
 
-def plot_accuracy(results: Sequence[Result], path: Path, *, train_longest: int | None) -> None:
-    """Draw accuracy against length: a point a test, with its 95 % interval, and the baseline."""
+def plot_accuracy(results: Sequence[Result], path: Path, *, train_longest: int | None, baseline: str) -> None:
+    """Draw accuracy against length: a point a test, with its 95 % interval; and what always ``baseline`` achieves."""
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     if train_longest is not None:
@@ -30,7 +30,7 @@ def plot_accuracy(results: Sequence[Result], path: Path, *, train_longest: int |
     if based:
         axes.plot(
             [length for length, _ in based], [100 * share for _, share in based], "k:x", linewidth=1, markersize=5,
-            label="commonest label of the root operator",
+            label=f"always {baseline}",
         )  # fmt: skip
     lengths = [result.mean_length for result in results]
     axes.set(xscale="log", xlim=(min(lengths) / 2, max(lengths) * 2), ylim=(0, 102))

@@ -31,7 +31,12 @@ def write_report(run: Run) -> Path:
     if not results:
         raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.path}` first")
     about = run.about()
-    plot_accuracy(results, run.path / "accuracy.png", train_longest=about.get("train_longest"))
+    plot_accuracy(
+        results,
+        run.path / "accuracy.png",
+        train_longest=about.get("train_longest"),
+        baseline=run.task.baseline_about,
+    )
     history = read_history(run)
     if history:
         plot_training(history, run.path / "training.png")

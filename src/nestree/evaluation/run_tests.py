@@ -14,6 +14,7 @@ from nestree.evaluation.record import record
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
+from nestree.tasks import Task
 
 
 def evaluate_run(
@@ -80,6 +81,23 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
         raise UserError(f"--trees: {run.config.data.task} has no gold trees to score with")
     if answers(model, example, beams=1)[1] is None:
         raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
+
+
+def tests_there(task: Task, tests: Sequence[str], console: Console) -> list[str]:
+    """Return those of ``tests`` whose files are there, and say which are not; if none is, "validation".
+
+    This is for tests that nobody asked for by name. If there are no files at all, all tests are returned, whose loading
+    then says what is missing.
+    """
+    there = [test for test in tests if task.is_there(test)]
+    if not there and not task.is_there("validation"):
+        return list(tests)
+    left_out = [test for test in tests if test not in there]
+    if left_out:
+        console.print(f"left out, as there are no files of it: {', '.join(left_out)}")
+    if not there:
+        console.print("there is no test: evaluating on validation, by which the weights were chosen")
+    return there or ["validation"]
 
 
 def _progress(console: Console) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,10 @@ class Task(Protocol):
     @property
     def protocol(self) -> str:
         """How the splits came about, written beside every result: "generated", "official", "clean", "paper", "own"."""
+        ...
+
+    def is_there(self, split: str) -> bool:
+        """Tell whether the split can be loaded as far as its files go; what is generated always is."""
         ...
 
     def is_cached(self, split: str) -> bool:
@@ -217,6 +221,9 @@ class Dataset:
     """The official ones, by name: "train", perhaps "validation", and tests."""
     find: Callable[[Path], Path | None]
     """Return the file or folder of the dataset that is ``path`` itself or lies somewhere under it; None: not there."""
+    files: Callable[[Path, str], Sequence[Path]]
+    """Return the files (or folders full of them) that hold a split, of what ``find`` returned; where one is not there,
+    its path all the same, or nothing if it could be anywhere."""
     read: Callable[[Path, str], Iterator[Row]]
     """Yield the rows of a split of what ``find`` returned. UserError names file and line of what is damaged."""
     sides: int = 1

@@ -72,6 +72,13 @@ class ListOpsLRA(ListOps):
             raise UserError(f"listops-lra: {' and '.join(FILES.values())} not found in {self.path} (--data.path)")
         return found.parent
 
+    def is_there(self, split: str) -> bool:
+        """Tell whether the split is generated, or has its file."""
+        try:
+            return split in FILES and (self.path is None or (self.folder / FILES[split]).is_file())
+        except UserError:
+            return False
+
     def is_cached(self, split: str) -> bool:
         """Tell whether the split lies in the cache."""
         try:

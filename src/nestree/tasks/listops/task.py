@@ -45,6 +45,10 @@ class ListOps:
         """Draw the splits from ``seed``."""
         self.seed = seed
 
+    def is_there(self, split: str) -> bool:
+        """Tell whether there is such a split: they are generated."""
+        return split in self.splits
+
     def is_cached(self, split: str) -> bool:
         """Tell whether the whole split lies in the cache."""
         return split_path(SPLITS[split], SPLITS[split].size, self.seed).is_file()

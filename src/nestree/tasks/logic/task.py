@@ -95,6 +95,17 @@ class Logic:
                 found[name] = OfficialSplit(TEST_SIZES[count], f"{count}{more} operators in the longer side")
         return found
 
+    def is_there(self, split: str) -> bool:
+        """Tell whether the split is generated, or has its files."""
+        if self.path is None:
+            return split in self.splits
+        counts = [_TESTS[split]] if split in _TESTS else range(LONGEST_TRAINED + 1)
+        kind = "test" if split in _TESTS else "train"
+        try:
+            return all((self.folder / f"{kind}{count}").is_file() for count in counts)
+        except UserError:
+            return False
+
     def is_cached(self, split: str) -> bool:
         """Tell whether the split lies in the cache."""
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import beside, columns, find, lines
+from nestree.tasks.text.files import beside, columns, count_empty, files_beside, find, lines
 
 FILES = {
     name: f"new_aan_pairs.{part}.tsv" for name, part in (("train", "train"), ("validation", "eval"), ("test", "test"))
@@ -16,12 +17,16 @@ LABELS = ("unrelated", "cites")
 
 
 def _find(path: Path) -> Path | None:
-    return find(path, [FILES["test"], FILES["train"]])
+    return find(path, list(FILES.values()))
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
     """Yield rows of label, two article numbers and two texts; there is no header, and a quote is a character."""
     path = beside(found, FILES, split)
+    return count_empty(_pairs(path), path)
+
+
+def _pairs(path: Path) -> Iterator[Row]:
     for number, line in lines(path):
         where = f"{path}:{number}"
         label, _, _, first, second = columns(line, 5, where)
@@ -45,6 +50,7 @@ LRA_RETRIEVAL = Dataset(
         "test": OfficialSplit(17_437, "pairs of articles"),
     },
     find=_find,
+    files=partial(files_beside, files=FILES),
     read=_read,
     sides=2,
     level="byte",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 import functools
 import logging
+import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -37,24 +39,52 @@ def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def find(path: Path, names: Collection[str], *, accept: Callable[[Path], bool] = lambda _: True) -> Path | None:
+def under(path: Path, *, deepest: int = DEEPEST) -> Iterator[Path]:
+    """Yield ``path`` and what lies in it, folder by folder; what lies in a folder that cannot be read is passed over.
+
+    Raises:
+        UserError: ``path`` is a folder that cannot be read.
+    """
+    waiting = [path]
+    for depth in range(deepest + 1):
+        below: list[Path] = []
+        for place in waiting:
+            yield place
+            if depth < deepest and os.path.isdir(place):
+                try:
+                    below += sorted(place.iterdir())
+                except OSError as error:
+                    if place == path:
+                        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+                    _log.info("%s: passed over, it cannot be read (%s)", place, error.strerror or error)
+        waiting = below
+
+
+def find(
+    path: Path,
+    names: Collection[str],
+    *,
+    accept: Callable[[Path], bool] = lambda _: True,
+    deepest: int = DEEPEST,
+) -> Path | None:
     """Return ``path`` or, a few folders below it, the first file or folder with a name that fits one of ``names``.
 
     Args:
         path: a file or a folder.
         names: patterns as of a shell.
         accept: a last look at what was found, for names that others use too.
+        deepest: folders below ``path`` to look in.
+
+    Raises:
+        UserError: ``path`` is a folder that cannot be read.
     """
-    waiting, depth = [path], 0
-    while waiting and depth <= DEEPEST:
-        below: list[Path] = []
-        for place in waiting:
-            if any(fnmatch.fnmatch(place.name, name) for name in names) and accept(place):
-                return place
-            if place.is_dir():
-                below += sorted(place.iterdir())
-        waiting, depth = below, depth + 1
-    return None
+    fitting = re.compile("|".join(fnmatch.translate(name) for name in names))
+    return next((place for place in under(path, deepest=deepest) if fitting.match(place.name) and accept(place)), None)
+
+
+def files_beside(found: Path, split: str, *, files: Mapping[str, str]) -> list[Path]:
+    """Return the path of the file of a split, in the folder of one that was found."""
+    return [found.parent / files[split]]
 
 
 def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
@@ -63,18 +93,19 @@ def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
     Raises:
         UserError: it is not there.
     """
-    path = found.parent / files[split]
+    (path,) = files_beside(found, split, files=files)
     if not path.is_file():
         raise UserError(f"{path}: not there; it holds the split {split}")
     return path
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a file as far as it can be read, for a look at what it holds."""
-    if not path.is_file():
+    """Return the first line of a file as far as it can be read, for a look at what it holds; of no file, nothing."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(10_000).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
+    except OSError:
         return ""
-    with path.open("rb") as file:
-        return file.readline(10_000).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
 
 
 def columns(line: str, count: int, where: str) -> list[str]:

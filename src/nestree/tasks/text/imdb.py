@@ -9,10 +9,19 @@ from pathlib import Path
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import find
-from nestree.tasks.text.reviews import find_contrast, find_counterfactual, read_reviews
+from nestree.tasks.text.files import count_empty, find
+from nestree.tasks.text.reviews import (
+    CONTRAST_FILES,
+    COUNTERFACTUAL_FILES,
+    find_contrast,
+    find_counterfactual,
+    read_reviews,
+)
 
 LABELS = ("negative", "positive")
+_NEAR = 2
+"""Folders below one beside IMDB in which the files of further tests are looked for."""
+
 _FOLDERS = {"neg": "negative", "pos": "positive"}
 _MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
 
@@ -35,6 +44,10 @@ def read_split(found: Path, split: str) -> Iterator[Row]:
     Raises:
         UserError: names the file that is not UTF-8, or whose rating does not fit its folder.
     """
+    return count_empty(_reviews(found, split), found / split)
+
+
+def _reviews(found: Path, split: str) -> Iterator[Row]:
     rows = sorted(_from_archive(found, split) if found.is_file() else _from_folder(found, split))
     if not rows:
         raise UserError(f"{found}: has no reviews in {split}/pos and {split}/neg")
@@ -51,7 +64,11 @@ def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, byte
     """Yield (folder, number, rating, text, path) of each review."""
     for path in (folder / split).glob("*/*.txt"):
         if found := _MEMBER.fullmatch(path.as_posix()):
-            yield found[2], int(found[3]), int(found[4]), path.read_bytes(), str(path)
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+            yield found[2], int(found[3]), int(found[4]), content, str(path)
 
 
 def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
@@ -68,17 +85,32 @@ def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, by
         raise UserError(f"{archive}: cannot be read ({error})") from None
 
 
+def review_files(found: Path, split: str) -> list[Path]:
+    """Return the archive, or the two folders of a split."""
+    return [found] if found.is_file() else [found / split / kind for kind in _FOLDERS]
+
+
+_FURTHER = {
+    "counterfactual": (find_counterfactual, COUNTERFACTUAL_FILES["test"]),
+    "contrast": (find_contrast, CONTRAST_FILES["test"]),
+}
+
+
+def _files(found: Path, split: str) -> list[Path]:
+    """Return the files of a split; a further test lies in a folder beside IMDB's, or beside one above it."""
+    if split not in _FURTHER:
+        return review_files(found, split)
+    look, name = _FURTHER[split]
+    return [folder / name for place in found.parents[:3] if (folder := look(place, deepest=_NEAR))][:1]
+
+
 def _read(found: Path, split: str) -> Iterator[Row]:
-    if split in ("train", "test"):
+    if split not in _FURTHER:
         return read_split(found, split)
-    look, where = {
-        "counterfactual": (find_counterfactual, ("new", "test.tsv")),
-        "contrast": (find_contrast, ("test_contrast.tsv",)),
-    }[split]
-    folder = next((there for place in found.parents[:3] if (there := look(place))), None)
-    if folder is None:
-        raise UserError(f"{split}: its file {'/'.join(where)} is not beside {found}")
-    return read_reviews(folder.joinpath(*where))
+    files = _files(found, split)
+    if not files:
+        raise UserError(f"{split}: its file {_FURTHER[split][1]} is not beside {found}")
+    return read_reviews(files[0])
 
 
 _ORIGIN = "aclImdb_v1.tar.gz of ai.stanford.edu/~amaas/data/sentiment, as it is or unpacked (aclImdb)"
@@ -94,6 +126,7 @@ LRA_TEXT = Dataset(
     label_names=LABELS,
     splits=_SPLITS,
     find=find_reviews,
+    files=review_files,
     read=read_split,
     level="byte",
     max_tokens=4_096,
@@ -114,6 +147,7 @@ IMDB = Dataset(
         "contrast": OfficialSplit(488, f"reviews {_CHANGED}"),
     },
     find=find_reviews,
+    files=_files,
     read=_read,
     held_out=5_000,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import beside, count_empty, find, lines, note
+from nestree.tasks.text.files import beside, count_empty, files_beside, find, lines, note
 from nestree.tasks.text.parses import words_of
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -112,6 +112,7 @@ SNLI = Dataset(
         "test": OfficialSplit(9_824, "pairs of sentences with a gold label"),
     },
     find=partial(_find, files=SNLI_FILES),
+    files=partial(files_beside, files=SNLI_FILES),
     read=partial(_read, files=SNLI_FILES),
     sides=2,
 )
@@ -129,6 +130,7 @@ MNLI = Dataset(
         "mismatched": OfficialSplit(9_832, "pairs of five other kinds of text, called dev_mismatched"),
     },
     find=partial(_find, files=MNLI_FILES),
+    files=partial(files_beside, files=MNLI_FILES),
     read=partial(_read, files=MNLI_FILES),
     sides=2,
 )

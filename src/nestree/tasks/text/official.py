@@ -121,14 +121,10 @@ class OfficialTexts(Texts):
 
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split."""
-        if self.protocol == "official" or split not in ("train", "validation"):
-            yield from self.dataset.read(self.files, split)
-        elif self.protocol == "paper":
-            yield from self.dataset.read(self.files, "train" if split == "train" else "test")
-        else:
-            for number, row in enumerate(self.dataset.read(self.files, "train")):
-                if (number in self._held_out) == (split == "validation"):
-                    yield row
+        rows = self.dataset.read(self.files, self._official(split))
+        if self.protocol == "clean" and split in ("train", "validation"):
+            rows = (row for number, row in enumerate(rows) if (number in self._held_out) == (split == "validation"))
+        yield from rows
 
     @cached_property
     def _held_out(self) -> set[int]:
@@ -136,6 +132,19 @@ class OfficialTexts(Texts):
         labels = [row.label for row in self.dataset.read(self.files, "train")]
         return held_out(labels, min(self.dataset.held_out or 0, len(labels) // 2), self.seed)
 
+    def is_there(self, split: str) -> bool:
+        """Tell whether the files of a split are there."""
+        found = self.found()
+        paths = [] if found is None else self.dataset.files(found, self._official(split))
+        return bool(paths) and all(path.exists() for path in paths)
+
     def fingerprint(self) -> dict[str, Any]:
-        """Return size and time of change of the files."""
-        return files_fingerprint([self.files])
+        """Return size and time of change of all files of the dataset that are there."""
+        paths = {path for split in self.dataset.splits for path in self.dataset.files(self.files, split)}
+        return files_fingerprint(sorted(path for path in paths if path.exists()))
+
+    def _official(self, split: str) -> str:
+        """Return the official split that one of :attr:`splits` is, or is a part of."""
+        if self.protocol == "official" or split != "validation":
+            return split
+        return "test" if self.protocol == "paper" else "train"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import beside, find, lines
+from nestree.tasks.text.files import beside, count_empty, find, lines
 
 FILES = {"negative": "rt-polarity.neg", "positive": "rt-polarity.pos"}
 
@@ -17,6 +17,16 @@ def _find(path: Path) -> Path | None:
 
 def _read(found: Path, split: str) -> Iterator[Row]:
     """Yield sentences, of both labels in turn line by line; every tenth line is the test."""
+    return count_empty(_sentences(found, split), found.parent / "rt-polarity.*")
+
+
+def _files(found: Path, split: str) -> list[Path]:
+    """Return both files, whatever the split."""
+    del split
+    return [found.parent / name for name in FILES.values()]
+
+
+def _sentences(found: Path, split: str) -> Iterator[Row]:
     both = [
         [(label, number, line, path) for number, line in lines(path, encoding="latin-1")]
         for label in FILES
@@ -37,6 +47,7 @@ POLARITY = Dataset(
         "test": OfficialSplit(1_066, "every tenth line of each label"),
     },
     find=_find,
+    files=_files,
     read=_read,
     held_out=960,
 )

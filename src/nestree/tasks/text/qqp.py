@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import beside, count_empty, find, first_line, lines
+from nestree.tasks.text.files import beside, count_empty, files_beside, find, first_line, lines
 
 LABELS = ("different", "duplicate")
 WHOLE = "quora_duplicate_questions.tsv"
@@ -27,7 +27,12 @@ def _find(path: Path) -> Path | None:
     def accept(file: Path) -> bool:
         return _is_header(first_line(file))
 
-    return find(path, [WHOLE, GLUE_FILES["train"]], accept=accept)
+    names = [WHOLE, *(GLUE_FILES.values() if path.is_file() else [GLUE_FILES["train"]])]
+    return find(path, names, accept=accept)
+
+
+def _files(found: Path, split: str) -> list[Path]:
+    return [found] if found.name == WHOLE else files_beside(found, split, files=GLUE_FILES)
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
@@ -111,6 +116,7 @@ QQP = Dataset(
         "test": OfficialSplit(None, f"GLUE's dev.tsv (every {TEST_EVERY}th pair of {WHOLE}, a split of our own)"),
     },
     find=_find,
+    files=_files,
     read=_read,
     sides=2,
     held_out=10_000,

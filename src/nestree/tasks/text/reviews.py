@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import columns, find, first_line, lines
+from nestree.tasks.text.files import DEEPEST, columns, count_empty, find, first_line, lines
 
 HEADER = "Sentiment\tText"
 LABELS = ("negative", "positive")
+COUNTERFACTUAL_TEST = "test.tsv"
+COUNTERFACTUAL_FILES = {
+    "train": "new/train.tsv",
+    "validation": "new/dev.tsv",
+    "test": f"new/{COUNTERFACTUAL_TEST}",
+    "original": f"orig/{COUNTERFACTUAL_TEST}",
+    "original-train": "orig/train.tsv",
+    "original-validation": "orig/dev.tsv",
+}
+CONTRAST_FILES = {
+    "test": "test_contrast.tsv",
+    "validation": "dev_contrast.tsv",
+    "original": "test_original.tsv",
+    "original-validation": "dev_original.tsv",
+}
+_PARTS = ("new", "orig")
 _NOT_HELD_OUT = "its originals are in IMDB's train split"
 
 
@@ -20,6 +37,10 @@ def read_reviews(path: Path) -> Iterator[Row]:
     Raises:
         UserError: names the line of what is damaged.
     """
+    return count_empty(_rows(path), path)
+
+
+def _rows(path: Path) -> Iterator[Row]:
     for number, line in lines(path):
         if number == 1:
             if line != HEADER:
@@ -31,23 +52,27 @@ def read_reviews(path: Path) -> Iterator[Row]:
         yield Row((_unquoted(text),), label.lower(), f"{path}:{number}")
 
 
-def find_counterfactual(path: Path) -> Path | None:
-    """Return the folder with the folders ``new`` and ``orig``."""
-    new = find(path, ["new"], accept=lambda folder: first_line(folder / "test.tsv") == HEADER)
-    return None if new is None else new.parent
+def find_counterfactual(path: Path, *, deepest: int = DEEPEST) -> Path | None:
+    """Return the folder with the folders ``new`` and ``orig``; of one of their files, too."""
+    if path.is_file():
+        return path.parent.parent if path.parent.name in _PARTS and first_line(path) == HEADER else None
+    part = find(path, _PARTS, accept=lambda folder: first_line(folder / COUNTERFACTUAL_TEST) == HEADER, deepest=deepest)
+    return None if part is None else part.parent
 
 
-def find_contrast(path: Path) -> Path | None:
+def find_contrast(path: Path, *, deepest: int = DEEPEST) -> Path | None:
     """Return the folder of IMDB's contrast set."""
-    found = find(path, ["test_contrast.tsv"], accept=lambda file: first_line(file) == HEADER)
+    names = list(CONTRAST_FILES.values())
+    found = find(path, names, accept=lambda file: first_line(file) == HEADER, deepest=deepest)
     return None if found is None else found.parent
 
 
-def _read(folder: Path, split: str) -> Iterator[Row]:
-    part, name = {"train": ("new", "train"), "validation": ("new", "dev"), "test": ("new", "test")}.get(
-        split, ("orig", "test")
-    )
-    return read_reviews(folder / part / f"{name}.tsv")
+def _files(folder: Path, split: str, *, files: Mapping[str, str]) -> list[Path]:
+    return [folder / files[split]]
+
+
+def _read(folder: Path, split: str, *, files: Mapping[str, str]) -> Iterator[Row]:
+    return read_reviews(folder / files[split])
 
 
 def _unquoted(text: str) -> str:
@@ -67,6 +92,24 @@ COUNTERFACTUAL = Dataset(
         "original": OfficialSplit(488, f"the test reviews as they were; {_NOT_HELD_OUT}"),
     },
     find=find_counterfactual,
-    read=_read,
+    files=partial(_files, files=COUNTERFACTUAL_FILES),
+    read=partial(_read, files=COUNTERFACTUAL_FILES),
 )
 """Trained on changed reviews, tested on changed and original ones."""
+
+CONTRAST = Dataset(
+    name="contrast",
+    about="film reviews that experts changed so that their sentiment turned round (Gardner et al. 2020)",
+    origin=", ".join(CONTRAST_FILES.values()) + " of allenai/contrast-sets, IMDb",
+    label_names=LABELS,
+    splits={
+        "test": OfficialSplit(488, "changed reviews"),
+        "validation": OfficialSplit(100, "changed reviews"),
+        "original": OfficialSplit(488, "the test reviews as they were"),
+        "original-validation": OfficialSplit(100, "the validation reviews as they were"),
+    },
+    find=find_contrast,
+    files=partial(_files, files=CONTRAST_FILES),
+    read=partial(_read, files=CONTRAST_FILES),
+)
+"""No task of its own: the test "contrast" of the task imdb, and files to check."""

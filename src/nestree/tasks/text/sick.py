@@ -25,7 +25,7 @@ def _find(path: Path) -> Path | None:
         line = first_line(file)
         return _header(line) is not None or line.split("\t")[0].lower() in LABELS
 
-    found = find(path, ["SICK_train*.txt", WHOLE], accept=accept)
+    found = find(path, ["SICK_*.txt", WHOLE], accept=accept)
     return None if found is None else found.parent
 
 
@@ -34,12 +34,21 @@ def _read(folder: Path, split: str) -> Iterator[Row]:
 
     Of a folder with several forms, the parsed one is read.
     """
-    part = _PARTS[split]
-    names = [name.format(part) for name in _NAMES] + [WHOLE]
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    if path is None:
-        raise UserError(f"{folder}: has no {' or '.join(names)}, one of which holds the split {split}")
-    return count_empty(_pairs(path, part), path)
+    (path,) = _files(folder, split)
+    if not path.is_file():
+        raise UserError(f"{folder}: has no {' or '.join(_names(split))}, one of which holds the split {split}")
+    return count_empty(_pairs(path, _PARTS[split]), path)
+
+
+def _names(split: str) -> list[str]:
+    """Return what the file of a split may be called."""
+    return [name.format(_PARTS[split]) for name in _NAMES] + [WHOLE]
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    """Return the file of a split; where there is none, the path of the first that it could be."""
+    paths = [folder / name for name in _names(split)]
+    return [next((path for path in paths if path.is_file()), paths[0])]
 
 
 def _pairs(path: Path, part: str) -> Iterator[Row]:
@@ -83,6 +92,7 @@ SICK = Dataset(
         "test": OfficialSplit(4_927, f"pairs of sentences (4,906 in {WHOLE})"),
     },
     find=_find,
+    files=_files,
     read=_read,
     sides=2,
 )

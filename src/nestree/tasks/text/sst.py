@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nestree.errors import UserError
 from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text.files import beside, find, first_line, lines
+from nestree.tasks.text.files import beside, files_beside, find, first_line, lines
 from nestree.tasks.text.parses import unescape
 
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
@@ -78,7 +78,8 @@ def _two(label: int) -> str | None:
 
 
 def _find(path: Path) -> Path | None:
-    return find(path, [FILES["train"]], accept=lambda file: _TREE.match(first_line(file)) is not None)
+    names = list(FILES.values()) if path.is_file() else [FILES["train"]]
+    return find(path, names, accept=lambda file: _TREE.match(first_line(file)) is not None)
 
 
 def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phrases: bool) -> Iterator[Row]:
@@ -131,6 +132,7 @@ def _dataset(name: str, *, two: bool, all_phrases: bool) -> Dataset:
             "test": OfficialSplit(sizes[2], sentences),
         },
         find=_find,
+        files=partial(files_beside, files=FILES),
         read=partial(_read, name=_two if two else _five, all_phrases=all_phrases),
     )
 

@@ -79,6 +79,10 @@ class Texts(ABC):
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split, always in the same order."""
 
+    def is_there(self, split: str) -> bool:
+        """Tell whether the files of a split are there."""
+        return split in self.splits
+
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """Say which files these are, in terms that JSON keeps and that change when a file does."""
@@ -159,6 +163,10 @@ class TextTask:
         found = Vocabulary.count(texts, self.level, size=self.options.vocabulary_size, least=self.options.min_count)
         load_or_write(path, lambda temporary: temporary.write_text(json.dumps(found.state()), encoding="utf-8"))
         return found
+
+    def is_there(self, split: str) -> bool:
+        """Tell whether the files of a split are there."""
+        return self.texts.is_there(split)
 
     def is_cached(self, split: str) -> bool:
         """Tell whether the split lies in the cache."""
