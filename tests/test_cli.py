@@ -121,7 +121,7 @@ def test_another_encoders_help_shows_its_options(capsys: pytest.CaptureFixture[s
         (["data", "make", "200-300", "--size", "few"], "--size must be an integer, not 'few'"),
         (["data", "make", "train", "near-iid", "--export", "x.tsv"], "--export takes one split at a time"),
         (["data", "check", "nothing.tsv"], "nothing.tsv: cannot be read"),
-        (["data", "check", "."], ".: is a folder; name a file"),
+        (["data", "check", "."], ".: holds none of the known formats: ListOps (label TAB expression"),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line_and_2(
@@ -253,7 +253,7 @@ def test_data_is_made_checked_and_listed(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["data", "make", "200-300", "--size", "5", "--seed", "7", "--export", "x.tsv"]) == 0
     assert "listops/200-300: 5 examples" in capsys.readouterr().out
     assert main(["data", "check", "x.tsv"]) == 0
-    assert "x.tsv: 5 examples, every label right" in capsys.readouterr().out
+    assert "ListOps, x.tsv: 5 rows, none damaged" in capsys.readouterr().out
     lines = Path("x.tsv").read_text().splitlines()
     lines[2] = f"{(int(lines[2][0]) + 1) % 10}{lines[2][1:]}"
     Path("x.tsv").write_text("\n".join(lines))

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import Progress
 from rich.table import Table
 
+from nestree.cli.data_report import show_report
 from nestree.cli.parsing import command_parser, messages, output, parse_command
 from nestree.data.cache import cache_dir
 from nestree.errors import UserError
 from nestree.suggest import unknown
 from nestree.tasks import TASKS, DataOptions, Task
-from nestree.tasks.listops import read_tsv, summarise, write_tsv
+from nestree.tasks.checks import recognise
+from nestree.tasks.listops import write_tsv
 from nestree.tasks.text import DATASETS, TextTask
 from nestree.tasks.text.official import OfficialTexts
 
 ACTIONS = {
     "make": "generate splits into the cache, or export one as an official file",
-    "check": "verify a file, every label included, and sum it up",
+    "check": "recognise official files, verify every row, and sum them up",
     "list": "every split, what it is, and whether it is in the cache",
 }
 
@@ -78,30 +79,29 @@ def make(arguments: Sequence[str]) -> int:
 
 
 def check(arguments: Sequence[str]) -> int:
-    """Verify a file."""
+    """Verify what is at a path."""
     parser = command_parser(
         "data check",
-        "Verify a ListOps file (either column order): every label is checked by evaluating its expression.",
+        "Recognise the official files at a path, read every row of them, verify what can be verified, and sum it up. "
+        "Exit code 2 if something is damaged.",
     )
-    parser.add_argument("path", help="The file.")
-    path = parse_command(parser, arguments).path
-    if Path(path).is_dir():
-        raise UserError(f"{path}: is a folder; name a file")
-    summary = asdict(summarise(read_tsv(path)))
-    print(f"{path}: {summary['examples']:,} examples, every label right")
-    table = Table(show_header=False, box=None)
-    for name, value in summary.items():
-        table.add_row(name.replace("_", " "), _shown(name, value))
-    output().print(table)
+    parser.add_argument("path", help="A file, or a folder of one dataset or of many.")
+    path = Path(parse_command(parser, arguments).path).expanduser()
+    console, damaged = output(), list[UserError]()
+    for kind, found in recognise(path):
+        try:
+            with messages().status("") as status:
+                report = kind.check(found, lambda what, rows, status=status: status.update(f"{what}: {rows:,} rows"))
+        except UserError as error:
+            damaged.append(error)
+            console.print(f"{kind.name}, {found.shown}: damaged", style="bold", markup=False, soft_wrap=True)
+        else:
+            show_report(console, kind.name, found.shown, report)
+    for error in damaged[:-1]:
+        messages().print(f"nestree: {error}", markup=False)
+    if damaged:
+        raise damaged[-1]
     return 0
-
-
-def _shown(name: str, value: float | dict[str, float]) -> str:
-    """Return a figure of a summary: shares in per cent, sizes as they are."""
-    if isinstance(value, dict):
-        return "   ".join(f"{key}: {_shown(name, part)}" for key, part in value.items())
-    shares = ("at_most_100", "labels", "roots", "operators")
-    return f"{100 * value:.1f} %" if name in shares else f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def list_splits(arguments: Sequence[str]) -> int:
@@ -117,22 +117,24 @@ def list_splits(arguments: Sequence[str]) -> int:
     for name in TASKS:
         if name == "own":
             continue
+        shown = False
         task = _opened(name, parsed.seed, parsed.path if name in DATASETS else None)
         there = "made on first use"
         if isinstance(task, TextTask) and isinstance(task.texts, OfficialTexts):
             found = task.texts.found()
-            there = "files found" if found else "files missing"
+            there = "files found"
             needs.append((name, str(found or "missing"), task.texts.dataset.origin))
         for split, about in task.splits.items():
             size = "" if about.size is None else f"{about.size:,}"
-            state = "cached" if there != "files missing" and task.is_cached(split) else there
-            table.add_row(name, split, size, about.description, state)
+            state = "cached" if task.is_cached(split) else there if task.is_there(split) else "files missing"
+            table.add_row("" if shown else name, split, size, about.description, state)
+            shown = True
         table.add_section()
     console = output()
     console.print(table)
     files = Table(title="official files", title_justify="left")
     for column in ("task", "found", "from"):
-        files.add_column(column)
+        files.add_column(column, overflow="fold")
     for row in needs:
         files.add_row(*row)
     console.print(files)

@@ -44,36 +44,50 @@ def read_vectors(path: str | Path, words: Sequence[str]) -> Vectors:
         lower.setdefault(word.lower(), []).append(row)
     known, guessed = np.zeros(len(words), np.bool_), np.zeros(len(words), np.bool_)
     matrix: NDArray[np.float32] | None = None
-    width = 0
-    with _opened(Path(path)) as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip().split(b" ")
-            if number == 1 and len(fields) == 2:
-                continue
-            if matrix is None:
-                width = len(fields) - 1
-                if width < 1:
-                    raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, spaces between")
-                matrix = np.zeros((len(words), width), np.float32)
-            word = b" ".join(fields[:-width]).decode("utf-8", "replace")
-            exact = rows.get(word)
-            targets = [exact] if exact is not None else [r for r in lower.get(word.lower(), ()) if not guessed[r]]
-            if not targets or (exact is None and known[targets].all()):
-                continue
-            vector = _numbers(fields[-width:], width, f"{path}:{number}")
-            for row in targets:
-                if exact is not None or not known[row]:
-                    matrix[row] = vector
-                    guessed[row] = True
-            if exact is not None:
-                known[exact] = True
+    for where, spelled, fields in vector_lines(Path(path)):
+        if matrix is None:
+            matrix = np.zeros((len(words), len(fields)), np.float32)
+        word = spelled.decode("utf-8", "replace")
+        exact = rows.get(word)
+        targets = [exact] if exact is not None else [r for r in lower.get(word.lower(), ()) if not guessed[r]]
+        if not targets or (exact is None and known[targets].all()):
+            continue
+        vector = vector_of(fields, matrix.shape[1], where)
+        for row in targets:
+            if exact is not None or not known[row]:
+                matrix[row] = vector
+                guessed[row] = True
+        if exact is not None:
+            known[exact] = True
     if matrix is None:
         raise UserError(f"{path}: holds no word vectors")
     return Vectors(matrix, known | guessed)
 
 
-def _numbers(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.float32]:
-    """Read a vector."""
+def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
+    """Yield (file and line, word, fields of the vector) of each line; as many fields as the first line has, or fewer.
+
+    Raises:
+        UserError: the file cannot be read, or its first line has no vector.
+    """
+    width = 0
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            fields = line.rstrip().split(b" ")
+            if number == 1 and len(fields) == 2:
+                continue
+            width = width or len(fields) - 1
+            if width < 1:
+                raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, spaces between")
+            yield f"{path}:{number}", b" ".join(fields[:-width]), fields[-width:]
+
+
+def vector_of(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.float32]:
+    """Read the numbers of a vector.
+
+    Raises:
+        UserError: they are not ``width`` finite numbers; begins with ``where``.
+    """
     try:
         vector = np.array([float(field) for field in fields], np.float32)
     except ValueError:

@@ -11,7 +11,7 @@ from nestree.tasks.listops.expression import (
     operator_spans,
     root_operator,
 )
-from nestree.tasks.listops.reader import Summary, read_tsv, summarise, write_tsv
+from nestree.tasks.listops.reader import read_tsv, write_tsv
 from nestree.tasks.listops.splits import SPLITS, Split, load_split
 from nestree.tasks.listops.task import ListOps, ListOpsOptions
 
@@ -22,7 +22,6 @@ __all__ = [
     "ListOps",
     "ListOpsOptions",
     "Split",
-    "Summary",
     "decode",
     "depth",
     "encode",
@@ -32,6 +31,5 @@ __all__ = [
     "operator_spans",
     "read_tsv",
     "root_operator",
-    "summarise",
     "write_tsv",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from nestree.data import RaggedExamples, offsets_of, replacing
 from nestree.errors import UserError
 from nestree.tasks.listops.expression import (
     CLOSE,
-    FIRST_OPERATOR,
-    OPERATORS,
     VOCABULARY,
     decode,
     encode,
@@ -42,23 +39,35 @@ def read_tsv(path: str | Path) -> RaggedExamples:
     """
     expressions: list[bytes] = []
     labels: list[int] = []
-    try:
-        for number, row in _rows(Path(path)):
-            try:
-                expression, label = _parse(*row)
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: {error}") from None
-            expressions.append(expression)
-            labels.append(label)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not labels:
-        raise UserError(f"{path}: no rows; expected lines of label TAB expression")
+    for _, expression, label in verified_rows(Path(path)):
+        expressions.append(expression)
+        labels.append(label)
     lengths = np.fromiter(map(len, expressions), dtype=np.int64, count=len(expressions))
     tokens = np.frombuffer(b"".join(expressions), dtype=np.uint8)
     return RaggedExamples(
         tokens, offsets_of(lengths), np.array(labels), f"listops/{Path(path).name}", source={"file": str(path)}
     )
+
+
+def verified_rows(path: Path) -> Iterator[tuple[str, bytes, int]]:
+    """Yield (file and line, token ids, label) of each row of an official file, every one checked.
+
+    Raises:
+        UserError: see :func:`read_tsv`.
+    """
+    none = True
+    try:
+        for number, row in _rows(path):
+            try:
+                expression, label = _parse(*row)
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: {error}") from None
+            none = False
+            yield f"{path}:{number}", expression, label
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if none:
+        raise UserError(f"{path}: no rows; expected lines of label TAB expression")
 
 
 def write_tsv(examples: RaggedExamples, path: str | Path) -> None:
@@ -75,49 +84,6 @@ def write_tsv(examples: RaggedExamples, path: str | Path) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What is in a ListOps dataset, for a look on one screen."""
-
-    examples: int
-    tokens: int
-    lengths: dict[str, float]
-    """Mean, and the quantiles by name ("min", "5 %", ..., "max")."""
-    at_most_100: float
-    """Share of examples of at most 100 tokens."""
-    labels: dict[str, float]
-    """Share of each label."""
-    roots: dict[str, float]
-    """Share of examples with each operator at the root, or only a digit."""
-    operators: dict[str, float]
-    """Share of each among all operators."""
-    depths: dict[str, float]
-    """As `lengths`, of the operators open at the deepest point."""
-    duplicates: int
-    """Examples whose expression stands earlier in the dataset."""
-
-
-def summarise(examples: RaggedExamples) -> Summary:
-    """Count what is in a dataset of ListOps expressions."""
-    total = max(len(examples), 1)
-    labels = np.bincount(examples.labels, minlength=len(_DIGITS))
-    names, counts = np.unique(root_operators(examples), return_counts=True)
-    roots = dict(zip(names.tolist(), (counts / total).tolist(), strict=True))
-    operators = np.array([np.count_nonzero(examples.tokens == token) for token in range(FIRST_OPERATOR, CLOSE)])
-    distinct = {examples[index][0].tobytes() for index in range(len(examples))}
-    return Summary(
-        examples=len(examples),
-        tokens=len(examples.tokens),
-        lengths=_quantiles(examples.lengths),
-        at_most_100=float((examples.lengths <= 100).sum() / total),
-        labels=dict(zip(_DIGITS, (labels / total).tolist(), strict=True)),
-        roots={name: roots.get(name, 0.0) for name in (*OPERATORS, "digit")},
-        operators=dict(zip(OPERATORS, (operators / max(operators.sum(), 1)).tolist(), strict=True)),
-        depths=_quantiles(depths(examples)),
-        duplicates=len(examples) - len(distinct),
-    )
-
-
 def root_operators(examples: RaggedExamples) -> NDArray[np.str_]:
     """Name the operator at the root of each example, "digit" where there is none; shape (examples,)."""
     names = np.array([*VOCABULARY[:CLOSE], *["digit"] * (len(VOCABULARY) - CLOSE)])
@@ -130,14 +96,6 @@ def depths(examples: RaggedExamples) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     opened = np.cumsum(nesting_steps(examples.tokens), dtype=np.int32)  # 0 again at the end of every example
     return np.maximum.reduceat(opened, examples.offsets[:-1]).astype(np.int64)
-
-
-def _quantiles(values: NDArray[np.int64]) -> dict[str, float]:
-    """Return mean and quantiles by name; of nothing, zeros."""
-    names = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "50 %": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
-    values = values if len(values) else np.zeros(1, np.int64)
-    found = np.quantile(values, list(names.values())).tolist()
-    return {"mean": float(values.mean()), **dict(zip(names, found, strict=True))}
 
 
 def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:

@@ -99,10 +99,15 @@ def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
     return path
 
 
-def first_line(path: Path) -> str:
-    """Return the first line of a file as far as it can be read, for a look at what it holds; of no file, nothing."""
+def first_line(path: Path, *, behind: int = 0) -> str:
+    """Return a file's first line (``behind`` so many) as far as it can be read, for a look at what it holds.
+
+    Of what is no file, it is empty.
+    """
     try:
         with path.open("rb") as file:
+            for _ in range(behind):
+                file.readline(10_000)
             return file.readline(10_000).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
     except OSError:
         return ""

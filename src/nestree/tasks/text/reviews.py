@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +97,16 @@ COUNTERFACTUAL = Dataset(
     read=partial(_read, files=COUNTERFACTUAL_FILES),
 )
 """Trained on changed reviews, tested on changed and original ones."""
+
+COUNTERFACTUAL_ALL = replace(
+    COUNTERFACTUAL,
+    splits={
+        **COUNTERFACTUAL.splits,
+        "original-train": OfficialSplit(1_707, "the training reviews as they were"),
+        "original-validation": OfficialSplit(245, "the validation reviews as they were"),
+    },
+)
+"""All six files, to be checked; the originals of training reviews are no test of the task."""
 
 CONTRAST = Dataset(
     name="contrast",
