@@ -1,4 +1,4 @@
-"""`nestree data check`: each format is recognised, verified and counted; what is damaged is one line and exit code 2."""
+"""`nestree data check`: each format is recognised, verified and counted; damage is one line and exit code 2."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nestree.cli.main import main
 from nestree.errors import UserError
-from nestree.tasks.checks import FORMATS, PartReport, Report, recognise
+from nestree.tasks.checks import FORMATS, PartReport, Report, Spread, recognise
 from nestree.tasks.checks.tally import MOST_REMARKS, Counting, Part, Tally, spread, words
 from nestree.tasks.contract import Row
 from nestree.tasks.text import DATASETS
@@ -249,12 +249,8 @@ def test_a_tally_counts_as_a_naive_count_does(splits):
         assert part.counts["label"] == Counter(label for _, label in split)
         assert part.empty == sum(not text.strip() for text in here)
         lengths = sorted(len(text.split()) for text in here)
-        found = part.spreads["words"]
-        assert (found.least, found.median, found.greatest) == (
-            lengths[0],
-            lengths[(len(lengths) - 1) // 2],
-            lengths[-1],
-        )
+        middle = lengths[(len(lengths) - 1) // 2]
+        assert part.spreads["words"] == Spread(lengths[0], middle, lengths[-1])
         before.update(here)
     firsts: dict[str, str] = {}
     contrary = sum(firsts.setdefault(text, label) != label for split in splits for text, label in split)

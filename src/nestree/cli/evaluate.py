@@ -9,7 +9,7 @@ from nestree.checks import check_at_least, check_one_of
 from nestree.cli.parsing import command_parser, messages, output, parse_command
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
-from nestree.evaluation.run_tests import evaluate_run, tests_there
+from nestree.evaluation.run_tests import evaluate_run, present_tests
 from nestree.evaluation.tables import show
 from nestree.runs import Run
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--{error}") from None
     run = Run.open(parsed.run)
     every = [name for name in run.task.splits if name not in ("train", "validation")]
-    tests = parsed.tests or tests_there(run.task, every, messages())
+    tests = parsed.tests or present_tests(run.task, every, messages())
     if options.threads is not None:
         import torch
 

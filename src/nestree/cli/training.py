@@ -16,7 +16,7 @@ from nestree.cli.train import RUN_VARIABLE, is_further_process
 from nestree.data import RaggedExamples
 from nestree.errors import UserError
 from nestree.evaluation.report import EXAMPLES, write_report
-from nestree.evaluation.run_tests import evaluate_run, tests_there
+from nestree.evaluation.run_tests import evaluate_run, present_tests
 from nestree.evaluation.tables import show
 from nestree.runs import Run
 from nestree.tasks import Task
@@ -149,7 +149,7 @@ def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
 
 def _report(run: Run, console: Console) -> None:
     """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
-    tests = tests_there(run.task, run.task.first_tests, console)
+    tests = present_tests(run.task, run.task.first_tests, console)
     console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
     results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
     show(output(), results, strata=False)

@@ -65,20 +65,22 @@ def read_vectors(path: str | Path, words: Sequence[str]) -> Vectors:
 
 
 def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
-    """Yield (file and line, word, fields of the vector) of each line; as many fields as the first line has, or fewer.
+    """Yield (file and line, word, fields of the vector) of each line, as many fields as the first line has.
 
     Raises:
-        UserError: the file cannot be read, or its first line has no vector.
+        UserError: the file cannot be read, or, naming the line, one has no vector or too short a one.
     """
     width = 0
     with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             fields = line.rstrip().split(b" ")
-            if number == 1 and len(fields) == 2:
+            if fields == [b""] or (number == 1 and len(fields) == 2):
                 continue
             width = width or len(fields) - 1
             if width < 1:
                 raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, spaces between")
+            if len(fields) <= width:
+                raise UserError(f"{path}:{number}: damaged; expected a word and {width} numbers")
             yield f"{path}:{number}", b" ".join(fields[:-width]), fields[-width:]
 
 
@@ -89,7 +91,8 @@ def vector_of(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.flo
         UserError: they are not ``width`` finite numbers; begins with ``where``.
     """
     try:
-        vector = np.array([float(field) for field in fields], np.float32)
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused below
+            vector = np.array([float(field) for field in fields], np.float32)
     except ValueError:
         raise UserError(f"{where}: damaged; expected a word and {width} numbers") from None
     if len(vector) != width or not np.isfinite(vector).all():

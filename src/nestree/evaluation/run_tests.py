@@ -83,7 +83,7 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
         raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
 
 
-def tests_there(task: Task, tests: Sequence[str], console: Console) -> list[str]:
+def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:
     """Return those of ``tests`` whose files are there, and say which are not; if none is, "validation".
 
     This is for tests that nobody asked for by name. If there are no files at all, all tests are returned, whose loading

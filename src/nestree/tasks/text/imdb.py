@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ _NEAR = 2
 """Folders below one beside IMDB in which the files of further tests are looked for."""
 
 _FOLDERS = {"neg": "negative", "pos": "positive"}
+_BLOCK = 2**20
 _MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
 
 
@@ -74,14 +77,17 @@ def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, byte
 def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
     """Yield the same out of an archive."""
     try:
-        with tarfile.open(archive, "r|gz") as members:
+        # tarfile's own decompression takes an archive that was cut short for its end; gzip's does not.
+        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
             for member in members:
                 found = _MEMBER.fullmatch(member.name)
                 if found and found[1] == split and member.isfile():
                     file = members.extractfile(member)
                     assert file is not None
                     yield found[2], int(found[3]), int(found[4]), file.read(), f"{archive}:{member.name}"
-    except (OSError, EOFError, tarfile.TarError) as error:
+            while content.read(_BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UserError(f"{archive}: cannot be read ({error})") from None
 
 
@@ -101,7 +107,7 @@ def _files(found: Path, split: str) -> list[Path]:
     if split not in _FURTHER:
         return review_files(found, split)
     look, name = _FURTHER[split]
-    return [folder / name for place in found.parents[:3] if (folder := look(place, deepest=_NEAR))][:1]
+    return [folder / name for place in found.parents[:2] if (folder := look(place, deepest=_NEAR))][:1]
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
