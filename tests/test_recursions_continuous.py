@@ -98,7 +98,7 @@ def assert_equal_to_loop(net: Continuous, lengths: list[int], arity: int | None)
     assert_same_gradients(net, one, other)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     lengths=LENGTHS,
     arity=st.none() | st.integers(2, 5),
@@ -146,6 +146,7 @@ def test_there_are_at_most_as_many_rounds_as_items(length: int, threshold: float
         assert len(rounds) == (length if length > 1 else 0)
 
 
+@settings(max_examples=10)
 @given(length=st.integers(2, 60))
 def test_depth_inside_the_outer_tree(length: int) -> None:
     """About k log_k n rounds, here with none that stops early."""
@@ -164,6 +165,7 @@ def test_depth_inside_the_outer_tree(length: int) -> None:
     assert rows <= (levels - 1) * arity + arity + arity // 2 - 1
 
 
+@settings(max_examples=8)
 @given(lengths=LENGTHS)
 def test_an_arity_that_holds_all_is_the_flat_form(lengths: list[int]) -> None:
     net, lengths = network(), [length + 1 for length in lengths]  # the outer tree leaves a single item alone

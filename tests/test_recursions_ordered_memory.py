@@ -72,7 +72,7 @@ def assert_equal_to_loop(om: OrderedMemory, lengths: list[int], arity: int | Non
     assert_same_gradients(om, one, other)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(lengths=LENGTHS, arity=st.none() | st.integers(2, 5), slots=st.integers(1, 5))
 def test_roots_and_gradients_equal_the_loop(lengths: list[int], arity: int | None, slots: int) -> None:
     assert_equal_to_loop(memory(sum(lengths), slots=slots), lengths, arity)
@@ -114,6 +114,7 @@ def test_float32_is_near_float64() -> None:
     torch.testing.assert_close(near.double(), exact, atol=1e-4, rtol=1e-4)
 
 
+@settings(max_examples=8)
 @given(lengths=LENGTHS)
 def test_an_arity_that_holds_all_is_the_flat_form(lengths: list[int]) -> None:
     om, lengths = memory(), [length + 1 for length in lengths]  # the outer tree leaves a single item alone

@@ -18,7 +18,7 @@ WHOLE = Outer()
 
 
 class RvNN(Encoder):
-    """Leaf transform, then one recursion over the whole sequence: by which the encoder is named."""
+    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, GRC and others, by its recursion."""
 
     def __init__(self, recursion: Recursion, leaf: LeafTransform | None) -> None:
         """Put an encoder together.

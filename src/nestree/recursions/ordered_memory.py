@@ -76,13 +76,14 @@ class OrderedMemory(SingleRootRecursion):
         order = _longest_first(host_sizes)
         rows = torch.tensor(order, device=items.device)
         items = self.cell.norm(self.project(items[rows]))
-        queries = self.query_norm(self.query(self._drop(items)))
+        queries = self.query_norm(self.query(self._drop(items))).unbind(1)
         # The first step: every candidate is the item itself, and only the last slot can be reached from there.
-        candidates = items[:, 0].unsqueeze(1).expand(-1, self.slots, -1)
+        items = items.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
+        candidates = items[0].unsqueeze(1).expand(-1, self.slots, -1)
         memories = torch.zeros_like(candidates)
-        reach = torch.zeros(items.shape[0], self.slots, dtype=_exact(items.dtype), device=items.device)
+        reach = torch.zeros(len(order), self.slots, dtype=_exact(candidates.dtype), device=candidates.device)
         reach[:, -1] = 1
-        attended = [torch.full((len(order),), self.slots, device=items.device)]
+        attended = [torch.full((len(order),), self.slots, device=candidates.device)]
         ended: list[Tensor] = []
         recompute = Recompute(dropout=self.training)
         running = len(order)
@@ -93,8 +94,8 @@ class OrderedMemory(SingleRootRecursion):
                 ended.append(candidates[running:, -1])
                 memories, candidates, reach = memories[:running], candidates[:running], reach[:running]
             first = int(reach.gt(0).any(0).int().argmax())
-            item, query = items[:running, position], queries[:running, position]
-            size = running * (self.slots - first) * ACTIVATIONS * self.dim * items.element_size()
+            item, query = items[position][:running], queries[position][:running]
+            size = running * (self.slots - first) * ACTIVATIONS * self.dim * item.element_size()
             memories, candidates, reach, slot = recompute(
                 self._step, item, query, memories, candidates, reach, first, size=size
             )
