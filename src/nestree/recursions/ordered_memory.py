@@ -75,11 +75,11 @@ class OrderedMemory(SingleRootRecursion):
         """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
         order = _longest_first(host_sizes)
         rows = torch.tensor(order, device=items.device)
-        items = self.cell.norm(self.project(items[rows]))
-        queries = self.query_norm(self.query(self._drop(items))).unbind(1)
+        projected = self.cell.norm(self.project(items[rows]))
+        queries = self.query_norm(self.query(self._drop(projected))).unbind(1)
         # The first step: every candidate is the item itself, and only the last slot can be reached from there.
-        items = items.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
-        candidates = items[0].unsqueeze(1).expand(-1, self.slots, -1)
+        inputs = projected.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
+        candidates = inputs[0].unsqueeze(1).expand(-1, self.slots, -1)
         memories = torch.zeros_like(candidates)
         reach = torch.zeros(len(order), self.slots, dtype=_exact(candidates.dtype), device=candidates.device)
         reach[:, -1] = 1
@@ -94,7 +94,7 @@ class OrderedMemory(SingleRootRecursion):
                 ended.append(candidates[running:, -1])
                 memories, candidates, reach = memories[:running], candidates[:running], reach[:running]
             first = int(reach.gt(0).any(0).int().argmax())
-            item, query = items[position][:running], queries[position][:running]
+            item, query = inputs[position][:running], queries[position][:running]
             size = running * (self.slots - first) * ACTIVATIONS * self.dim * item.element_size()
             memories, candidates, reach, slot = recompute(
                 self._step, item, query, memories, candidates, reach, first, size=size
