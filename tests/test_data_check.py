@@ -156,7 +156,13 @@ def test_a_corpus_with_the_long_range_arenas_header_is_no_listops(tmp_path):
     assert list(checked(tmp_path)) == ["a table, your own data"]
 
 
-@pytest.mark.parametrize("content", ["1,2\n3,4\n", "text\n", "a,a\n1,2\n", ""])
+def test_a_table_in_json_may_have_a_long_first_row(tmp_path):
+    write(tmp_path, {"mine.jsonl": json.dumps({"text": "long " * 5_000, "stars": 5}) + "\n"})
+    (report,) = checked(tmp_path).values()
+    assert report.facts["columns"] == "text, stars"
+
+
+@pytest.mark.parametrize("content", ["1,2\n3,4\n", "text\n", "a" * 200_000 + ",b\n", "a,a\n1,2\n", ""])
 def test_what_has_no_header_is_no_table(tmp_path, content):
     write(tmp_path, {"mine.csv": content})
     with pytest.raises(UserError, match="none of the known formats"):

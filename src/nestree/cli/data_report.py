@@ -34,7 +34,7 @@ def show_report(console: Console, name: str, place: str, report: Report) -> None
 def _parts(parts: Sequence[PartReport]) -> Table:
     """Return a table with a row a part."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("part")
+    table.add_column("part", overflow="fold")
     sized = any(part.size is not None for part in parts)
     measures = list(parts[0].spreads)
     columns = ["rows", *(["official"] if sized else []), "again", "in others", "empty"]

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[-+.0-9eE\s]*")
 
 def columns(path: Path) -> list[str]:
     """Return the columns that the first line names; nothing if it names none, or fewer than two."""
-    line = first_line(path)
+    line = first_line(path, most=2**24)  # JSON has the texts of the first row in it
     if path.suffix in _JSON:
         try:
             row = json.loads(line)
@@ -25,7 +25,10 @@ def columns(path: Path) -> list[str]:
             return []
         names = list(row) if isinstance(row, dict) else []
     else:
-        names = next(csv.reader([line], delimiter=_DELIMITERS[path.suffix]), [])
+        try:
+            names = next(csv.reader([line], delimiter=_DELIMITERS[path.suffix]), [])
+        except csv.Error:
+            return []
     named = len(set(names)) == len(names) > 1 and not any(_NUMBER.fullmatch(name) for name in names)
     return names if named else []
 

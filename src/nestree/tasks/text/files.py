@@ -99,16 +99,19 @@ def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
     return path
 
 
-def first_line(path: Path, *, behind: int = 0) -> str:
-    """Return a file's first line (``behind`` so many) as far as it can be read, for a look at what it holds.
+def first_line(path: Path, *, behind: int = 0, most: int = 10_000) -> str:
+    """Return a file's first line, for a look at what it holds; nothing where there is no file that can be read.
 
-    Of what is no file, it is empty.
+    Args:
+        path: of a file, or of anything else.
+        behind: lines to be passed over before it.
+        most: bytes of a line that are read, at most.
     """
     try:
         with path.open("rb") as file:
             for _ in range(behind):
-                file.readline(10_000)
-            return file.readline(10_000).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
+                file.readline(most)
+            return file.readline(most).removeprefix(_UTF8_MARK).decode("utf-8", "replace").rstrip("\r\n")
     except OSError:
         return ""
 

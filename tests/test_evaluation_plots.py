@@ -1,0 +1,20 @@
+"""The report's pictures say what their own task's baseline is."""
+
+from pathlib import Path
+
+import pytest
+
+from nestree.evaluation import plots
+from nestree.evaluation.evaluate import Result, Share
+from nestree.tasks.listops import ListOps
+from nestree.tasks.text import TextTask
+
+
+@pytest.mark.parametrize("task", [ListOps, TextTask])
+def test_the_baseline_is_called_what_the_task_calls_it(monkeypatch, task):
+    drawn = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.append(figure))
+    result = Result("test", None, Share("test", 3, 4), {}, mean_length=12.0, seconds=1.0, baseline=0.5)
+    plots.plot_accuracy([result], Path("none.png"), train_longest=20, baseline=task.baseline_about)
+    legend = drawn[0].axes[0].get_legend()
+    assert f"always {task.baseline_about}" in [text.get_text() for text in legend.get_texts()]
