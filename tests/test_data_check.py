@@ -211,6 +211,16 @@ def test_splits_that_are_not_there_and_the_sizes_that_differ_are_said(tmp_path):
     assert "train: 1 rows, 4,499 fewer than the 4,500 of the official files" in report.remarks[1]
 
 
+def test_the_list_tells_which_splits_have_no_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
+    write(tmp_path, FILES["SICK"])
+    assert main(["data", "list", "--path", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    rows = printed[printed.index("\u2502 sick ") :].splitlines()[:3]
+    assert [row.split("\u2502")[2].strip() for row in rows] == ["train", "validation", "test"]
+    assert [row.split("\u2502")[5].strip() for row in rows] == ["files found", "files found", "files missing"]
+
+
 def test_oddities_are_counted_with_the_first_place(tmp_path):
     texts = ["( ( a cat ) sleeps )", "fine (as it is)", "\ufffdber", "bell \x07"]
     rows = "".join(f"Positive\t{text}\n" for text in texts)

@@ -115,9 +115,9 @@ CONTRAST = Dataset(
     label_names=LABELS,
     splits={
         "test": OfficialSplit(488, "changed reviews"),
-        "validation": OfficialSplit(100, "changed reviews"),
+        "validation": OfficialSplit(None, "changed reviews"),
         "original": OfficialSplit(488, "the test reviews as they were"),
-        "original-validation": OfficialSplit(100, "the validation reviews as they were"),
+        "original-validation": OfficialSplit(None, "the validation reviews as they were"),
     },
     find=find_contrast,
     files=partial(_files, files=CONTRAST_FILES),
