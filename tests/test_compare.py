@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -130,8 +131,8 @@ GRC, BBT = "listops-grc-quick", "listops-bbt-quick"
         ([GRC], "--budget is missing"),
         ([GRC, "--budget", "soon"], "--budget must be a time"),
         ([GRC, "gcr", "--budget", "1m"], "there is no recipe 'gcr'"),
-        ([GRC, GRC, "--budget", "1m"], "'listops-grc-quick' is the label of two recipes"),
-        (["a b=listops-grc", "a-b=listops-grc", "--budget", "1m"], "'a-b' is the folder of two recipes"),
+        ([GRC, GRC, "--budget", "1m"], "'listops-grc-quick' is the label of 2 recipes"),
+        (["a b=listops-grc", "a-b=listops-grc", "--budget", "1m"], "'a-b' is the folder of 2 recipes"),
         (
             [GRC, f"{BBT}:encoder.beam_size=3", "--budget", "1m"],
             "=3: there is no option '--encoder.beam_size'",
@@ -181,8 +182,13 @@ def test_budgets_are_equal_and_all_is_written() -> None:
     assert "| rir, flat |" in text
     assert "101 sequences" in text
     assert (comparison.path / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    console = Console(width=200, record=True, quiet=True)
-    console.print(screen_table(rows(comparison), comparison.tests, title="title"))
+    for width, there in ((200, True), (80, False)):
+        console = Console(width=width, file=StringIO())
+        console.print(screen_table(rows(comparison), comparison.tests, title="title", console=console))
+        shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+        assert max(map(len, shown.splitlines())) <= width
+        assert "rir, grouped" in shown
+        assert ("minutes" in shown) == there
     alone = Comparison(comparison.path, plan(GRC)).command(Contender.parse(GRC))
     assert "nestree train listops-grc-quick --encoder.dim=8" in alone
     assert alone in text

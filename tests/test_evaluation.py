@@ -235,7 +235,9 @@ def test_sessions_of_logs_join_where_the_later_one_begins(tmp_path: Path) -> Non
     for number, lines in enumerate((["0,1.0,", "1,2.0,", "1,,0.5", "2,3.0,"], ["2,4.0,", "3,5.0,"])):
         folder = run.logs / "csv" / f"{number:03d}"
         folder.mkdir(parents=True)
-        (folder / "metrics.csv").write_text("\n".join(["step,loss,validation_accuracy", *lines]))
+        (folder / "metrics.csv").write_text(
+            "\n".join(["step,loss,validation_accuracy", *lines, "4,6.0"])
+        )  # being written
     history = read_history(run)
     assert series(history, "loss") == ([0, 1, 2, 3], [1.0, 2.0, 4.0, 5.0])
     assert series(history, "validation_accuracy") == ([1], [0.5])

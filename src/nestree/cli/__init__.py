@@ -1,1 +1,1 @@
-"""The command line: ``nestree train``, ``evaluate``, ``predict``, ``report``, ``recipes`` and ``data``."""
+"""The command line: ``nestree train``, ``compare``, ``sweep``, ``evaluate`` and the others."""

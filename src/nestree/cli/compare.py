@@ -49,8 +49,9 @@ def _carry_out(comparison: Comparison, console: Console) -> int:
         console.print(f"stopped; go on with: nestree compare --resume {shlex.quote(str(comparison.path))}")
         return INTERRUPTED
     found, shown = rows(comparison), output()
-    shown.print(screen_table(found, comparison.tests, title=f"{comparison.task.name}, {comparison.plan.budget} each"))
-    shown.print("\n".join(notes(comparison, found)), markup=False)
+    title = f"{comparison.task.name}, {comparison.plan.budget} each"
+    shown.print(screen_table(found, comparison.tests, title=title, console=shown))
+    shown.print("\n".join(notes(comparison, found)), markup=False, soft_wrap=True)
     print(comparison.path / "comparison.md")
     return 0 if whole else 1
 

@@ -68,7 +68,7 @@ def _carry_out(sweep: Sweep, trials: int, console: Console) -> int:
     shown, winner = output(), best(sweep)
     shown.print(screen_table(sweep))
     if winner is not None:
-        shown.print(f"the best again: {sweep.command(winner.params)}", markup=False)
+        shown.print(f"the best again: {sweep.command(winner.params)}", markup=False, soft_wrap=True)
     print(sweep.folder / "sweep.md")
     return 0 if winner is not None else 1
 

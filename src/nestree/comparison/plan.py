@@ -97,9 +97,10 @@ class Comparison:
         comparison = cls(Path(path or RUNS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"), plan)
         if comparison.path.exists() and (not comparison.path.is_dir() or any(comparison.path.iterdir())):
             raise UserError(f"{comparison.path} is not empty: name another folder, or go on with --resume")
-        for what, names in (("label", "label"), ("folder", "folder")):
-            if twice := [name for name, n in Counter(getattr(c, names) for c in plan.contenders).items() if n > 1]:
-                raise UserError(f"{twice[0]!r} is the {what} of two recipes: give one a label, LABEL=RECIPE")
+        for what in ("label", "folder"):
+            name, count = Counter(getattr(contender, what) for contender in plan.contenders).most_common(1)[0]
+            if count > 1:
+                raise UserError(f"{name!r} is the {what} of {count} recipes: give each a label, LABEL=RECIPE")
         settled = _settled(plan, console)
         for contender, (config, task) in zip(plan.contenders, settled, strict=True):
             run = comparison.run(contender).begin(config, command=comparison.command(contender))

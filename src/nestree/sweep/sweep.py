@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import JournalStorage
@@ -152,7 +153,8 @@ class Sweep:
                     return taken
             if len(there) >= trials:
                 return None
-            self.study.sampler = optuna.samplers.TPESampler(seed=self.base.seed * 100_003 + len(there))
+            seed = np.random.SeedSequence([self.base.seed, len(there)]).generate_state(1)
+            self.study.sampler = optuna.samplers.TPESampler(seed=int(seed[0]))
             trial = self.study.ask(self.space)
             return self._hold(trial.number, trial)
 
