@@ -145,6 +145,7 @@ def test_our_own_faults_are_not_the_users(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_recipes_and_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
+    assert main(["models"]) == 0
     output = capsys.readouterr().out
     assert all(name in output for name in (*recipe_names(), *ENCODERS))
 

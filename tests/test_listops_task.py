@@ -20,7 +20,7 @@ def of(expressions: list[str]) -> RaggedExamples:
     return RaggedExamples.from_sequences(sequences, [evaluate(tokens) for tokens in sequences], name="toy")
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "own"])  # which needs files
 def test_every_task_has_what_a_trainer_needs(name):
     task: Task = TASKS[name](task=name).open()
     assert task.name == name

@@ -41,7 +41,11 @@ def model(
 ) -> nestree.Classifier:
     """A small classifier in evaluation mode."""
     torch.manual_seed(0)
-    small = {"arity": 3, "beam_size": 2, "dropout": dropout, "s4d_dropout": dropout} if encoder == "rir-ebt-grc" else {}
+    of_encoder = {
+        "rir-ebt-grc": {"arity": 3, "beam_size": 2, "dropout": dropout, "s4d_dropout": dropout},
+        "transformer": {"heads": 2},
+    }
+    small = of_encoder.get(encoder, {})
     chosen = {"head_hidden": 5, "input_dropout": dropout, "head_dropout": dropout, **options}
     return nestree.Classifier(
         nestree.build(encoder, dim=6, **small),
@@ -179,7 +183,7 @@ class Step(ClassifierModule):
     def __init__(self, classifier: nestree.Classifier, *, micro_batch: int | None, world_size: int) -> None:
         super().__init__(classifier, classes=CLASSES, options=OptimizerOptions(clip=None), micro_batch=micro_batch)
         self._world_size = world_size
-        self._nothing = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+        self._nothing = SimpleNamespace(zero_grad=lambda: None, step=lambda: None, param_groups=[{"lr": 1.0}])
 
     @property
     def trainer(self):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -187,6 +191,9 @@ class Step(ClassifierModule):
 
     def optimizers(self, use_pl_optimizer: bool = True):  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._nothing
+
+    def lr_schedulers(self) -> None:
+        return None
 
     def manual_backward(self, loss: torch.Tensor, *args: object, **kwargs: object) -> None:
         loss.backward()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import nestree
+from nestree import Encoding
 from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.evaluation import evaluate, probabilities
@@ -188,9 +189,12 @@ class Counting(nn.Module):
         self.sides = sides
         self.seen: list[tuple[int, int]] = []
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, tokens: Tensor, lengths: Tensor, *, trees: bool = False) -> Encoding:
         self.seen.append((tokens.numel(), len(tokens) // self.sides))
-        return nn.functional.one_hot(tokens[:: self.sides, 0], 10).float() * 9
+        return Encoding(nn.functional.one_hot(tokens[:, 0], 10).float() * 9)
+
+    def classify(self, root: Tensor) -> Tensor:
+        return root[:: self.sides]
 
 
 @given(
@@ -217,13 +221,13 @@ def test_predict_and_evaluate_keep_to_the_runs_budget(
     folder: Path, logic: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held: list[tuple[int, int]] = []
-    original = nestree.Classifier.forward
+    original = nestree.Classifier.encode
 
-    def forward(self: nestree.Classifier, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self: nestree.Classifier, tokens: Tensor, lengths: Tensor, **options: bool) -> nestree.Encoding:
         held.append((tokens.numel(), len(tokens)))
-        return original(self, tokens, lengths)
+        return original(self, tokens, lengths, **options)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(nestree.Classifier, "forward", forward)
+    monkeypatch.setattr(nestree.Classifier, "encode", encode)
     copy = folder / "tight"
     shutil.copytree(logic, copy)
     options = (copy / "config.yaml").read_text()

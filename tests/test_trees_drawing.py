@@ -87,8 +87,8 @@ def test_everything_lies_inside_the_picture_and_its_frame(parsed: ParsedTree) ->
     for x, y, width, height in boxes:
         assert x >= 0
         assert y >= 0
-        assert x + width <= wide - 32
-        assert y + height <= high - 32
+        assert x + width <= wide - 32 + 1e-6
+        assert y + height <= high - 32 + 1e-6
     for a in boxes:  # two frames lie beside each other, or one in the other
         for b in boxes:
             apart = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0]

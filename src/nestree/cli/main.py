@@ -18,7 +18,8 @@ COMMANDS = {
     "predict": "labels of your own inputs",
     "parse": "the trees that a run's model finds in your own inputs",
     "report": "write a run's report again",
-    "recipes": "list the recipes and the encoders",
+    "recipes": "list the recipes",
+    "models": "list the encoders",
     "data": "make, check or list the data",
     "bench": "speed and memory of the encoders, fast beside naive",
 }
