@@ -23,6 +23,7 @@ test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+	tools/install_chromium.sh
 	$(BIN)/pytest -n 2
 
 clean:

@@ -77,3 +77,11 @@ def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> in
     except NotFinite:
         return 2
     return 0
+
+
+def saved_run(folder: Path, encoder_name: str = "grc", **sections: dict[str, Any]) -> Run:
+    """A run with fresh weights."""
+    configuration = config(encoder_name, **sections)
+    run = Run(folder).begin(configuration, command="nestree train tiny")
+    run.save_weights(build_model(configuration, run.task))
+    return run

@@ -72,7 +72,13 @@ STYLE = f"""
 """.strip()
 
 
-def draw_svg(captioned: Sequence[tuple[str, ParsedTree]], *, depth: int | None = None, width: int | None = None) -> str:
+def draw_svg(
+    captioned: Sequence[tuple[str, ParsedTree]],
+    *,
+    depth: int | None = None,
+    width: int | None = None,
+    style: bool = True,
+) -> str:
     """Draw trees below each other, each under its caption, as one SVG document.
 
     Every token that is shown stands in it once, as text. It changes its colours where the reader's system is dark, and
@@ -82,6 +88,7 @@ def draw_svg(captioned: Sequence[tuple[str, ParsedTree]], *, depth: int | None =
         captioned: captions and trees, at least one.
         depth: merges below the root that are shown; None shows all.
         width: leaves and folded parts that are shown side by side, at most; None shows all.
+        style: have the colours in it; without them it is for a page that has :data:`STYLE`.
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
@@ -99,7 +106,7 @@ def draw_svg(captioned: Sequence[tuple[str, ParsedTree]], *, depth: int | None =
             f'height="{_number(top)}" viewBox="0 0 {_number(wide)} {_number(top)}">',
             f"<title>{escape('Trees: ' if len(captioned) > 1 else 'Tree: ')}{escape(about)}</title>",
             f"<desc>{escape(' | '.join(_description(parsed) for _, parsed in captioned))}</desc>",
-            f"<style>{STYLE}</style>",
+            *([f"<style>{STYLE}</style>"] if style else []),
             f'<rect class="paper" width="{_number(wide)}" height="{_number(top)}" rx="6"/>',
             *body,
             "</svg>",

@@ -1,0 +1,120 @@
+"""``nestree serve``."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from nestree.checks import check_at_least
+from nestree.cli.parsing import command_parser, parse_command
+from nestree.errors import UserError
+from nestree.runs import RUNS, Run
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where the page is, and what it takes."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at; any other than this machine's own lets others in the network type into the page."""
+    port: int = 8642
+    """Port; 0 takes any that is free."""
+    max_tokens: int = 1000
+    """Longest input, tokens."""
+    threads: int = 1
+    """CPU threads; for one input at a time more than one rarely pays."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        check_at_least("port", self.port, 0)
+        if self.port > 65535:
+            raise ValueError(f"port must be at most 65535, not {self.port}")
+        check_at_least("max_tokens", self.max_tokens, 1)
+        check_at_least("threads", self.threads, 1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the page until Ctrl-C."""
+    parser = command_parser(
+        "serve", "A local page: type an input and watch the model's answer, its trees and beams change. Ctrl-C ends it."
+    )
+    parser.add_argument(
+        "run", nargs="?", type=str, help="Run folder, as `nestree train` made it (default: the newest in runs/)."
+    )
+    parser.add_class_arguments(ServeOptions, None)
+    parsed = parse_command(parser, arguments)
+    try:
+        options = ServeOptions(**{name: parsed[name] for name in ServeOptions.__dataclass_fields__})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise UserError("nestree serve needs two more packages: pip install 'nestree[serve]'")
+    run = newest_run() if parsed.run is None else Run.open(parsed.run)
+    with closing(listen(options.host, options.port)) as listening:
+        _serve(run, listening, options)
+    return 0
+
+
+def newest_run() -> Run:
+    """Return the run under ``runs/`` whose weights were written last.
+
+    Raises:
+        UserError: there is none.
+    """
+    weights = [path for path in RUNS.glob("*/weights.safetensors") if (path.parent / "config.yaml").is_file()]
+    if not weights:
+        raise UserError(
+            f"there is no run with weights in {RUNS}/: name a run folder, or make one with "
+            "`nestree train listops-rir-quick`"
+        )
+    return Run.open(max(weights, key=lambda path: path.stat().st_mtime).parent)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, before any model is loaded.
+
+    Raises:
+        UserError: the port is in use, or there is no such address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UserError(f"--host {host}: there is no such address") from None
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"--port {port}: cannot listen at {host} ({error.strerror or error}); choose another, or 0 for any"
+        ) from None
+    return listening
+
+
+def _serve(run: Run, listening: socket.socket, options: ServeOptions) -> None:
+    """Load the model, say where the page is, and answer until interrupted."""
+    import torch
+    import uvicorn
+
+    from nestree.serve.app import application
+    from nestree.serve.reader import Reader
+
+    torch.set_num_threads(options.threads)
+    reader = Reader(run, max_tokens=options.max_tokens)
+    # Bound to this machine alone, the page answers to no other name; else any name may be this machine's.
+    app = application(reader) if options.host in LOOPBACK else application(reader, hosts=["*"])
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"{run.path}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", lifespan="off")
+    uvicorn.Server(config).run(sockets=[listening])

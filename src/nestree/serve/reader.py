@@ -1,0 +1,203 @@
+"""What the page asks: how the model reads an input, with options that may be others at every request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from nestree.encoders.rir import INFERENCES
+from nestree.errors import UserError
+from nestree.evaluation.readings import Reading, read
+from nestree.models import Classifier
+from nestree.runs import Run, build_model, load
+from nestree.serve.examples import examples, random_lengths, right_answer
+from nestree.trees import ParsedTree
+from nestree.trees.scores import GoldTree, bracket_f1
+from nestree.trees.svg import draw_svg
+
+WIDTHS = (8, 200)
+"""Fewest and most tokens and folded parts that a drawing may show side by side."""
+
+BEAMS = 16
+ARITY = 60
+"""Where the sliders end, unless the run was trained with more than half of it."""
+
+KEPT_MODELS = 16
+WAIT_SECONDS = 20.0
+"""How long a request waits for those before it."""
+
+
+class Refused(ValueError):
+    """An input or an option that is turned down, in one line for the reader of the page."""
+
+
+class Busy(RuntimeError):
+    """Others before it have taken too long."""
+
+
+class Reader:
+    """A run's model, for any number of threads.
+
+    Every combination of options is a model of its own over the same weights, so no request sees another one's options.
+    """
+
+    def __init__(self, run: Run, *, max_tokens: int = 1000) -> None:
+        """Load the weights.
+
+        Args:
+            run: a run with weights.
+            max_tokens: of one input, both sides of a pair together.
+
+        Raises:
+            UserError: see :func:`nestree.runs.load`.
+        """
+        self.run = run
+        self.task = run.task
+        self.max_tokens = max_tokens
+        self._weights = load(run).requires_grad_(requires_grad=False).state_dict()
+        self._models: dict[tuple[tuple[str, Any], ...], Classifier] = {}
+        self._lock = threading.Lock()
+
+    def about(self) -> dict[str, Any]:
+        """Return what the page has to know before it can ask: the task, the sliders, examples and limits."""
+        shown, about = examples(self.task), self.run.about()
+        return {
+            "run": self.run.path.resolve().name,
+            "recipe": self.run.config.recipe,
+            "encoder": self.run.config.encoder_name,
+            "task": self.task.name,
+            "accuracy": about.get("validation_accuracy"),
+            "sides": self.task.sides,
+            "labels": list(self.task.label_names),
+            "max_tokens": self.max_tokens,
+            "controls": self.controls(),
+            "widths": list(WIDTHS),
+            "examples": [list(texts) for texts in shown],
+            "random": random_lengths(self.task, self.max_tokens),
+        }
+
+    def controls(self) -> list[dict[str, Any]]:
+        """Return the options that the encoder has of those the page can change, each with its range and value."""
+        options = self.run.config.encoder
+        names = {field.name for field in fields(options)}
+        found: list[dict[str, Any]] = []
+        for name, label, least, most in (("beam_size", "Beam width", 1, BEAMS), ("arity", "Arity", 2, ARITY)):
+            if name in names:
+                value = getattr(options, name)
+                found.append(
+                    {"name": name, "label": label, "least": least, "most": max(most, 2 * value), "value": value}
+                )
+        if "inference" in names:
+            value = getattr(options, "inference")  # noqa: B009 (of RIR's options, and no other's)
+            found.append({"name": "inference", "label": "Reading", "choices": list(INFERENCES), "value": value})
+        return found
+
+    def read(self, texts: Sequence[str], options: Mapping[str, Any], *, width: int = 100) -> dict[str, Any]:
+        """Return how the model reads an input, as JSON can hold it.
+
+        Args:
+            texts: one, or two for a task of pairs.
+            options: of the encoder, by name; those that are not named are as the run was trained.
+            width: tokens and folded parts that a drawing shows side by side, at most.
+
+        Raises:
+            Refused: the input or an option cannot be taken; says why.
+            Busy: there was no turn for it.
+        """
+        chosen = self._checked(options)
+        if isinstance(width, bool) or not isinstance(width, int) or not WIDTHS[0] <= width <= WIDTHS[1]:
+            raise Refused(f"width must be a whole number from {WIDTHS[0]} to {WIDTHS[1]}")
+        sequences = self._encoded(texts)
+        began = time.perf_counter()
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise Busy("too many requests at once: try again")
+        try:
+            (reading,) = read(self._model(chosen), self.task, [sequences])
+        finally:
+            self._lock.release()
+        golds = [self.task.gold(sequence) for sequence in sequences]
+        sides = [_side(trees, gold, width) for trees, gold in zip(reading.sides, golds, strict=True)]
+        return {
+            "label": reading.label,
+            "probability": reading.probability,
+            "labels": self._labels(reading),
+            "right": right_answer(self.task, sequences),
+            "tokens": [len(sequence) for sequence in sequences],
+            "sides": sides,
+            "options": chosen,
+            "milliseconds": round(1000 * (time.perf_counter() - began), 1),
+        }
+
+    def _labels(self, reading: Reading) -> list[list[Any]]:
+        """Return the labels with their probabilities, most probable first, no more than ten."""
+        named = zip(self.task.label_names, reading.probabilities, strict=True)
+        return [list(pair) for pair in sorted(named, key=lambda pair: -pair[1])[:10]]
+
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option that can be changed, with its value."""
+        controls = {control["name"]: control for control in self.controls()}
+        for name, value in options.items():
+            control = controls.get(name)
+            if control is None:
+                raise Refused(f"encoder {self.run.config.encoder_name} has no {str(name)[:40]!r} to change")
+            if "choices" in control:
+                if value not in control["choices"]:
+                    raise Refused(f"{name} must be one of {', '.join(control['choices'])}")
+            elif isinstance(value, bool) or not isinstance(value, int):
+                raise Refused(f"{name} must be a whole number")
+            elif not control["least"] <= value <= control["most"]:
+                raise Refused(f"{name} must be from {control['least']} to {control['most']}, not {value}")
+        return {name: options.get(name, control["value"]) for name, control in controls.items()}
+
+    def _encoded(self, texts: Sequence[str]) -> tuple[Any, ...]:
+        """Return token ids of both sides."""
+        for text in texts:
+            if not text.strip():
+                raise Refused("nothing to read yet")
+            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise Refused("the text holds half of a character, which cannot be read")
+        try:
+            sequences = self.task.encode(*texts)
+        except ValueError as error:
+            raise Refused(" ".join(str(error).split())) from None
+        tokens = sum(len(sequence) for sequence in sequences)
+        if tokens > self.max_tokens:
+            raise Refused(f"{tokens:,} tokens are too many: this page reads at most {self.max_tokens:,} (--max-tokens)")
+        return sequences
+
+    def _model(self, options: Mapping[str, Any]) -> Classifier:
+        """Return the model with these options; called with the lock held."""
+        key = tuple(sorted(options.items()))
+        model = self._models.pop(key, None)
+        if model is None:
+            try:
+                model = build_model(self.run.config, self.task, **options)
+            except UserError as error:
+                raise Refused(str(error)) from None
+            model.load_state_dict(self._weights, assign=True)
+            model = model.requires_grad_(requires_grad=False).eval()
+        self._models[key] = model  # the one used last is the last to go
+        while len(self._models) > KEPT_MODELS:
+            del self._models[next(iter(self._models))]
+        return model
+
+
+def _side(trees: Sequence[ParsedTree], gold: GoldTree | None, width: int) -> list[dict[str, Any]]:
+    """Return a sequence's trees, most probable first."""
+    found = []
+    for number, parsed in enumerate(trees, start=1):
+        caption = f"tree {number} of {len(trees)}, probability {parsed.probability:.2f}"
+        found.append(
+            {
+                "probability": parsed.probability,
+                "height": parsed.tree.height,
+                "groups": [len(level) for level in parsed.groups[:-1]],
+                "f1": None if gold is None else bracket_f1(parsed.tree, gold.tree),
+                "brackets": parsed.brackets(),
+                "svg": draw_svg([(caption, parsed)], width=width, style=False),
+            }
+        )
+    return found

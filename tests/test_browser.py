@@ -1,0 +1,157 @@
+"""The page and the report in a real browser: the system's Chromium, driven through Playwright."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from nestree.cli.serve import listen
+from nestree.serve.app import application
+from nestree.serve.reader import Reader
+from nestree.tasks.listops import encode, evaluate
+from training_helpers import saved_run
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+EXPRESSION = "[MAX 2 9 [MIN 4 7 ] 0 ]"
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here; tools/install_chromium.sh installs it as root"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page about a tiny RIR, served from this process."""
+    run = saved_run(tmp_path_factory.mktemp("runs") / "rir", "rir-ebt-grc", encoder={"arity": 4, "beam_size": 3})
+    with listen("127.0.0.1", 0) as listening:
+        app = application(Reader(run, max_tokens=200))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A phone's page that must not complain, nor ask anyone else for anything."""
+    context = browser.new_context(viewport={"width": 400, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: wrong.append(request.url) if not _ours(request.url) else None)
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    yield page
+    context.close()
+    # Chromium writes every answer above 399 into the console; the page itself says what it means.
+    assert [text for text in wrong if "status of 4" not in text] == []
+
+
+def _ours(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "file:", "data:"))
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing but what scrolls by itself is wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_typing_changes_the_tree(page: Page, address: str) -> None:
+    page.goto(address)
+    tree = page.locator(".tree svg")
+    expect(tree).to_be_visible()
+    expect(page.locator("#about")).to_contain_text("rir-ebt-grc on listops")
+    page.get_by_label("Expression", exact=True).fill("[MIN 3 4 ]")
+    expect(tree.locator(".token")).to_have_text(["[MIN", "3", "4", "]"])
+    expect(page.locator("#verdict")).to_contain_text("%")
+    assert fits(page)
+    page.get_by_role("button", name=EXPRESSION, exact=True).click()
+    expect(tree.locator(".token")).to_have_text(EXPRESSION.split())
+
+
+def test_sliders_and_beams_change_what_is_shown(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_label("Expression", exact=True).fill(EXPRESSION)
+    expect(page.locator(".tree .frame")).to_have_count(3)  # groups of 4
+    page.get_by_label("flat").check()
+    expect(page.locator(".tree .frame")).to_have_count(0)
+    page.get_by_label("grouped").check()
+    expect(page.locator(".tree .frame")).to_have_count(3)
+    page.get_by_label("Arity").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tree .frame")).to_have_count(2)
+    page.get_by_label("Beam width").fill("1")
+    expect(page.locator(".beams button")).to_have_count(1)
+    page.get_by_label("Beam width").fill("9")
+    expect(page.locator(".beams button").nth(2)).to_be_visible()
+    page.locator(".beams button").nth(1).click()
+    expect(page.locator(".beams button").nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tree svg > title")).to_contain_text("tree 2 of")
+
+
+def test_what_cannot_be_read_is_said_and_never_run(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".tree svg")).to_be_visible()
+    page.get_by_label("Expression", exact=True).fill("<img src=x onerror=alert(1)>")
+    expect(page.locator("#message")).to_contain_text("<img")
+    expect(page.locator("img")).to_have_count(0)
+    page.get_by_label("Expression", exact=True).fill("[MAX 1 2 ]")
+    expect(page.locator("#message")).to_be_empty()
+    # Even a script that got into the page would not run.
+    page.evaluate("document.body.append(Object.assign(document.createElement('div'), {id: 'probe'}))")
+    page.evaluate("document.getElementById('probe').setAttribute('onclick', 'document.title = 1')")
+    page.evaluate("window.addEventListener('securitypolicyviolation', () => window.stopped = true)")
+    page.evaluate("document.getElementById('probe').click()")
+    page.wait_for_function("window.stopped")
+    assert page.title() != "1"
+
+
+def test_a_random_expression_comes_with_its_answer(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".tree svg")).to_be_visible()
+    page.get_by_label("Random expression").fill("150")
+    page.get_by_role("button", name="Draw one").click()
+    expect(page.locator(".tree .fold").first).to_be_visible()
+    expression = page.get_by_label("Expression", exact=True).input_value()
+    assert 130 <= len(expression.split()) <= 150
+    answer, gold = page.inner_text("#label"), str(evaluate(encode(expression)))
+    expect(page.locator("#verdict")).to_contain_text(", right" if answer == gold else f"wrong: the answer is {gold}")
+    assert fits(page)
+
+
+def test_the_page_can_be_used_by_keyboard(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".tree svg")).to_be_visible()
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert {"text-0", "length", "draw", "beam_size", "arity", "width", "tree"} <= reached
+
+
+def test_dark_readers_get_a_dark_page(page: Page, address: str) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(address)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert all(int(part) < 40 for part in background[4:-1].split(","))
