@@ -215,7 +215,7 @@ def test_a_run_is_evaluated(run: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_report_is_made_again(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     (Path(run) / "report.md").unlink()
-    assert main(["report", run]) == 0
+    assert main(["report", run, "--markdown"]) == 0
     assert capsys.readouterr().out == f"{run}/report.md\n"
     assert (Path(run) / "report.md").exists()
 

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
-from nestree.cli.parsing import command_parser, parse_command
+from nestree.cli.parsing import command_parser, messages, parse_command
+from nestree.errors import UserError
+from nestree.evaluation.page import TREES, check_free, write_page
 from nestree.evaluation.report import write_report
 from nestree.runs import Run
 
+PAGE = "report.html"
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the report from what the run folder holds, and print its path."""
-    parser = command_parser("report", "Write a run's report.md and its pictures again, from what the run folder holds.")
-    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
-    print(write_report(Run.open(parse_command(parser, arguments).run)))
+    """Write a page about runs from what their folders hold, and print its path."""
+    parser = command_parser(
+        "report",
+        "Write one HTML page about a run, or several side by side: accuracy, training, speed, trees, configuration. "
+        "It needs nothing from elsewhere.",
+    )
+    parser.add_argument("run", nargs="+", type=str, help="Run folders, as `nestree train` made them.")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=str,
+        metavar="FILE",
+        help=f"The page (default: {PAGE} in the run folder; of several runs, here).",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Let it replace a file.")
+    parser.add_argument(
+        "--trees", type=int, default=TREES, help="Trees of right answers, and of wrong ones, of each run; 0: none."
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="Write the run's report.md and its pictures again, as training does."
+    )
+    parsed = parse_command(parser, arguments)
+    runs = [Run.open(path) for path in parsed.run]
+    if parsed.markdown:
+        if len(runs) > 1 or parsed.output is not None:
+            raise UserError("--markdown writes report.md into the folder of one run, without -o")
+        print(write_report(runs[0]))
+        return 0
+    if parsed.trees < 0:
+        raise UserError(f"--trees must be an integer of at least 0, not {parsed.trees}")
+    path = Path(parsed.output or (runs[0].path / PAGE if len(runs) == 1 else PAGE))
+    if path.suffix not in (".html", ".htm"):
+        raise UserError(f"-o {path}: the name must end in .html")
+    check_free(path, overwrite=parsed.overwrite)
+    console = messages()
+    command = shlex.join(["nestree", "report", *arguments])
+    write_page(
+        runs,
+        path,
+        trees=parsed.trees,
+        overwrite=parsed.overwrite,
+        command=command,
+        advance=lambda what: console.print(what, markup=False),
+    )
+    print(path)
     return 0

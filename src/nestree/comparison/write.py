@@ -10,7 +10,8 @@ from nestree.comparison.plot import plot
 from nestree.comparison.rows import Row, rows
 from nestree.comparison.table import FIGURES, baseline_cells, cells, header
 from nestree.data.files import replacing
-from nestree.evaluation.report import markdown_table, protocol_about
+from nestree.evaluation.report import protocol_about
+from nestree.evaluation.tables import markdown_table
 from nestree.runs import write_json
 
 

@@ -1,4 +1,4 @@
-"""A run's report: Markdown with two pictures."""
+"""A run's report as Markdown with two pictures; :mod:`nestree.evaluation.page` makes the one with trees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.history import read_history
-from nestree.evaluation.plots import plot_accuracy, plot_training
+from nestree.evaluation.plots import accuracy_figure, save_png, training_figure
 from nestree.evaluation.record import entries, weights_digest
 from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
@@ -31,22 +31,20 @@ def write_report(run: Run) -> Path:
     if not results:
         raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.path}` first")
     about = run.about()
-    plot_accuracy(
-        results,
-        run.path / "accuracy.png",
-        train_longest=about.get("train_longest"),
-        baseline=run.task.baseline_about,
+    figure = accuracy_figure(
+        by_inference(results), train_longest=about.get("train_longest"), baseline=run.task.baseline_about
     )
+    save_png(figure, run.path / "accuracy.png")
     history = read_history(run)
     if history:
-        plot_training(history, run.path / "training.png")
+        save_png(training_figure({"": history}), run.path / "training.png")
     parts = [
         _heading(run, about, results),
         "![Accuracy against length](accuracy.png)",
         *_accuracy(results),
         "## Training",
         *(["![Loss and validation accuracy](training.png)"] if history else []),
-        markdown_table(["", ""], _facts(about)),
+        markdown_table(["", ""], training_facts(about)),
         "## How to make it again",
         *_again(run, about),
     ]
@@ -67,6 +65,15 @@ def current_results(run: Run) -> list[Result]:
         if entry.get("weights") == digest and (known is None or known.total.examples <= result.total.examples):
             best[result.test, result.inference] = result
     return sorted(best.values(), key=lambda result: (str(result.inference), result.mean_length))
+
+
+def by_inference(results: Sequence[Result], *, run: str = "") -> dict[str, list[Result]]:
+    """Return results by the name of their series: the run's, if it is told, and how RIR read its inputs."""
+    named: dict[str, list[Result]] = {}
+    for result in results:
+        inference = f"{result.inference} inference" if result.inference else ""
+        named.setdefault(", ".join(filter(None, (run, inference))) or "accuracy", []).append(result)
+    return named
 
 
 def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
@@ -113,7 +120,8 @@ def _accuracy(results: Sequence[Result]) -> list[str]:
     return parts
 
 
-def _facts(about: dict[str, Any]) -> list[list[str]]:
+def training_facts(about: dict[str, Any]) -> list[list[str]]:
+    """Return rows of what a training took, and where it ran."""
     memory = about.get("peak_memory_bytes")
     versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
     return [
@@ -135,7 +143,7 @@ def _again(run: Run, about: dict[str, Any]) -> list[str]:
     config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
     return [
         f"```sh\n{about.get('command')}\n```",
-        f"The report alone: `nestree report {run.path}`. All examples of every test: `nestree evaluate {run.path}`.",
+        f"As a page, with trees: `nestree report {run.path}`. All examples of every test: `nestree evaluate {run.path}`.",
         "Every option, resolved:",
         f"```yaml\n{config}```",
     ]

@@ -1,0 +1,311 @@
+"""A report as one HTML page about a run, or several side by side, that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result, Share, group_order
+from nestree.evaluation.gallery import Specimen, gallery
+from nestree.evaluation.history import Row, read_history
+from nestree.evaluation.plots import accuracy_figure, groups_figure, inline_svg, training_figure
+from nestree.evaluation.report import by_inference, current_results, protocol_about, training_facts
+from nestree.evaluation.tables import percent, stratum_rows, summary_rows, tree_rows
+from nestree.runs import Run, nestree_version
+from nestree.trees.svg import STYLE, draw_svg
+
+TREES = 3
+"""Trees of right answers, and of wrong ones, unless told otherwise."""
+
+WIDTH = 80
+"""Tokens and folded parts of a tree that are drawn."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A run, and what the page tells of it."""
+
+    name: str
+    run: Run
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        return self.run.about()
+
+    @cached_property
+    def results(self) -> list[Result]:
+        return current_results(self.run)
+
+    @cached_property
+    def history(self) -> list[Row]:
+        return read_history(self.run)
+
+    @property
+    def evaluate(self) -> str:
+        """The command that evaluates it."""
+        return f"nestree evaluate {shlex.quote(str(self.run.path))}"
+
+
+def write_page(
+    runs: Sequence[Run],
+    path: str | Path,
+    *,
+    trees: int = TREES,
+    overwrite: bool = False,
+    command: str = "",
+    advance: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write a page from what the run folders hold; only the gallery of trees is computed anew.
+
+    Args:
+        runs: at least one.
+        path: of the page.
+        trees: of each run, so many of right answers and so many of wrong ones; 0 leaves them out.
+        overwrite: let it replace a file.
+        command: that makes the page again, told in it.
+        advance: called with what is begun.
+
+    Raises:
+        UserError: the file is there, or cannot be written; or a run folder is damaged.
+    """
+    path = Path(path)
+    check_free(path, overwrite=overwrite)
+    page = render_page(runs, trees=trees, command=command, advance=advance)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"-o {path}: cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise a UserError, before anything is computed, where a file is not to be written."""
+    if path.is_dir():
+        raise UserError(f"-o {path} is a folder: name a file")
+    if path.exists() and not overwrite:
+        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
+    if not path.parent.is_dir():
+        raise UserError(f"-o {path}: there is no folder {path.parent}")
+
+
+def render_page(
+    runs: Sequence[Run], *, trees: int = TREES, command: str = "", advance: Callable[[str], None] = lambda _: None
+) -> str:
+    """Return the page; see :func:`write_page`."""
+    told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
+    environment = Environment(
+        loader=PackageLoader("nestree.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        told=told,
+        title=", ".join(one.name for one in told),
+        summary=_summary(told),
+        tests=_joined(told, summary_rows),
+        scores=_joined([one for one in told if any(result.trees for result in one.results)], tree_rows),
+        strata=_strata(told),
+        charts=_charts(told),
+        speed=_speed(told),
+        galleries=[_gallery(one, trees, advance) for one in told] if trees else [],
+        options=_options(told),
+        facts=[(one, training_facts(one.about)) for one in told],
+        protocols=_protocols(told),
+        yaml={one.name: yaml.safe_dump(one.run.config.as_dict(), sort_keys=False) for one in told},
+        command=command,
+        version=nestree_version(),
+        tree_style=Markup(STYLE),
+    )
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """Return the folders' names; with what is above where two have the same."""
+    found = [run.path.resolve() for run in runs]
+    short = [path.name for path in found]
+    return [path.name if short.count(path.name) == 1 else str(path) for path in found]
+
+
+def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table that comes first."""
+    header = ["run", "encoder", "task", "parameters", "seed", "validation %", "examples trained on", "longest", "step"]
+    rows = [
+        [
+            one.name,
+            one.run.config.encoder_name,
+            one.run.config.data.task,
+            _count(one.about.get("parameters")),
+            str(one.run.config.seed),
+            percent(one.about.get("validation_accuracy")),
+            _count(one.about.get("train_examples")),
+            _count(one.about.get("train_longest")),
+            f"{_count(one.about.get('best_step'))} of {_count(one.about.get('steps'))}",
+        ]
+        for one in told
+    ]
+    return header, rows
+
+
+def _protocols(told: Sequence[_Told]) -> dict[str, list[str]]:
+    """Return what there is to say of the data, and the runs of which it is true."""
+    found: dict[str, list[str]] = {}
+    for one in told:
+        about = f"Data: {protocol_about(str(one.about.get('protocol', 'generated')))}. The baseline always answers {one.run.task.baseline_about}."
+        found.setdefault(about, []).append(one.name)
+    return found
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _joined(
+    told: Sequence[_Told], rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]]
+) -> tuple[list[str], list[list[str]]]:
+    """Join the runs' tables to one with a column for the run."""
+    header: list[str] = []
+    joined: list[list[str]] = []
+    for one in told:
+        columns, rows = rows_of(one.results)
+        header = ["run", *columns]
+        joined += [[one.name, *row] for row in rows]
+    return header, joined
+
+
+def _strata(told: Sequence[_Told]) -> list[dict[str, Any]]:
+    """Return by stratum: its chart, and each run's table."""
+    found = list(dict.fromkeys(name for one in told for result in one.results for name in result.strata))
+    strata = []
+    for number, name in enumerate(found):
+        shown = [one for one in told if any(name in result.strata for result in one.results)]
+        tables = [(one, stratum_rows([r for r in one.results if name in r.strata], name)) for one in shown]
+        tests, pooled = _pooled(shown, name)
+        chart = None
+        if pooled:
+            chart = inline_svg(
+                groups_figure(pooled, label=name),
+                name=f"stratum-{number}",
+                title=f"Accuracy by {name}",
+                about=f"All examples of {', '.join(tests)} together. The tables below have the numbers of each test.",
+            )
+        strata.append({"name": name, "tables": tables, "tests": tests, "chart": chart and Markup(chart)})
+    return strata
+
+
+def _pooled(told: Sequence[_Told], stratum: str) -> tuple[list[str], dict[str, dict[str, Share]]]:
+    """Count together the tests that all runs have, so that runs are compared on the same ones."""
+    common = set.intersection(*({result.test for result in one.results} for one in told))
+    tests = list(dict.fromkeys(result.test for one in told for result in one.results if result.test in common))
+    pooled: dict[str, dict[str, Share]] = {}
+    for one in told:
+        for name, results in by_inference(one.results, run=one.name).items():
+            if not common <= {result.test for result in results}:
+                continue
+            shares = [s for result in results if result.test in common for s in result.strata.get(stratum, [])]
+            pooled[name] = {
+                group: Share(
+                    group,
+                    sum(share.correct for share in shares if share.group == group),
+                    sum(share.examples for share in shares if share.group == group),
+                )
+                for group in sorted({share.group for share in shares}, key=group_order)
+            }
+    return tests, {name: shares for name, shares in pooled.items() if shares}
+
+
+def _charts(told: Sequence[_Told]) -> dict[str, Markup]:
+    """Draw accuracy against length, and the trainings."""
+    charts = {}
+    named = {name: part for one in told for name, part in by_inference(one.results, run=one.name).items()}
+    if named:
+        longest = {one.about.get("train_longest") for one in told}
+        points = "; ".join(
+            f"{name}: " + ", ".join(f"{r.mean_length:.0f} tokens {percent(r.total.accuracy)} %" for r in part)
+            for name, part in named.items()
+        )
+        figure = accuracy_figure(named, train_longest=longest.pop() if len(longest) == 1 else None)
+        charts["accuracy"] = inline_svg(figure, name="accuracy", title="Accuracy against length", about=points)
+    histories = {one.name: one.history for one in told if one.history}
+    if histories:
+        charts["training"] = inline_svg(
+            training_figure(histories),
+            name="training",
+            title="Training loss and validation accuracy",
+            about=f"Against optimizer steps, of {', '.join(histories)}.",
+        )
+    return {name: Markup(svg) for name, svg in charts.items()}
+
+
+def _speed(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of what was measured of speed and memory."""
+    header = ["run", "what", "mean length", "sequences per second", "peak memory"]
+    rows = []
+    for one in told:
+        memory, speed = one.about.get("peak_memory_bytes"), one.about.get("sequences_per_second")
+        if speed is not None:
+            rows.append([one.name, "training", "", f"{speed:.1f}", f"{memory / 1e9:.2f} GB" if memory else "not known"])
+        for result in one.results:
+            what = f"{result.test}{f' ({result.inference})' if result.inference else ''}"
+            rate = f"{result.total.examples / result.seconds:.1f}" if result.seconds else ""
+            rows.append([one.name, what, f"{result.mean_length:.0f}", rate, ""])
+    return header, rows
+
+
+def _gallery(one: _Told, each: int, advance: Callable[[str], None]) -> dict[str, Any]:
+    """Return a run's trees, or why there are none."""
+    task = one.run.config.data.task
+    try:
+        tests = [result.test for result in sorted(one.results, key=lambda result: result.mean_length)]
+        splits = one.run.task.splits
+        test = next(name for name in (*tests, *one.run.task.first_tests, *splits) if name in splits)
+        advance(f"reading examples of {test} with {one.name}")
+        specimens, read = gallery(one.run, test, each=each)
+    except UserError as error:
+        return {"one": one, "why": str(error), "specimens": []}
+    if not any(specimen.reading.sides[0] for specimen in specimens):
+        return {"one": one, "why": f"encoder {one.run.config.encoder_name} has no trees", "specimens": []}
+    why = f"From the first {read} examples of {test} of {task}; the most probable tree of each."
+    shown = [(specimen, [Markup(svg) for svg in _drawings(specimen)]) for specimen in specimens]
+    return {"one": one, "why": why, "specimens": shown}
+
+
+def _drawings(specimen: Specimen) -> list[str]:
+    """Draw the most probable tree of each side."""
+    return [
+        draw_svg([(f"probability {trees[0].probability:.2f}", trees[0])], width=WIDTH, style=False)
+        for trees in specimen.reading.sides
+    ]
+
+
+def _options(told: Sequence[_Told]) -> list[tuple[str, list[str], bool]]:
+    """Return each option, its value in every run, and whether they differ."""
+    flat = [_flat(one.run.config.as_dict()) for one in told]
+    found = []
+    for name in dict.fromkeys(name for options in flat for name in options):
+        values = [options.get(name, "") for options in flat]
+        found.append((name, values, len(set(values)) > 1))
+    return found
+
+
+def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested options under dotted names, as YAML writes them."""
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+    return found
