@@ -143,7 +143,8 @@ def _again(run: Run, about: dict[str, Any]) -> list[str]:
     config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
     return [
         f"```sh\n{about.get('command')}\n```",
-        f"As a page, with trees: `nestree report {run.path}`. All examples of every test: `nestree evaluate {run.path}`.",
+        f"As a page, with trees: `nestree report {run.path}`. "
+        f"All examples of every test: `nestree evaluate {run.path}`.",
         "Every option, resolved:",
         f"```yaml\n{config}```",
     ]
