@@ -163,7 +163,8 @@ def _protocols(told: Sequence[_Told]) -> dict[str, list[str]]:
     """Return what there is to say of the data, and the runs of which it is true."""
     found: dict[str, list[str]] = {}
     for one in told:
-        about = f"Data: {protocol_about(str(one.about.get('protocol', 'generated')))}. The baseline always answers {one.run.task.baseline_about}."
+        protocol = protocol_about(str(one.about.get("protocol", "generated")))
+        about = f"Data: {protocol}. The baseline always answers {one.run.task.baseline_about}."
         found.setdefault(about, []).append(one.name)
     return found
 
