@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestree.layers import PairScorer
+from nestree.layers import PairScorer, ParentScorer
 from reference import randomize, score
 
 
@@ -64,3 +64,11 @@ def test_scorer_gradients_are_right() -> None:
 def test_bad_arguments_are_named(arguments: dict[str, int], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named} must"):
         PairScorer(**arguments)
+
+
+def test_a_parent_is_scored_by_one_weight_a_feature() -> None:
+    scorer, parents = ParentScorer(5), torch.randn(2, 3, 5)
+    assert [tuple(parameter.shape) for parameter in scorer.parameters()] == [(1, 5)]
+    torch.testing.assert_close(scorer(parents), (parents * scorer.score.weight[0]).sum(-1))
+    with pytest.raises(ValueError, match="dim must be"):
+        ParentScorer(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_one_of
@@ -14,7 +15,7 @@ from nestree.recursions.beam_tree import ENGINES
 
 
 @dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(ABC):
     """Options of a beam tree, whatever its scorer."""
 
     beam_size: int = 5
@@ -35,9 +36,9 @@ class SearchOptions:
         check_at_least("beam_size", self.beam_size, 1)
         check_one_of("engine", self.engine, ENGINES)
 
+    @abstractmethod
     def scorer(self, dim: int) -> Scorer:
         """Return a scorer for states of width ``dim``."""
-        raise NotImplementedError
 
     def beam_tree(self, cell: GatedRecursiveCell) -> BeamTree:
         """Return a beam tree of ``cell``."""
