@@ -226,7 +226,7 @@ class SoftSearch:
             group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(lane).flatten()
             words = self.draws.words(self.sites.take(group), step, lane.flatten(), cell.hidden_dim)
             words = words.view(*lane.shape, -1)
-        # A cell's activations take five times the memory of its inputs; the backward pass computes them again.
+        # The cells' activations of all pairs of all steps are not held: the backward pass computes them again.
         return checkpoint(_parents, cell, left, right, words, use_reentrant=False, preserve_rng_state=False)
 
 
