@@ -10,6 +10,9 @@ from pathlib import Path
 from nestree.tasks.checks.contract import Advance, Format, Found, Report
 from nestree.tasks.text.files import first_line, under
 
+_LONGEST_NAME = 1_000
+"""Characters of a column's name; what is longer is no header."""
+
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
 _NUMBER = re.compile(r"[-+.0-9eE\s]*")
@@ -29,7 +32,9 @@ def columns(path: Path) -> list[str]:
             names = next(csv.reader([line], delimiter=_DELIMITERS[path.suffix]), [])
         except csv.Error:
             return []
-    named = len(set(names)) == len(names) > 1 and not any(_NUMBER.fullmatch(name) for name in names)
+    named = len(set(names)) == len(names) > 1 and not any(
+        _NUMBER.fullmatch(name) or len(name) > _LONGEST_NAME for name in names
+    )
     return names if named else []
 
 
