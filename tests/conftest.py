@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background job; the tests of Ctrl-C need the signal, here and in what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before nestree is first imported: from here on its annotated shapes are checked at every call. An integer passes for a
 # float, as in the typing rules.
