@@ -17,7 +17,7 @@ from rich.text import Text
 from nestree.checks import check_at_least
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
 from nestree.cli.parsing import command_parser, options_first, parse_command
-from nestree.data.files import replacing
+from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.readings import Reading, read
 from nestree.runs import Run, load
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     path = None if parsed.output is None else Path(parsed.output)
     kind = _format(parsed.format, path)
     if path is not None:
-        _check_writable(path, overwrite=parsed.overwrite)
+        check_free(path, overwrite=parsed.overwrite)
     run = Run.open(parsed.run)
     readings = _readings(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
     if kind == "svg":
@@ -129,16 +129,6 @@ def _format(chosen: str | None, path: Path | None) -> str:
     if chosen not in (None, by_suffix) and not (chosen == "brackets" and by_suffix == "tree"):
         raise UserError(f"-o {path} is for --format {by_suffix}, not {chosen}")
     return chosen or by_suffix
-
-
-def _check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise a UserError, before anything is computed, where a file is not to be written."""
-    if path.is_dir():
-        raise UserError(f"-o {path} is a folder: name a file")
-    if path.exists() and not overwrite:
-        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
-    if not path.parent.is_dir():
-        raise UserError(f"-o {path}: there is no folder {path.parent}")
 
 
 def _readings(run: Run, lines: Iterator[tuple[str, str]], *, inference: str | None) -> Iterator[tuple[str, Reading]]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.cli.parsing import command_parser, messages, parse_command
+from nestree.data.files import check_free
 from nestree.errors import UserError
-from nestree.evaluation.page import TREES, check_free, write_page
+from nestree.evaluation.page import TREES, write_page
 from nestree.evaluation.report import write_report
 from nestree.runs import Run
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nestree.errors import UserError
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -27,6 +29,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise a UserError, before anything is computed, where ``-o`` must not write a file."""
+    if path.is_dir():
+        raise UserError(f"-o {path} is a folder: name a file")
+    if path.exists() and not overwrite:
+        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
+    if not path.parent.is_dir():
+        raise UserError(f"-o {path}: there is no folder {path.parent}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nestree.data.files import replacing
+from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share, group_order
 from nestree.evaluation.gallery import Specimen, gallery
@@ -88,16 +88,6 @@ def write_page(
     except OSError as error:
         raise UserError(f"-o {path}: cannot be written ({error.strerror or error})") from None
     return path
-
-
-def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise a UserError, before anything is computed, where a file is not to be written."""
-    if path.is_dir():
-        raise UserError(f"-o {path} is a folder: name a file")
-    if path.exists() and not overwrite:
-        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
-    if not path.parent.is_dir():
-        raise UserError(f"-o {path}: there is no folder {path.parent}")
 
 
 def render_page(
