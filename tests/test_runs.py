@@ -68,9 +68,7 @@ def test_weights_that_do_not_fit_are_one_line(trained: Run, tmp_path: Path) -> N
     spoilt = copy_of(trained, tmp_path / "run")
     tensors = load_file(spoilt.weights)
     save_file(tensors | {"embedding.weight": torch.zeros(2, 2)}, spoilt.weights)
-    with pytest.raises(
-        UserError, match=r"does not fit config\.yaml: embedding\.weight is \(2, 2\), should be \(16, 8\)"
-    ):
+    with pytest.raises(UserError, match=r"does not fit the model: embedding\.weight is \(2, 2\), should be \(16, 8\)"):
         load(spoilt)
     del tensors["embedding.weight"]
     save_file(tensors, spoilt.weights)

@@ -18,12 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from nestree.errors import UserError
 from nestree.evaluation.history import read_history, series
 from nestree.runs import Run, load
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce, random_states, restore_random_states
 from nestree.training.fit import Training
 from nestree.training.module import NotFinite
-from training_helpers import config, training
+from training_helpers import config, saved_run, training
 
 
 def after_step(trained: Training, step: int, action: Callable[[], None]) -> None:
@@ -70,6 +71,28 @@ def assert_same(left: object, right: object, where: str = "") -> None:
             assert_same(*pair, f"{where}/{number}")
     else:
         assert left == right, where
+
+
+def test_a_training_begins_with_the_best_weights_of_another_run(tmp_path: Path) -> None:
+    first = training(tmp_path / "first")
+    first.fit()
+    made = config(trainer={"start": str(tmp_path / "first"), "max_steps": 2, "checkpoint_every": 1})
+    second = training(tmp_path / "second", made)
+    assert_same(dict(second.module.model.state_dict()), load_file(first.run.weights))
+    second.fit()
+    resumed = training(tmp_path / "second", made)  # the checkpoint counts, not the start
+    (tmp_path / "first" / "weights.safetensors").unlink()
+    resumed.fit()
+    assert_same(load_file(resumed.run.weights), load_file(second.run.weights))
+
+
+@pytest.mark.parametrize(
+    ("start", "message"), [("nowhere", "nowhere is not a run folder"), ("other", r"embedding\.weight is \(16, 4\)")]
+)
+def test_a_training_cannot_begin_with_what_does_not_fit(tmp_path: Path, start: str, message: str) -> None:
+    saved_run(tmp_path / "other", encoder={"dim": 4})
+    with pytest.raises(UserError, match=rf"--trainer\.start: .*{message}"):
+        training(tmp_path / "run", config(trainer={"start": str(tmp_path / start)}))
 
 
 VALIDATIONS = {"accuracy": [0.25, 0.5, 0.375, 0.375, 0.375, 0.375], "loss": [2.0, 1.0, 0.5, 0.75, 0.75, 0.75]}
@@ -323,7 +346,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 import nestree.training.callbacks
 nestree.training.callbacks.peak_memory = lambda: 1000
-from training_helpers import config, training
+from training_helpers import config, saved_run, training
 trained = training(Path(sys.argv[1]), config(*{arguments}, **{options}))
 if sys.argv[2] == "slowly":
     import time

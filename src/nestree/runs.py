@@ -167,6 +167,25 @@ class Run:
         with replacing(self.weights) as temporary:
             safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
 
+    def read_weights(self, model: Classifier) -> None:
+        """Give ``model`` the run's best weights.
+
+        Raises:
+            UserError: there are none yet, or they are damaged or another model's.
+        """
+        if not self.weights.is_file():
+            raise UserError(f"{self.path} has no weights yet: its training ended before the first validation")
+        try:
+            state = safetensors.torch.load_file(self.weights)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.weights}: cannot be read ({error})") from None
+        wanted = model.state_dict()
+        for name in sorted(wanted.keys() | state.keys()):
+            have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
+            if have != want:
+                raise UserError(f"{self.weights} does not fit the model: {name} is {have}, should be {want}")
+        model.load_state_dict(state)
+
 
 def provenance() -> dict[str, Any]:
     """Return versions, platform and, in a checkout of nestree, the commit."""
@@ -217,18 +236,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
     """
     run = run if isinstance(run, Run) else Run.open(run)
     model = build_model(run.config, run.task, **encoder_options)
-    if not run.weights.is_file():
-        raise UserError(f"{run.path} has no weights yet: its training ended before the first validation")
-    try:
-        state = safetensors.torch.load_file(run.weights)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{run.weights}: cannot be read ({error})") from None
-    wanted = model.state_dict()
-    for name in sorted(wanted.keys() | state.keys()):
-        have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
-        if have != want:
-            raise UserError(f"{run.weights} does not fit {run.config_file.name}: {name} is {have}, should be {want}")
-    model.load_state_dict(state)
+    run.read_weights(model)
     return model.eval()
 
 

@@ -94,12 +94,19 @@ class Training:
             torch.set_num_threads(config.trainer.threads)
         seed_everything(config.seed)
         model = build_model(config, task)
-        if not run.checkpoint.is_file() and (vectors := task.pretrained()) is not None:
+        fresh = not run.checkpoint.is_file()
+        if fresh and (vectors := task.pretrained()) is not None:
             try:
                 model.set_embedding(vectors.matrix, vectors.known)
             except ValueError as error:
                 raise UserError(f"--model.{error}") from None
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
+        if fresh and options.start is not None:
+            try:
+                Run.open(options.start).read_weights(model)
+            except UserError as error:
+                raise UserError(f"--trainer.start: {error}") from None
+            console.print(f"begins with {options.start}")
         self.stream = TrainingStream(
             train,
             batch=data.batch,

@@ -115,8 +115,10 @@ class OptimizerOptions:
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How long to train, how often to look, and on what."""
+    """How long to train, how often to look, from what, and on what."""
 
+    start: str | None = None
+    """Run whose best weights the model begins with; null: random weights. Optimizer and schedule begin anew."""
     max_epochs: int = 100
     """Passes over the training examples, at most."""
     max_steps: int | None = None
