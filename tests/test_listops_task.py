@@ -1,6 +1,8 @@
 """ListOps as a task: what a trainer reads from it."""
 
+import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 
 from nestree.data import RaggedExamples
 from nestree.tasks import TASKS, Task
-from nestree.tasks.listops import SPLITS, VOCABULARY, ListOps, depth, encode, evaluate, root_operator
+from nestree.tasks.listops import SPLITS, VOCABULARY, ListOps, decode, depth, encode, evaluate, root_operator
+from nestree.tasks.listops.reader import depths
+from nestree.tasks.listops.task import ListOpsOptions
 
 texts = st.lists(
     st.sampled_from(["7", "[MAX 1 2 ]", "[MAX 9 1 ]", "[MIN [MED 3 4 ] 9 ]", "[SM 9 [SM 1 [MAX 2 2 ] ] ]"]), min_size=1
@@ -40,6 +44,37 @@ def test_listops_loads_its_splits(tmp_path, monkeypatch):
     assert examples.tokens.min() > 0
     assert set(task.splits) == set(SPLITS)
     assert [tokens.tolist() for tokens in task.encode("[MAX 2 9 ]")] == [[2, 8, 15, 5]]
+
+
+def test_another_grammar_is_for_what_is_cut_from_the_pool(tmp_path, monkeypatch):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path))
+    for name in ("train", "near-iid"):
+        monkeypatch.setitem(SPLITS, name, replace(SPLITS[name], size=300))
+    two, published = ListOpsOptions(depth=3).open(), ListOpsOptions().open()
+    assert not two.is_cached("near-iid")
+    shallow = two.load("near-iid")
+    assert two.is_cached("near-iid")
+    assert not published.is_cached("near-iid")
+    assert depths(shallow).max() == 2
+    assert depths(published.load("near-iid")).max() > 2
+    assert two.load("args-15", size=2).checksum == published.load("args-15", size=2).checksum
+    more = ListOpsOptions(depth=4, max_args=8).open().load("train")
+    texts = [decode(tokens) for tokens, _ in (more[number] for number in range(len(more)))]
+    assert any(re.search(r"\[\w+( \d){7,8} \]", text) for text in texts)
+    assert more.lengths.max() <= 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 2}, "depth must be an integer of at least 3"),
+        ({"max_args": 1}, "max_args must be an integer of at least 2"),
+        ({"max_args": 10}, r"depth must be lower .* up to 10 arguments: at 20 an expression has 6,649 nodes"),
+    ],
+)
+def test_a_grammar_that_cannot_be_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        ListOpsOptions(**options)
 
 
 @given(texts)

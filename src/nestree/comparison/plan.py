@@ -23,7 +23,7 @@ from nestree.training.apart import settle
 from nestree.training.config import Config
 
 FORMAT = "nestree-compare-1"
-TEST_OPTIONS = ("task", "seed", "path", "protocol")
+TEST_OPTIONS = ("task", "seed", "path", "protocol", "depth", "max_args")
 """Options of the data that decide what the tests are."""
 
 

@@ -47,21 +47,22 @@ class Split:
 
 
 POOLED = ("train", "validation", "near-iid")
-_PUBLISHED = Grammar(depth=20, max_args=5)
+PUBLISHED = Grammar(depth=20, max_args=5)
+"""What the published models are trained on."""
 
 
 def _table() -> dict[str, Split]:
     """Build the table, in the order of its help."""
     rows = [
-        Split("train", _PUBLISHED, (1, 100), 90_000, "those of 90,000 distinct expressions with at most 100 tokens"),
-        Split("validation", _PUBLISHED, None, 1_000, "like train, but of any length"),
-        Split("near-iid", _PUBLISHED, None, 10_000, "like train, but of any length (89 % have at most 100 tokens)"),
+        Split("train", PUBLISHED, (1, 100), 90_000, "those of 90,000 distinct expressions with at most 100 tokens"),
+        Split("validation", PUBLISHED, None, 1_000, "like train, but of any length"),
+        Split("near-iid", PUBLISHED, None, 10_000, "like train, but of any length (89 % have at most 100 tokens)"),
     ]
     for shortest in range(200, 1_000, 100):
         span = (shortest, shortest + 100)
         rows.append(
             Split(
-                f"{span[0]}-{span[1]}", _PUBLISHED, span, 2_000, f"length generalization, {span[0]} to {span[1]} tokens"
+                f"{span[0]}-{span[1]}", PUBLISHED, span, 2_000, f"length generalization, {span[0]} to {span[1]} tokens"
             )
         )
     for name, most in (("args-iid", 5), ("args-10", 10), ("args-15", 15)):
@@ -69,7 +70,7 @@ def _table() -> dict[str, Split]:
         rows.append(Split(name, Grammar(depth=9, max_args=most), (100, 1_000), 2_000, description))
     rows += [
         Split("lra", Grammar(depth=10, max_args=10), (501, 1_999), 2_000, "Long Range Arena's ListOps, as a test only"),
-        Split("10000", _PUBLISHED, (9_000, 10_000), 200, "length generalization, 9,000 to 10,000 tokens"),
+        Split("10000", PUBLISHED, (9_000, 10_000), 200, "length generalization, 9,000 to 10,000 tokens"),
     ]
     return {row.name: row for row in rows}
 
@@ -82,6 +83,7 @@ def load_split(
     name: str,
     *,
     seed: int,
+    grammar: Grammar = PUBLISHED,
     cache_dir: str | Path | None = None,
     size: int | None = None,
     progress: Progress | None = None,
@@ -96,6 +98,7 @@ def load_split(
     Args:
         name: One of :data:`SPLITS`.
         seed: From 0 up; every split is drawn from its own stream of random numbers.
+        grammar: What train, validation and near-iid are drawn from; the other splits have their own.
         cache_dir: Folder that keeps generated splits; by default :func:`nestree.data.cache_dir`.
         size: Only the first ``size`` examples of the split (all, if it has fewer); they are the same whatever the size.
         progress: Told how far generating is; not called for a split that is kept already.
@@ -108,7 +111,7 @@ def load_split(
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {name!r}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
-    split = SPLITS[name]
+    split = split_of(name, grammar)
     if size is not None and size < 1:
         raise ValueError(f"size must be 1 or more, not {size}")
     wanted = split.size if size is None else min(size, split.size)
@@ -121,10 +124,19 @@ def load_split(
     )
 
 
+def split_of(name: str, grammar: Grammar) -> Split:
+    """Return the split of that name, drawn from ``grammar`` if it is one of those cut from the pool."""
+    split = SPLITS[name]
+    return dataclasses.replace(split, grammar=grammar) if split.pooled else split
+
+
 def split_path(split: Split, size: int, seed: int, cache_dir: str | Path | None = None) -> Path:
     """Return the file that keeps the first ``size`` examples of a split."""
     folder = Path(default_cache_dir() if cache_dir is None else cache_dir) / "listops"
-    return folder / f"{split.name}-seed{seed}-size{size}.safetensors"
+    grammar = split.grammar
+    # Named only where it is a choice, so that what lies in caches already is found.
+    drawn = "" if grammar == SPLITS[split.name].grammar else f"-depth{grammar.depth}-args{grammar.max_args}"
+    return folder / f"{split.name}{drawn}-seed{seed}-size{size}.safetensors"
 
 
 def _source(split: Split, size: int) -> dict[str, Any]:
@@ -153,7 +165,7 @@ def _generate(split: Split, size: int, seed: int, source: dict[str, Any], progre
 def _from_pool(split: Split, seed: int) -> RaggedExamples:
     """Cut a split out of the pool."""
     start = sum(SPLITS[name].size for name in POOLED[: POOLED.index(split.name)])
-    pool = draw_pool(sum(SPLITS[name].size for name in POOLED), seed)
+    pool = draw_pool(sum(SPLITS[name].size for name in POOLED), seed, split.grammar)
     part = pool.select(np.arange(start, start + split.size))
     if split.lengths is None:
         return part
@@ -162,7 +174,7 @@ def _from_pool(split: Split, seed: int) -> RaggedExamples:
 
 
 @functools.lru_cache(maxsize=1)  # the three splits that are cut from it are mostly wanted one after another
-def draw_pool(size: int, seed: int) -> RaggedExamples:
+def draw_pool(size: int, seed: int, grammar: Grammar = PUBLISHED) -> RaggedExamples:
     """Draw a set of distinct expressions of any length (Nangia and Bowman 2018), in random order.
 
     Trees are drawn whole, however large: with 0.875 children to a node on average they end by themselves, the largest
@@ -170,7 +182,7 @@ def draw_pool(size: int, seed: int) -> RaggedExamples:
     has already. The first of them come early, so the order is mixed before the set is cut into splits: otherwise the
     last split would have none of them.
     """
-    batches = (sample(_PUBLISHED, _POOL_BATCH, _stream("pool", seed, batch)) for batch in itertools.count())
+    batches = (sample(grammar, _POOL_BATCH, _stream("pool", seed, batch)) for batch in itertools.count())
     pool = _distinct(batches, size, _silent)
     # Sorting random numbers is a permutation that stays the same whatever numpy's own shuffling does.
     return pool.select(np.argsort(_stream("pool order", seed, 0).random(size), kind="stable"))

@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.tasks.contract import DataOptions, Progress
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
-from nestree.tasks.listops.splits import SPLITS, Split, load_split, split_path
+from nestree.tasks.listops.sampler import Grammar
+from nestree.tasks.listops.splits import PUBLISHED, SPLITS, Split, load_split, split_of, split_path
 from nestree.trees.scores import GoldTree
+
+SHALLOWEST = 3
+"""Below it there are too few expressions for 101,000 distinct ones."""
+MOST_NODES = 300
+"""Nodes that an expression may have on average; with more, hardly one is short enough for train."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,32 @@ class ListOpsOptions(DataOptions):
 
     task: str = "listops"
     """Task, by name."""
+    depth: int = PUBLISHED.depth
+    """Nodes at this depth are digits in train, validation and near-iid; the root is at depth 1, so that 3 allows two
+    nested operators."""
+    max_args: int = PUBLISHED.max_args
+    """Most arguments of an operator in train, validation and near-iid."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_at_least("depth", self.depth, SHALLOWEST)
+        check_at_least("max_args", self.max_args, 2)
+        children = PUBLISHED.operator_probability * (2 + self.max_args) / 2
+        nodes = sum(children**level for level in range(self.depth))
+        if nodes > MOST_NODES:
+            raise ValueError(
+                f"depth must be lower where an operator has up to {self.max_args} arguments: at {self.depth} an "
+                f"expression has {nodes:,.0f} nodes on average, and train takes at most 100 tokens"
+            )
 
     def open(self, state: Mapping[str, Any] | None = None) -> ListOps:
         """Return the task."""
-        return ListOps(self.seed)
+        return ListOps(self.seed, Grammar(self.depth, self.max_args))
 
 
 class ListOps:
@@ -41,9 +70,10 @@ class ListOps:
     first_tests: tuple[str, ...] = ("near-iid", "200-300", "500-600", "900-1000")
     baseline_about: str = "the commonest training label of the root operator"
 
-    def __init__(self, seed: int = 0) -> None:
-        """Draw the splits from ``seed``."""
+    def __init__(self, seed: int = 0, grammar: Grammar = PUBLISHED) -> None:
+        """Draw the splits from ``seed``; train, validation and near-iid from ``grammar``."""
         self.seed = seed
+        self.grammar = grammar
 
     def is_there(self, split: str) -> bool:
         """Tell whether there is such a split: they are generated."""
@@ -51,11 +81,11 @@ class ListOps:
 
     def is_cached(self, split: str) -> bool:
         """Tell whether the whole split lies in the cache."""
-        return split_path(SPLITS[split], SPLITS[split].size, self.seed).is_file()
+        return split_path(split_of(split, self.grammar), SPLITS[split].size, self.seed).is_file()
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split; see :func:`nestree.tasks.listops.load_split`."""
-        return load_split(split, seed=self.seed, size=size, progress=progress)
+        return load_split(split, seed=self.seed, grammar=self.grammar, size=size, progress=progress)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
         """Turn an expression into token ids; see :func:`nestree.tasks.listops.encode`."""
