@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from nestree.bench import BenchOptions, apart, verify
 from nestree.bench.apart import OverBudget, measure_apart
 from nestree.bench.exponents import exponents, growth
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, resident
-from nestree.bench.plan import LISTOPS, Job, engines, lengths, plan, spread, thinned
+from nestree.bench.plan import LISTOPS, ONE_BY_ONE, Job, engines, lengths, plan, spread, thinned
 from nestree.bench.plot import plot
 from nestree.bench.report import figure, growth_table, speedup, table
 from nestree.bench.rows import Measurement, Row
@@ -32,7 +33,9 @@ from nestree.recursions.engine.store import NodeStore
 from nestree.tasks.listops import ListOps
 
 CPU = torch.device("cpu")
-TINY = BenchOptions(encoders=("ebt-grc",), lengths=(4, 6), dim=8, batch=3, listops_batches=0, least=0.01)
+TINY = BenchOptions(
+    encoders=("ebt-grc",), lengths=(4, 6), dim=8, batch=3, listops_batches=0, one_by_one=False, least=0.01
+)
 
 
 def measured(seconds: float, memory: int | None = 0, *, cells: float = 8, operations: int = 6_000) -> Measurement:
@@ -76,9 +79,24 @@ def test_every_encoder_is_measured_at_its_lengths() -> None:
     assert all(of_one == sorted(of_one) for of_one in by_series.values())
 
 
+def test_every_encoder_is_measured_one_by_one_in_the_published_ranges() -> None:
+    jobs = [job for job in plan(BenchOptions(listops_batches=0)) if job.mode == ONE_BY_ONE]
+    assert {job.encoder for job in jobs} == set(ENCODERS)
+    for planned in jobs:
+        shortest, longest = (int(text) for text in re.findall(r"\d+", planned.data.replace(",", "")))
+        assert planned.batch == 1
+        assert planned.sequences == 4
+        assert all(shortest < length < longest for (length,) in planned.batches)
+        assert planned.length == planned.tokens // 4
+    assert [job.length for job in jobs if job.encoder == "grc"] == [225, 550, 950, 1750]
+    assert not any(job.mode == ONE_BY_ONE for job in plan(BenchOptions(listops_batches=0, one_by_one=False)))
+
+
 @given(batch=st.integers(1, 40), tokens=st.integers(1, 5_000), twin_batch=st.integers(1, 9))
 def test_batches_keep_to_their_limits(batch: int, tokens: int, twin_batch: int) -> None:
-    options = BenchOptions(batch=batch, tokens=tokens, twin_batch=twin_batch, listops_batches=0, lengths=(7, 300))
+    options = BenchOptions(
+        batch=batch, tokens=tokens, twin_batch=twin_batch, listops_batches=0, lengths=(7, 300), one_by_one=False
+    )
     for planned in plan(options):
         assert planned.batch <= (min(batch, twin_batch) if planned.engine == "naive" else batch)
         assert planned.tokens <= tokens or planned.batch == 1

@@ -61,7 +61,7 @@ class Workload:
 
     def __init__(self, job: Job, options: BenchOptions, device: torch.device) -> None:
         """Make a fresh model."""
-        self.training = job.mode == "training"
+        self.training = job.mode != "inference"
         self.device = device
         self.task = ListOps()
         encoder = ENCODERS[job.encoder](**options.of_encoder(job.encoder, job.engine)).build()

@@ -12,6 +12,8 @@ LENGTHS = (25, 100, 250, 500, 1_000)
 """Tokens, for every encoder."""
 LONG_LENGTHS = (4_000, 16_000, 100_000)
 """Tokens, for encoders with an outer tree."""
+RANGES = ((200, 250), (500, 600), (900, 1_000), (1_500, 2_000))
+"""Shortest and longest inputs, tokens, of the published comparison of time and memory (arXiv 2311.04449)."""
 LONGEST_TRAINING = 4_000
 """Tokens; longer ones are only inferred, unless asked for."""
 
@@ -44,6 +46,9 @@ class BenchOptions:
     """Sequences of a batch of the naive twins, at most: they take one after the other anyway."""
     twin_tokens: int = 2_000
     """Tokens of a batch of one length of the naive twins, at most (but always one sequence)."""
+    one_by_one: bool = True
+    """Also training steps of one sequence each, of 200-250, 500-600, 900-1,000 and 1,500-2,000 tokens, as the published
+    comparison of efficiency has them."""
     device: str = "auto"
     """Where to run: cpu, cuda, or auto for cuda where there is one."""
     threads: int = 1
@@ -93,6 +98,7 @@ QUICK: dict[str, Any] = {
     "lengths": (25, 100),
     "batch": 16,
     "listops_batches": 2,
+    "one_by_one": False,
     "twin_batch": 2,
     "twin_tokens": 50,
     "least": 0.2,

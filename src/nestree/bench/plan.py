@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, BenchOptions
+from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
 from nestree.encoders.registry import ENCODERS
 from nestree.recursions.beam_tree import ENGINES
 from nestree.tasks import DataOptions
@@ -18,6 +18,10 @@ from nestree.training.batches import epoch_batches
 LISTOPS = "ListOps <= 100"
 """What the rows are called whose lengths are those of ListOps' training split."""
 MODES = ("inference", "training")
+ONE_BY_ONE = "one by one"
+"""The mode of training steps of one sequence each, as the published comparison of efficiency has them."""
+A_RANGE = 4
+"""Sequences of each range of lengths there."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,11 @@ class Job:
     engine: str | None
     """For encoders that have several."""
     mode: str
-    """Training (forward, backward and optimizer step) or inference."""
+    """Training (forward, backward and optimizer step; one by one: of one sequence each) or inference."""
     data: str
     """What the inputs are called."""
     length: int | None
-    """Tokens of every input, if they are equally long."""
+    """Tokens of every input, or the middle of their range; None where they are of all lengths."""
     batches: tuple[tuple[int, ...], ...]
     """The lengths of each batch's sequences."""
 
@@ -73,6 +77,17 @@ def plan(options: BenchOptions) -> Iterator[Job]:
                 if listops:
                     batches = tuple(thinned(batch, options.twin_batch) if twin else batch for batch in listops)
                     yield Job(encoder, engine, mode, LISTOPS, None, batches)
+        if options.one_by_one:
+            for engine in engines(encoder):
+                for shortest, longest in RANGES:
+                    data, middle = f"{shortest:,}-{longest:,} tokens", (shortest + longest) // 2
+                    yield Job(encoder, engine, ONE_BY_ONE, data, middle, within(shortest, longest))
+
+
+def within(shortest: int, longest: int) -> tuple[tuple[int, ...], ...]:
+    """Return :data:`A_RANGE` batches of one sequence each, their lengths evenly spread over a range."""
+    step = (longest - shortest) / A_RANGE
+    return tuple((round(shortest + (number + 0.5) * step),) for number in range(A_RANGE))
 
 
 def engines(encoder: str) -> tuple[str | None, ...]:

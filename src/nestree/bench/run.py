@@ -44,14 +44,14 @@ def foreseen(job: Job, shorter: list[Row], options: BenchOptions) -> str | None:
         return None
     if shorter[-1].measured is None:
         return f"{shorter[-1].job.data} were too much"
-    for of, limit, unit in (
-        (lambda row: row.seconds_per_sequence, options.seconds, "s a pass"),
-        (lambda row: row.memory_per_sequence, options.memory * GIGA, "GB"),
+    for of, sequences, limit, unit in (
+        (lambda row: row.seconds_per_sequence, job.sequences, options.seconds, "s a pass"),
+        (lambda row: row.memory_per_sequence, job.batch, options.memory * GIGA, "GB"),
     ):
         expected = _expected(job, shorter, of)
-        if expected is not None and expected * job.batch > limit:
+        if expected is not None and expected * sequences > limit:
             scale = GIGA if unit == "GB" else 1
-            return f"would take about {expected * job.batch / scale:,.0f} {unit}"
+            return f"would take about {expected * sequences / scale:,.0f} {unit}"
     return None
 
 
