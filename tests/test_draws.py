@@ -173,3 +173,16 @@ def test_generator_draws_follow_their_generator(kind: str) -> None:
     torch.manual_seed(1)
     assert torch.equal(draw(Draws(), sites(4), 0), first)  # the global generator is an ordinary one
     assert not torch.equal(draw(Draws(), sites(4), 0), first)
+
+
+def test_how_a_batch_is_cut_depends_on_the_seed_alone() -> None:
+    cuts = [KeyedDraws(seed).cut() for seed in range(200)]
+    assert cuts == [KeyedDraws(seed).cut() for seed in range(200)]
+    assert len(set(cuts)) == 200
+    assert all(0 <= place < 1 for cut in cuts for place in cut)
+    means = torch.tensor(cuts).mean(0)
+    assert ((means - 0.5).abs() < 0.08).all()
+    torch.manual_seed(5)
+    first = Draws().cut()
+    torch.manual_seed(5)
+    assert Draws().cut() == first != Draws().cut()

@@ -235,6 +235,32 @@ def test_training_may_cut_shorter_sequences(name: str) -> None:
 
 
 @RIR
+def test_training_may_draw_how_it_cuts(name: str) -> None:
+    lengths = list(range(1, 14))
+    states, counts = padded(lengths, DIM), torch.tensor(lengths)
+    options = {"dropout": 0.0, "s4d_dropout": 0.0, "memory_dropout": 0.0, "noise": False, "alignment": "none"}
+
+    def roots(*, training: bool, seed: int = 0, **cut: object) -> Tensor:
+        return build(name, **options, **cut).train(training)(states, counts, draws=KeyedDraws(seed)).root
+
+    one_arity = roots(training=True, arity=9, training_arities=(4, 4))
+    torch.testing.assert_close(one_arity, roots(training=True, arity=4))
+    flat = roots(training=True, arity=3, training_flat=1.0)
+    torch.testing.assert_close(flat, roots(training=True, arity=14))
+    assert torch.equal(
+        roots(training=False, arity=3, training_flat=1.0, training_arities=(5, 6)), roots(training=False, arity=3)
+    )
+    drawn = [roots(training=True, seed=seed, training_arities=(2, 4), training_flat=0.3) for seed in range(20)]
+    found = {
+        cut
+        for cut, wanted in {arity: roots(training=True, arity=arity) for arity in (2, 3, 4, 14)}.items()
+        for root in drawn
+        if torch.allclose(root, wanted, atol=1e-10)
+    }
+    assert found == {2, 3, 4, 14}
+
+
+@RIR
 def test_without_s4d_a_state_that_stands_alone_is_transformed_and_nothing_more(name: str) -> None:
     encoder = build(name, s4d=False)
     states = padded([1, 5], DIM)

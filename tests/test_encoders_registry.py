@@ -62,9 +62,9 @@ def test_published_sizes_are_the_defaults() -> None:
 
 
 def test_a_scorer_never_reads_more_than_there_is() -> None:
-    assert nestree.build("ebt-grc", dim=8).recursion.scorer.width == 8
-    assert nestree.build("ebt-grc", dim=80).recursion.scorer.width == 64
-    assert nestree.build("ebt-grc", dim=80, scorer_width=None).recursion.scorer.width == 80
+    assert nestree.build("ebt-grc", dim=8).inner.scorer.width == 8
+    assert nestree.build("ebt-grc", dim=80).inner.scorer.width == 64
+    assert nestree.build("ebt-grc", dim=80, scorer_width=None).inner.scorer.width == 80
 
 
 def every(names: list[str], option: str, *values: object) -> list:
@@ -80,6 +80,8 @@ def every(names: list[str], option: str, *values: object) -> list:
         *every(RIR_NAMES, "arity", 1, 0, 2.5),
         *every(RIR_NAMES, "split_from", 1),
         *every(RIR_NAMES, "training_split_from", 1),
+        *every(RIR_NAMES, "training_arities", (1, 5), (6, 5), (2.5, 5), (True, 5), (5,)),
+        *every(RIR_NAMES, "training_flat", -0.1, 1.1, "1", True),
         *every(RIR_NAMES, "s4d_dropout", 1),
         *every(RIR_NAMES, "inference", "tree"),
         *every([*BEAM_NAMES, "bt-grc-onesoft"], "beam_size", 0, 1.5, None),
@@ -98,6 +100,11 @@ def test_values_that_an_option_cannot_take_are_named(name: str, option: str, val
         nestree.build(name, **{option: value})
     assert "\n" not in str(raised.value)
     assert str(raised.value).endswith(f"not {value!r}")
+
+
+def test_only_one_option_says_where_training_cuts() -> None:
+    with pytest.raises(ValueError, match="training_split_from must be left out beside training_arities, not 9"):
+        nestree.build("rir-grc", training_arities=(3, 5), training_split_from=9)
 
 
 @pytest.mark.parametrize(

@@ -180,10 +180,10 @@ def test_an_arity_that_holds_all_is_the_flat_form(lengths: list[int]) -> None:
 def test_the_encoders_agree_where_nothing_is_cut() -> None:
     flat = nestree.build("crvnn", dim=DIM).double().eval()
     nested = nestree.build("rir-crvnn", dim=DIM, arity=9, s4d=False).double().eval()
-    nested.leaf.load_state_dict(flat.recursion.leaf.state_dict())
-    own = {key: value for key, value in flat.recursion.state_dict().items() if not key.startswith("leaf.")}
+    nested.leaf.load_state_dict(flat.inner.leaf.state_dict())
+    own = {key: value for key, value in flat.inner.state_dict().items() if not key.startswith("leaf.")}
     # alone, the vectors around a sequence pass the leaf transform
-    own |= {name: flat.recursion.leaf(own[name]).detach() for name in ("start", "end")}
+    own |= {name: flat.inner.leaf(own[name]).detach() for name in ("start", "end")}
     nested.inner.load_state_dict(own)
     states, lengths = padded([9, 2, 5], DIM), torch.tensor([9, 2, 5])
     torch.testing.assert_close(nested(states, lengths).root, flat(states, lengths).root, atol=1e-10, rtol=1e-10)

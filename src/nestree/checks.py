@@ -22,6 +22,13 @@ def check_probability(name: str, value: float) -> float:
     return float(value)
 
 
+def check_share(name: str, value: float) -> float:
+    """Return ``value``, or raise a ValueError that names the argument if it is not in [0, 1]."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
+    return float(value)
+
+
 def check_positive(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError that names the argument if it is not above 0 and finite."""
     if not _is_number(value) or not 0 < value < float("inf"):

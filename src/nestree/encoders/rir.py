@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from nestree.checks import check_one_of, check_probability
+from nestree.checks import check_one_of, check_probability, check_share
 from nestree.encoders.contract import Encoder, Encoding
 from nestree.encoders.ebt import BeamOptions
 from nestree.encoders.options import EncoderOptions
@@ -42,6 +42,8 @@ class RIR(Encoder):
         *,
         context: BidirectionalS4D | None = None,
         inference: str = "grouped",
+        training_arities: tuple[int, int] | None = None,
+        training_flat: float = 0.0,
     ) -> None:
         """Put an encoder together.
 
@@ -51,6 +53,9 @@ class RIR(Encoder):
             outer: arity and alignment.
             context: runs over the whole sequence first; None leaves it out.
             inference: ``grouped``, as in training, or ``flat``: at evaluation one group holds the whole sequence.
+            training_arities: in training every batch draws its arity from this range, in equal shares of its logarithm,
+                instead of that of ``outer``; sequences of at least one and a half times as many tokens are cut.
+            training_flat: share of the training batches in which one group holds the whole sequence.
 
         Raises:
             ValueError: names the argument: another width than that of ``inner``, no arity, no such inference.
@@ -68,6 +73,8 @@ class RIR(Encoder):
         self.inner = inner
         self.outer = outer
         self.inference = check_one_of("inference", inference, INFERENCES)
+        self.training_arities = None if training_arities is None else _check_range("training_arities", training_arities)
+        self.training_flat = check_share("training_flat", training_flat)
 
     def encode(
         self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
@@ -75,9 +82,7 @@ class RIR(Encoder):
         """Encode checked states."""
         if self.context is not None:
             states = self.context(states, lengths)
-        flat = self.inference == "flat" and not self.training
-        # Not Outer(): a sequence of one token is its own root, as it was in training.
-        outer = replace(self.outer, split_from=sys.maxsize) if flat else self.outer
+        outer = self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
         folded = self.inner.recurse(Leaves(self.leaf(states), lengths, host_lengths), outer, trees=trees, draws=draws)
         if folded.trees is None:
             return Encoding(folded.root)
@@ -86,6 +91,35 @@ class RIR(Encoder):
             folded.root,
             [[replace(tree, groups=own) for tree in found] for found, own in zip(folded.trees, groups, strict=True)],
         )
+
+    def _evaluation_outer(self) -> Outer:
+        return _flat(self.outer) if self.inference == "flat" else self.outer
+
+    def _training_outer(self, draws: Draws) -> Outer:
+        if self.training_arities is None and self.training_flat == 0:
+            return self.outer
+        flat, place = draws.cut()
+        if flat < self.training_flat:
+            return _flat(self.outer)
+        if self.training_arities is None:
+            return self.outer
+        low, high = self.training_arities
+        arity = int(low * ((high + 1) / low) ** place)
+        return replace(self.outer, arity=arity, training_split_from=None, split_from=None)
+
+
+def _check_range(name: str, value: tuple[int, int]) -> tuple[int, int]:
+    """Return ``value``, or raise a ValueError that names the argument if it is no range of arities."""
+    whole = all(isinstance(end, int) and not isinstance(end, bool) for end in value)
+    if not whole or len(value) != 2 or not 2 <= value[0] <= value[1]:
+        raise ValueError(f"{name} must be two integers, at least 2 and the lower one first, not {value!r}")
+    return value
+
+
+def _flat(outer: Outer) -> Outer:
+    """Return an outer tree of which one group holds any sequence."""
+    # Not Outer(): a sequence of one token is its own root, as it is in a tree that cuts.
+    return replace(outer, split_from=sys.maxsize, training_split_from=None)
 
 
 @dataclass(frozen=True)
@@ -98,6 +132,11 @@ class RIROptions(EncoderOptions):
     """Sequences of at least so many items are cut into groups; null: k + k // 2."""
     training_split_from: int | None = None
     """The same in training, to cut shorter sequences too; null: as split_from."""
+    training_arities: tuple[int, int] | None = None
+    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
+    null: arity."""
+    training_flat: float = 0.0
+    """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool = True
     """Begin with a bidirectional S4D layer over the whole sequence."""
     s4d_dropout: float = 0.1
@@ -114,6 +153,13 @@ class RIROptions(EncoderOptions):
         super().__post_init__()
         check_probability("s4d_dropout", self.s4d_dropout)
         check_one_of("inference", self.inference, INFERENCES)
+        check_share("training_flat", self.training_flat)
+        if self.training_arities is not None:
+            _check_range("training_arities", self.training_arities)
+            if self.training_split_from is not None:
+                raise ValueError(
+                    f"training_split_from must be left out beside training_arities, not {self.training_split_from!r}"
+                )
         self.outer()
 
     def outer(self) -> Outer:
@@ -127,7 +173,15 @@ class RIROptions(EncoderOptions):
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         context = BidirectionalS4D(self.dim, dropout=self.s4d_dropout) if self.s4d else None
-        return RIR(self.inner(), LeafTransform(self.dim), self.outer(), context=context, inference=self.inference)
+        return RIR(
+            self.inner(),
+            LeafTransform(self.dim),
+            self.outer(),
+            context=context,
+            inference=self.inference,
+            training_arities=self.training_arities,
+            training_flat=self.training_flat,
+        )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class RvNN(Encoder):
         if leaf is not None and leaf.dim != recursion.dim:
             raise ValueError(f"leaf must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
         self.leaf = leaf
-        self.recursion = recursion
+        self.inner = recursion
 
     def encode(
         self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
@@ -42,7 +42,7 @@ class RvNN(Encoder):
         """Encode checked states."""
         if self.leaf is not None:
             states = self.leaf(states)
-        folded = self.recursion.recurse(Leaves(states, lengths, host_lengths), WHOLE, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(states, lengths, host_lengths), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
 

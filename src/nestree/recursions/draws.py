@@ -55,6 +55,12 @@ class Draws:
         """Return uniforms (G, ``slots``) in [0, 1), float64, whose order permutes the slots of systematic alignment."""
         return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
 
+    def cut(self) -> tuple[float, float]:
+        """Return two uniforms in [0, 1) that decide how a batch is cut in training: whether, and by which arity."""
+        device = "cpu" if self.generator is None else self.generator.device
+        flat, arity = torch.rand(2, dtype=torch.float64, device=device, generator=self.generator).tolist()
+        return flat, arity
+
     def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         """Return random words (N, ``features``), int16 over its whole range, that dropout masks are made of.
 
@@ -74,7 +80,7 @@ class KeyedDraws(Draws):
     Each number is a hash (the finalizer of splitmix64, Steele et al. 2014) of the seed and its coordinates.
     """
 
-    _PAIR, _CANDIDATE, _ALIGNMENT, _ORDER, _KEEP = range(5)
+    _PAIR, _CANDIDATE, _ALIGNMENT, _ORDER, _KEEP, _CUT = range(6)
 
     def __init__(self, seed: int, *, identities: Tensor | None = None) -> None:
         """Take a seed and, where rows of a batch are to keep their draws in another batch, the rows' names.
@@ -103,6 +109,11 @@ class KeyedDraws(Draws):
     def slot_order(self, sites: Sites, slots: int) -> Tensor:
         """Return uniforms (G, ``slots``)."""
         return self._uniform(self._key(self._ORDER, sites, 0), slots)
+
+    def cut(self) -> tuple[float, float]:
+        """Return two uniforms in (0, 1), the same for every batch."""
+        flat, arity = self._uniform(mix_bits(torch.tensor(self.seed) + self._CUT), 2).tolist()
+        return flat, arity
 
     def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         """Return random words (N, ``features``), int16."""
