@@ -72,6 +72,7 @@ DAMAGED: dict[str, tuple[str, str, str]] = {
     "MNLI": ("multinli_1.0_dev_matched.jsonl", "[]\n", "matched.jsonl:1: a line is one JSON object"),
     "QQP": ("dev.tsv", QQP + "2\t5\t6\ta\tb\tx\n", "dev.tsv:4: is_duplicate must be 0 or 1"),
     "word vectors": ("glove.6B.3d.txt", "the 1 2 3\ncat 1 two 3\n", "3d.txt:2: damaged; expected a word and 3"),
+    "a table, your own data": ("mine.csv", "text,label\ngood,1\nbad\n", "mine.csv:3: 1 column, the header has 2"),
 }
 """By format: a file to write over, with what, and the message; polarity, any bytes and one label a file, cannot be."""
 
@@ -154,6 +155,19 @@ def test_what_is_unknown_or_not_there_is_one_line_that_lists_what_is_known(tmp_p
 def test_a_corpus_with_the_long_range_arenas_header_is_no_listops(tmp_path):
     write(tmp_path, {"corpus.tsv": "Source\tTarget\nGuten Tag\tGood day\n"})
     assert list(checked(tmp_path)) == ["a table, your own data"]
+
+
+def test_a_table_is_read_to_its_end_and_its_columns_counted(tmp_path):
+    rows = "".join(f"text {number},{number % 3}\n" for number in range(1_100))
+    write(tmp_path, {"mine.csv": f"text,stars\n{rows},\n"})
+    facts = checked(tmp_path)["a table, your own data"].facts
+    assert facts["rows"] == "1,101"
+    assert facts["column text"] == "over 1,000 different values, 1 empty"
+    assert facts["column stars"] == "3 different values, 1 empty"
+    write(tmp_path, {"mine.jsonl": '{"a": "x", "b": 1}\n{"a": null, "b": 1}\n{"b": 2.0}\n'})
+    facts = checked(tmp_path / "mine.jsonl")["a table, your own data"].facts
+    assert facts["column a"] == "1 different value, 2 empty"
+    assert facts["column b"] == "2 different values, none empty"
 
 
 def test_a_table_in_json_may_have_a_long_first_row(tmp_path):

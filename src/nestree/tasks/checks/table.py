@@ -7,11 +7,16 @@ import json
 import re
 from pathlib import Path
 
+from nestree.errors import UserError
 from nestree.tasks.checks.contract import Advance, Format, Found, Report
 from nestree.tasks.text.files import first_line, under
+from nestree.tasks.text.table import Table
 
 _LONGEST_NAME = 1_000
 """Characters of a column's name; what is longer is no header."""
+
+MOST_DIFFERENT = 1_000
+"""Values of a column that are told apart, at most."""
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
@@ -44,13 +49,46 @@ def _find(path: Path) -> list[Found]:
 
 
 def _check(found: Found, advance: Advance) -> Report:
-    """Say which columns there are; the rows are checked when they are read for training."""
-    del advance
+    """Read every row, and count what is in each column: which of them are texts and labels only the user knows."""
+    table = Table(found.place)
+    counted = {name: _Column() for name in table.columns}
+    rows = 0
+    for rows, record in enumerate(table.records(), start=1):
+        for name, column in counted.items():
+            column.add(record.values.get(name))
+        if rows % 500 == 0:
+            advance(found.place.name, rows)
+    if not rows:
+        raise UserError(f"{table.shown}: has no rows")
     command = f"nestree train classify --data.train {found.place} --data.text COLUMN --data.label COLUMN"
     return Report(
-        "the header; rows are verified when it is trained on",
-        facts={"columns": ", ".join(columns(found.place)), "train on it": command},
+        "every row: its encoding, quotes and number of columns",
+        facts={
+            "rows": f"{rows:,}",
+            **{f"column {name}": str(column) for name, column in counted.items()},
+            "train on it": command,
+        },
     )
+
+
+class _Column:
+    """What is in a column: few different values may be labels."""
+
+    def __init__(self) -> None:
+        self.empty = 0
+        self.different: set[int] = set()
+
+    def add(self, value: object) -> None:
+        if value is None or not str(value).strip():
+            self.empty += 1
+        elif len(self.different) <= MOST_DIFFERENT:
+            self.different.add(hash(str(value)))
+
+    def __str__(self) -> str:
+        over = len(self.different) > MOST_DIFFERENT
+        different = f"over {MOST_DIFFERENT:,}" if over else f"{len(self.different):,}"
+        values = "value" if different == "1" else "values"
+        return f"{different} different {values}, {self.empty or 'none'} empty"
 
 
 TABLE = Format(
