@@ -173,7 +173,7 @@ def test_a_table_is_read_to_its_end_and_its_columns_counted(tmp_path):
 def test_a_table_in_json_may_have_a_long_first_row(tmp_path):
     write(tmp_path, {"mine.jsonl": json.dumps({"text": "long " * 5_000, "stars": 5}) + "\n"})
     (report,) = checked(tmp_path).values()
-    assert report.facts["columns"] == "text, stars"
+    assert {"column text", "column stars"} <= set(report.facts)
 
 
 @pytest.mark.parametrize("content", ["1,2\n3,4\n", "text\n", "a" * 200_000 + ",b\n", "a,a\n1,2\n", ""])
