@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.layers import GatedRecursiveCell, Scorer
-from nestree.recursions.contract import Folded, Leaves, Recursion
+from nestree.recursions.contract import Folded, Leaves, TreeSearch
 from nestree.recursions.draws import Draws
 from nestree.recursions.engine.nest import BeamRecursion, Forest
 from nestree.recursions.naive import Beam, NaiveRecursion, Node
@@ -17,7 +17,7 @@ from nestree.trees import ParsedTree, Tree, tree_from_nodes
 ENGINES = ("fast", "naive")
 
 
-class BeamTree(Recursion):
+class BeamTree(TreeSearch):
     """Fold by beam search over binary trees, and weight the W roots by ``softmax(score)``.
 
     In training the search is a stochastic top-k: Gumbel noise picks, noiseless log-probabilities are added up. At
@@ -52,12 +52,7 @@ class BeamTree(Recursion):
         Raises:
             ValueError: names the argument.
         """
-        super().__init__()
-        if cell.dim != scorer.dim:
-            raise ValueError(f"scorer must be for states of the cell's width {cell.dim}, not {scorer.dim}")
-        self.dim = cell.dim
-        self.cell = cell
-        self.scorer = scorer
+        super().__init__(cell, scorer)
         self.beam_size = check_at_least("beam_size", beam_size, 1)
         self.noise = noise
         self.merge_equal = merge_equal

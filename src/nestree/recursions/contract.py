@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.outer import Level, Outer
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
@@ -57,6 +58,23 @@ class Recursion(nn.Module, ABC):
             draws: where a search's noise, alignments and dropout masks come from in training; None takes PyTorch's
                 global generator, as recursions that do not search always do.
         """
+
+
+class TreeSearch(Recursion):
+    """A recursion that looks for its trees: a cell composes pairs, and a scorer says which."""
+
+    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer) -> None:
+        """Take both.
+
+        Raises:
+            ValueError: they are for states of different widths.
+        """
+        super().__init__()
+        if cell.dim != scorer.dim:
+            raise ValueError(f"scorer must be for states of the cell's width {cell.dim}, not {scorer.dim}")
+        self.dim = cell.dim
+        self.cell = cell
+        self.scorer = scorer
 
 
 Merges = tuple[tuple[int, int], ...]

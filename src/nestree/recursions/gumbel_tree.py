@@ -5,13 +5,13 @@ from __future__ import annotations
 from nestree.checks import check_positive
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.beam_tree import forest_trees
-from nestree.recursions.contract import Folded, Leaves, Recursion
+from nestree.recursions.contract import Folded, Leaves, TreeSearch
 from nestree.recursions.draws import Draws
 from nestree.recursions.engine.nest import BeamRecursion
 from nestree.recursions.outer import Outer
 
 
-class GumbelTree(Recursion):
+class GumbelTree(TreeSearch):
     """Fold greedily; a straight-through Gumbel-softmax over the neighbouring pairs chooses each merge.
 
     In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the one with the largest
@@ -34,12 +34,7 @@ class GumbelTree(Recursion):
         Raises:
             ValueError: names the argument.
         """
-        super().__init__()
-        if cell.dim != scorer.dim:
-            raise ValueError(f"scorer must be for states of the cell's width {cell.dim}, not {scorer.dim}")
-        self.dim = cell.dim
-        self.cell = cell
-        self.scorer = scorer
+        super().__init__(cell, scorer)
         self.temperature = check_positive("temperature", temperature)
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:

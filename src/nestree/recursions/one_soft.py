@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 from nestree.checks import check_at_least
 from nestree.layers import GatedRecursiveCell, ParentScorer
 from nestree.recursions.beam_tree import BeamTree
-from nestree.recursions.contract import Folded, Leaves, Recursion
+from nestree.recursions.contract import Folded, Leaves, TreeSearch
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.engine.columns import top
 from nestree.recursions.naive import score_dtype
 from nestree.recursions.outer import Outer
 
 
-class OneSoftBeamTree(Recursion):
+class OneSoftBeamTree(TreeSearch):
     """A beam tree over composed parents; in training the candidates that plain selection drops become one soft beam.
 
     The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by
@@ -47,12 +47,7 @@ class OneSoftBeamTree(Recursion):
         Raises:
             ValueError: names the argument.
         """
-        super().__init__()
-        if cell.dim != scorer.dim:
-            raise ValueError(f"scorer must be for states of the cell's width {cell.dim}, not {scorer.dim}")
-        self.dim = cell.dim
-        self.cell = cell
-        self.scorer = scorer
+        super().__init__(cell, scorer)
         self.beam_size = check_at_least("beam_size", beam_size, 1)
         self.noise = noise
 
