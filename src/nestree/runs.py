@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -20,10 +21,11 @@ import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
-from nestree.data.files import replacing
+from nestree.data.files import replacing, replacing_folder
 from nestree.encoders.registry import check_known
 from nestree.errors import UserError
 from nestree.models import Classifier
+from nestree.pretrained import FOLDER, pretrained_names
 from nestree.tasks import Task
 from nestree.training.config import Config, read_config
 
@@ -116,14 +118,51 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Return a run that exists.
 
+        Args:
+            path: its folder, or where there is no such folder the name of a model that ships with the package.
+
         Raises:
             UserError: there is none at ``path``.
         """
-        run = cls(path)
+        run, names = cls(path), pretrained_names()
+        if not run.path.exists() and str(path) in names:
+            return cls(FOLDER / str(path))
         if not run.config_file.is_file():
             what = "holds no run (it has no config.yaml)" if run.path.is_dir() else "is not a run folder"
-            raise UserError(f"{run.path} {what}; `nestree train` makes runs, in {RUNS}/ by default")
+            raise UserError(
+                f"{run.path} {what}; `nestree train` makes runs, in {RUNS}/ by default, and the package brings "
+                f"{', '.join(names)}"
+            )
         return run
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is a model of the package, which nothing is written into."""
+        return self.path.parent == FOLDER
+
+    @property
+    def name(self) -> str:
+        """What a command calls it: its folder, or the name of a model of the package."""
+        return self.path.name if self.shipped else str(self.path)
+
+    def to_write_in(self) -> Run:
+        """Return the run itself, or of a model of the package a copy in :data:`RUNS`, made unless it is there.
+
+        Raises:
+            UserError: the copy cannot be written, or another run has its name.
+        """
+        if not self.shipped:
+            return self
+        copy = Run(RUNS / self.path.name)
+        try:
+            if not copy.path.exists():
+                with replacing_folder(copy.path) as temporary:
+                    shutil.copytree(self.path, temporary, dirs_exist_ok=True)
+            elif not copy.weights.is_file() or copy.weights.read_bytes() != self.weights.read_bytes():
+                raise UserError(f"{copy.path} is in the way: results of {self.name} go there, and it is another run")
+        except OSError as error:
+            raise UserError(f"{copy.path}: cannot be written ({error.strerror or error})") from None
+        return copy
 
     @cached_property
     def config(self) -> Config:
@@ -155,6 +194,14 @@ class Run:
             UserError: files that it needs are missing.
         """
         return self.config.data.open(read_json(self.task_file) or None)
+
+    def commands(self) -> list[str]:
+        """Return the commands that made it, that of the run it began with first."""
+        about, found = self.about(), []
+        while about:
+            found.append(str(about.get("command", "")))
+            about = about.get("start") or {}
+        return found[::-1]
 
     def sweep(self) -> None:
         """Remove half-written files that a killed training left behind."""
@@ -228,7 +275,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
     """Return a run's model with its best weights, in evaluation mode, on the CPU.
 
     Args:
-        run: its folder.
+        run: its folder, or the name of a model that ships with the package, as ``"listops-ebt"``.
         encoder_options: options of the encoder to change, for example ``inference="flat"``.
 
     Raises:

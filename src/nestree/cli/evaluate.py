@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.parsing import command_parser, messages, output, parse_command
+from nestree.cli.parsing import RUN, command_parser, messages, output, parse_command
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
 from nestree.evaluation.run_tests import evaluate_run, present_tests
@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser(
         "evaluate",
         "Accuracy of a run's best weights, with 95 % intervals, by length, root operator and depth; "
-        "also written to evaluation.json in the run folder.",
+        "also written to evaluation.json in the run folder (of a model of the package: in a copy of it in runs/).",
     )
-    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
+    parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
         "--tests", nargs="+", type=str, help="Tests, by name (default: every test; `nestree data list` names them)."
     )
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    run = Run.open(parsed.run)
+    run = Run.open(parsed.run).to_write_in()
     every = [name for name in run.task.splits if name not in ("train", "validation")]
     tests = parsed.tests or present_tests(run.task, every, messages())
     if options.threads is not None:

@@ -9,11 +9,18 @@ from rich.table import Table
 
 from nestree.cli.parsing import command_parser, output, parse_command
 from nestree.encoders.registry import ENCODERS
+from nestree.evaluation.report import current_results
+from nestree.evaluation.tables import percent
+from nestree.pretrained import pretrained_names
+from nestree.runs import Run
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List the encoders with their parameters and options."""
-    parse_command(command_parser("models", "List the encoders that --encoder.name takes."), arguments)
+    """List the encoders with their parameters and options, and the models of the package."""
+    parse_command(
+        command_parser("models", "List the encoders that --encoder.name takes, and the trained models that ship."),
+        arguments,
+    )
     encoders = Table(title="encoders, with their default options", title_justify="left")
     for column in ("name", "parameters", "what", "options"):
         encoders.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=column == "name")
@@ -26,4 +33,24 @@ def main(arguments: Sequence[str]) -> int:
             ", ".join(field.name for field in fields(options)),
         )
     output().print(encoders)
+    output().print(_shipped())
     return 0
+
+
+def _shipped() -> Table:
+    models = Table(title="trained models, which every command takes as a run", title_justify="left")
+    for column in ("name", "encoder", "parameters", "trained on", "accuracy %"):
+        models.add_column(column, no_wrap=column == "name")
+    for name in pretrained_names():
+        run = Run.open(name)
+        about, data = run.about(), run.config.data
+        found = {f"{one.test}{f', {one.inference}' if one.inference else ''}": one for one in current_results(run)}
+        accuracies = [f"{test} {percent(result.total.accuracy)}" for test, result in found.items()]
+        models.add_row(
+            name,
+            run.config.encoder_name,
+            f"{about.get('parameters', 0):,}",
+            f"{data.task}, at most {about.get('train_longest')} tokens",
+            "; ".join(accuracies),
+        )
+    return models

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
-from nestree.cli.parsing import command_parser, options_first, parse_command
+from nestree.cli.parsing import RUN, command_parser, options_first, parse_command
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.readings import Reading, read
@@ -91,7 +91,7 @@ def _parser() -> ArgumentParser:
         "Show how a model reads inputs: its answer and the trees it found. Deep or long ones are folded in drawings, "
         "and whole in brackets and JSON.",
     )
-    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
+    parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
         "text",
         nargs="*",
@@ -145,7 +145,7 @@ def _readings(run: Run, lines: Iterator[tuple[str, str]], *, inference: str | No
         ):
             if not all(reading.sides):
                 raise UserError(
-                    f"encoder {run.config.encoder_name} has no trees: `nestree predict {run.path}` gives its labels"
+                    f"encoder {run.config.encoder_name} has no trees: `nestree predict {run.name}` gives its labels"
                 )
             yield text, reading
 

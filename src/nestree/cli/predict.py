@@ -12,7 +12,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
-from nestree.cli.parsing import command_parser, options_first, parse_command
+from nestree.cli.parsing import RUN, command_parser, options_first, parse_command
 from nestree.cli.prediction import predict_table
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
@@ -55,7 +55,7 @@ def _parser() -> ArgumentParser:
         "Predict the labels of inputs: given here, in a file, or on standard input. A table of texts (.csv, .tsv, "
         ".jsonl, also with .gz) comes back with two more columns, prediction and probability.",
     )
-    parser.add_argument("run", help="Run folder, as `nestree train` made it.")
+    parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
         "text", nargs="*", type=str, default=[], help="Inputs, or one table; none, or -, reads standard input by line."
     )

@@ -23,13 +23,18 @@ def main(arguments: Sequence[str]) -> int:
         "Write one HTML page about a run, or several side by side: accuracy, training, speed, trees, configuration. "
         "It needs nothing from elsewhere.",
     )
-    parser.add_argument("run", nargs="+", type=str, help="Run folders, as `nestree train` made them.")
+    parser.add_argument(
+        "run",
+        nargs="+",
+        type=str,
+        help="Run folders, as `nestree train` made them, or models of the package (nestree models).",
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=str,
         metavar="FILE",
-        help=f"The page (default: {PAGE} in the run folder; of several runs, here).",
+        help=f"The page (default: {PAGE} in the run folder; of several runs, or a model of the package, here).",
     )
     parser.add_argument("--overwrite", action="store_true", help="Let it replace a file.")
     parser.add_argument(
@@ -43,11 +48,12 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.markdown:
         if len(runs) > 1 or parsed.output is not None:
             raise UserError("--markdown writes report.md into the folder of one run, without -o")
-        print(write_report(runs[0]))
+        print(write_report(runs[0].to_write_in()))
         return 0
     if parsed.trees < 0:
         raise UserError(f"--trees must be an integer of at least 0, not {parsed.trees}")
-    path = Path(parsed.output or (runs[0].path / PAGE if len(runs) == 1 else PAGE))
+    beside = len(runs) == 1 and not runs[0].shipped
+    path = Path(parsed.output or (runs[0].path / PAGE if beside else PAGE))
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"-o {path}: the name must end in .html")
     check_free(path, overwrite=parsed.overwrite)

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least
-from nestree.cli.parsing import command_parser, parse_command
+from nestree.cli.parsing import RUN, command_parser, parse_command
 from nestree.errors import UserError
 from nestree.runs import RUNS, Run
 
@@ -47,9 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser(
         "serve", "A local page: type an input and watch the model's answer, its trees and beams change. Ctrl-C ends it."
     )
-    parser.add_argument(
-        "run", nargs="?", type=str, help="Run folder, as `nestree train` made it (default: the newest in runs/)."
-    )
+    parser.add_argument("run", nargs="?", type=str, help=f"{RUN} (default: the newest in runs/).")
     parser.add_class_arguments(ServeOptions, None)
     parsed = parse_command(parser, arguments)
     try:
@@ -115,6 +113,6 @@ def _serve(run: Run, listening: socket.socket, options: ServeOptions) -> None:
     # Bound to this machine alone, the page answers to no other name; else any name may be this machine's.
     app = application(reader) if options.host in LOOPBACK else application(reader, hosts=["*"])
     host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"{run.path}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
+    print(f"{run.name}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

@@ -57,7 +57,12 @@ def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
     if resumed is None:
         assert recipe is not None
         return dict(load_recipe(recipe).values)
-    values = Run.open(resumed).config.as_dict()
+    run = Run.open(resumed)
+    if run.shipped:
+        raise UserError(
+            f"--resume {resumed} is a model of the package: --trainer.start {resumed} begins with its weights"
+        )
+    values = run.config.as_dict()
     if recipe is not None and load_recipe(recipe).name != values["recipe"]:
         raise UserError(f"--resume {resumed} is a run of recipe {values['recipe']}, not {recipe}")
     return values

@@ -53,6 +53,8 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
             run.write_config(training.config)
         else:
             run.begin(training.config, command=command).keep_task(task)
+            if (start := training.config.trainer.start) is not None:
+                run.note(start=Run.open(start).about())
     try:
         if (over := training.over()) is None:
             with _run_folder_known(run):

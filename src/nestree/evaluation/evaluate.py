@@ -75,6 +75,8 @@ class Result:
     """Accuracy of the task's trivial answer."""
     protocol: str | None = None
     """How the task's splits came about."""
+    right: str | None = None
+    """Which examples were right, a bit each, in hexadecimal digits: a repetition can be compared one by one."""
     trees: dict[str, TreeScore] | None = None
     """When asked for: how near the model's most probable trees come to the gold ones, and trees that take no learning;
     see :func:`nestree.trees.scores.tree_scores`."""
@@ -90,6 +92,7 @@ class Result:
             "mean_length": round(self.mean_length, 2),
             "seconds": round(self.seconds, 3),
             "strata": {name: [share.as_dict() for share in shares] for name, shares in self.strata.items()},
+            **({"right": self.right} if self.right is not None else {}),
             **({"trees": {name: score.as_dict() for name, score in self.trees.items()}} if self.trees else {}),
         }
 
@@ -105,6 +108,7 @@ class Result:
             seconds=values["seconds"],
             baseline=values["baseline"],
             protocol=values.get("protocol"),
+            right=values.get("right"),
             trees={name: TreeScore.from_dict(score) for name, score in values["trees"].items()}
             if values.get("trees")
             else None,
@@ -196,6 +200,7 @@ def evaluate(
         seconds=seconds,
         baseline=baseline,
         protocol=protocol,
+        right=np.packbits(right).tobytes().hex(),
         trees=None if gold is None else _score(parsed, examples, gold),
     )
 

@@ -54,7 +54,7 @@ class _Told:
     @property
     def evaluate(self) -> str:
         """The command that evaluates it."""
-        return f"nestree evaluate {shlex.quote(str(self.run.path))}"
+        return f"nestree evaluate {shlex.quote(self.run.name)}"
 
 
 def write_page(

@@ -29,7 +29,7 @@ def write_report(run: Run) -> Path:
     """
     results = current_results(run)
     if not results:
-        raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.path}` first")
+        raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.name}` first")
     about = run.about()
     figure = accuracy_figure(
         by_inference(results), train_longest=about.get("train_longest"), baseline=run.task.baseline_about

@@ -1,0 +1,108 @@
+"""Published figures of the models that ship, and making them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result, evaluate
+from nestree.evaluation.record import entries, weights_digest
+from nestree.pretrained import pretrained_names
+from nestree.runs import Run, load
+from nestree.suggest import unknown
+
+TOLERATED = 0.002
+"""Share of the answers that may differ (one at least): machines round differently, and an answer may be borderline."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy that is published: of a model, on a test, under an inference."""
+
+    run: Run
+    seed: int
+    """Of the test's examples."""
+    result: Result
+
+    @property
+    def name(self) -> str:
+        """As `nestree reproduce` takes it: ``listops-ebt/900-1000``, ``listops-rir/900-1000/grouped``."""
+        parts = (self.run.name, self.result.test, self.result.inference)
+        return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A figure that was made again, on all its examples or the first of them."""
+
+    figure: Figure
+    examples: int
+    correct: int
+    recorded: int
+    """Right answers among the same examples, as published."""
+    differing: int
+    """Examples that were right one time and wrong the other."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is what was published, up to :data:`TOLERATED` differences."""
+        return self.differing <= max(1, int(TOLERATED * self.examples))
+
+
+def figures(name: str | None = None) -> list[Figure]:
+    """Return the published figures: all, those of a model, or one, by name.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    models = pretrained_names()
+    if name is not None and name.split("/")[0] not in models:
+        raise UserError(unknown("model", name.split("/")[0], models))
+    chosen = models if name is None else [name.split("/")[0]]
+    found = [figure for model in chosen for figure in _of(Run.open(model))]
+    if name is None or name in models:
+        return found
+    named = [figure for figure in found if figure.name == name or figure.name.startswith(f"{name}/")]
+    if not named:
+        raise UserError(unknown("figure", name, [figure.name for figure in found]))
+    return named
+
+
+def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[int], None] | None = None) -> Repetition:
+    """Evaluate a figure's model on the figure's examples again, and compare example by example.
+
+    Args:
+        figure: what to make again.
+        limit: only the first so many examples; None takes all.
+        advance: called with the number of examples just done.
+    """
+    run, before = figure.run, figure.result
+    assert before.right is not None
+    examples = run.task.load(before.test, size=before.total.examples)
+    if limit is not None:
+        examples = examples.head(limit)
+    model = load(run, **({} if before.inference is None else {"inference": before.inference}))
+    again = evaluate(model, examples, test=before.test, tokens=run.config.data.evaluation_tokens, advance=advance)
+    assert again.right is not None
+    now, then = (_bits(right, len(examples)) for right in (again.right, before.right))
+    return Repetition(figure, len(examples), int(now.sum()), int(then.sum()), int((now != then).sum()))
+
+
+def _of(run: Run) -> list[Figure]:
+    """Return the figures of a run's present weights that can be compared example by example."""
+    digest = weights_digest(run)
+    found = [
+        Figure(run, entry["seed"], Result.from_dict(entry))
+        for entry in entries(run)
+        if entry.get("weights") == digest and "right" in entry and entry["seed"] == run.config.data.seed
+    ]
+    return sorted(found, key=lambda figure: (figure.result.mean_length, figure.name))
+
+
+def _bits(digits: str, count: int) -> NDArray[np.bool_]:
+    """Return the first bits of hexadecimal digits, (count,)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=count).astype(np.bool_)

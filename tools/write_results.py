@@ -1,0 +1,47 @@
+"""Write the cards of the shipped models, and the tables of README.md and docs/results.md that show their figures.
+
+python tools/write_results.py
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nestree.data.files import replacing
+from nestree.evaluation.card import figures_table, model_card
+from nestree.evaluation.report import current_results
+from nestree.pretrained import pretrained_names
+from nestree.runs import Run
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/results.md")
+SHORT = ("near-iid", "200-300", "500-600", "900-1000", "10000", "args-10", "args-15", "lra")
+"""Tests of the README's tables."""
+
+
+def written() -> dict[Path, str]:
+    """Return what each file should hold.
+
+    In a page, what stands between ``<!-- figures NAME -->`` and ``<!-- end -->`` is replaced by the model's figures.
+    """
+    files = {run.path / "README.md": model_card(run) for run in map(Run.open, pretrained_names())}
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+
+        def table(found: re.Match[str], page: str = page) -> str:
+            results = current_results(Run.open(found[2]))
+            command = None if page == "README.md" else f"nestree reproduce {found[2]}"
+            chosen = results if command else [result for result in results if result.test in SHORT]
+            return f"{found[1]}\n\n{figures_table(chosen, command=command)}\n\n{found[3]}"
+
+        blocks = r"(<!-- figures ([\w-]+) -->).*?(<!-- end -->)"
+        files[ROOT / page] = re.sub(blocks, table, text, flags=re.DOTALL)
+    return files
+
+
+if __name__ == "__main__":
+    for path, text in written().items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
