@@ -196,6 +196,8 @@ class Run:
                 with replacing_folder(copy.path) as temporary:
                     for path in self.shared_files():
                         shutil.copyfile(path, temporary / path.name)
+                    if self.logs.is_dir():
+                        shutil.copytree(self.logs, temporary / self.logs.name)
             elif not copy.weights.is_file() or copy.weights.read_bytes() != self.weights.read_bytes():
                 raise UserError(f"{copy.path} is in the way: results of {self.name} go there, and it is another run")
         except OSError as error:

@@ -10,7 +10,7 @@ from rich.table import Table
 from nestree.checks import check_at_least
 from nestree.cli.parsing import command_parser, messages, output, parse_command
 from nestree.errors import UserError
-from nestree.evaluation.reproduce import Figure, figures, reproduce
+from nestree.evaluation.reproduce import TOLERATED, Figure, figures, reproduce
 from nestree.evaluation.tables import interval, percent
 
 
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str]) -> int:
     """List the published figures, or make some again; 1 if one does not come out as published."""
     parser = command_parser(
         "reproduce",
-        "Make published figures again from the models that ship, example by example. Without a name: list them.",
+        "Make published figures again from the models that ship, example by example. Without a name: list them. "
+        f"{TOLERATED:.1%} of the answers may differ, one at least: machines round differently, some are borderline.",
     )
     parser.add_argument(
         "figure", nargs="?", type=str, help="A figure, as listops-ebt/900-1000, or a model for all of its figures."

@@ -148,9 +148,11 @@ def figures_table(results: list[Result], *, command: str | None = None) -> str:
         ]
         for result in results
     ]
+    first_number = 2
     if not any(result.inference for result in results):
-        header, rows = _without(header), [_without(row) for row in rows]
-    return markdown_table([*header, *(["made again by"] if command else [])], rows, right=range(1, 7))
+        header, rows, first_number = _without(header), [_without(row) for row in rows], 1
+    numbers = range(first_number, len(header))
+    return markdown_table([*header, *(["made again by"] if command else [])], rows, right=numbers)
 
 
 def _without(cells: list[str]) -> list[str]:
