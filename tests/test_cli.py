@@ -208,9 +208,12 @@ def test_a_run_is_evaluated(run: str, capsys: pytest.CaptureFixture[str]) -> Non
     entry = next(entry for entry in results if (entry["test"], entry["inference"]) == ("200-300", "flat"))
     assert entry["examples"] == 3
     assert set(entry["strata"]) == {"length", "root operator", "depth"}
+    assert main([*arguments[:2], "--tests", "near-iid", "--limit", "2", "--inference", "both"]) == 0
+    output = capsys.readouterr().out
+    assert all(word in output for word in ("grouped", "flat"))
     assert "there is no test of listops 'near'" in fails(["evaluate", run, "--tests", "near"], capsys)
     assert "--limit must be an integer of at least 1" in fails(["evaluate", run, "--limit", "0"], capsys)
-    assert "--inference must be one of grouped, flat" in fails(["evaluate", run, "--inference", "x"], capsys)
+    assert "--inference must be one of grouped, flat, both" in fails(["evaluate", run, "--inference", "x"], capsys)
 
 
 def test_a_report_is_made_again(run: str, capsys: pytest.CaptureFixture[str]) -> None:

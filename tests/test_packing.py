@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,28 @@ def test_a_folder_that_is_there_is_left_alone(
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
     with pytest.raises(UserError, match=r"nothing: cannot be written"):
         pack(saved_run(tmp_path / "run2"), tmp_path / "nothing")
+
+
+def test_a_run_is_shipped_in_place_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    monkeypatch.setattr("nestree.runs.FOLDER", tmp_path / "package")
+    ship = importlib.import_module("ship_model").ship
+    run = saved_run(tmp_path / "run")
+    record(run, replace(result("near-iid"), right=None), seed=0)
+    with pytest.raises(UserError, match="evaluate it again on near-iid"):
+        ship(run, "tiny")
+    assert list((tmp_path / "package").iterdir()) == []
+    record(run, result("near-iid"), seed=0)
+    shipped = ship(run, "tiny")
+    shipped.written_about.write_text("Small.")
+    (shipped.path / "left.over").touch()
+    run.save_weights(training(tmp_path / "other").module.model)
+    record(run, result("200-300"), seed=0)
+    assert ship(run, "tiny").shipped
+    assert shipped.weights.read_bytes() == run.weights.read_bytes()
+    assert shipped.written_about.read_text() == "Small."
+    assert {path.name for path in (tmp_path / "package").iterdir()} == {"tiny"}
+    assert "left.over" not in {path.name for path in shipped.path.iterdir()}
 
 
 def test_a_thinned_log_keeps_last_validations_and_mean_losses() -> None:
