@@ -60,7 +60,7 @@ class Run:
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
-        """Return a run that is yet to :meth:`begin`.
+        """Return a run that is yet to [`begin`][].
 
         Args:
             recipe: its recipe.
@@ -241,7 +241,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
 
 
 def build_model(config: Config, task: Task, **encoder_options: object) -> Classifier:
-    """Return a freshly initialized model of a configuration for a task; see :func:`load` for ``encoder_options``.
+    """Return a freshly initialized model of a configuration for a task; see [`load`][] for ``encoder_options``.
 
     Raises:
         UserError: names the option.

@@ -93,7 +93,7 @@ def write_page(
 def render_page(
     runs: Sequence[Run], *, trees: int = TREES, command: str = "", advance: Callable[[str], None] = lambda _: None
 ) -> str:
-    """Return the page; see :func:`write_page`."""
+    """Return the page; see [`write_page`][]."""
     told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
     environment = Environment(
         loader=PackageLoader("nestree.evaluation"),

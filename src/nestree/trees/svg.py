@@ -70,6 +70,7 @@ STYLE = f"""
 {_colours(_DARK)}
 }}
 """.strip()
+"""The colours of a drawing, as CSS: of a light page, and of a dark one where the reader's system is dark."""
 
 
 def draw_svg(
@@ -88,7 +89,7 @@ def draw_svg(
         captioned: captions and trees, at least one.
         depth: merges below the root that are shown; None shows all.
         width: leaves and folded parts that are shown side by side, at most; None shows all.
-        style: have the colours in it; without them it is for a page that has :data:`STYLE`.
+        style: have the colours in it; without them it is for a page that has [`STYLE`][].
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
