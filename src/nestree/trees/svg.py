@@ -138,9 +138,9 @@ class _Drawing:
         shown = self.view.leaves
         starts = {parts[place].first: place for place in shown}
         ends = {parts[place].end: place for place in shown}
-        for place, _ in self.frames:
-            opening[starts[parts[place].first]] += 1
-            closing[ends[parts[place].end]] += 1
+        for place, level in self.frames:  # a frame stands out by its level, even where those inside are not drawn
+            first, last = starts[parts[place].first], ends[parts[place].end]
+            opening[first], closing[last] = max(opening[first], level), max(closing[last], level)
         left, right = [0.0] * len(parts), [0.0] * len(parts)
         at = 0.0
         for place in shown:
