@@ -62,7 +62,7 @@ class Run:
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
-        """Return a run that is yet to :meth:`begin`.
+        """Return a run that is yet to [`begin`][].
 
         Args:
             recipe: its recipe.
@@ -146,7 +146,7 @@ class Run:
         return self.path.name if self.shipped else str(self.path)
 
     def to_write_in(self) -> Run:
-        """Return the run itself, or of a model of the package a copy in :data:`RUNS`, made unless it is there.
+        """Return the run itself, or of a model of the package a copy in [`RUNS`][], made unless it is there.
 
         Raises:
             UserError: the copy cannot be written, or another run has its name.
@@ -288,7 +288,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
 
 
 def build_model(config: Config, task: Task, **encoder_options: object) -> Classifier:
-    """Return a freshly initialized model of a configuration for a task; see :func:`load` for ``encoder_options``.
+    """Return a freshly initialized model of a configuration for a task; see [`load`][] for ``encoder_options``.
 
     Raises:
         UserError: names the option.

@@ -49,7 +49,7 @@ class Repetition:
 
     @property
     def holds(self) -> bool:
-        """Whether it is what was published, up to :data:`TOLERATED` differences."""
+        """Whether it is what was published, up to [`TOLERATED`][] differences."""
         return self.differing <= max(1, int(TOLERATED * self.examples))
 
 
