@@ -30,9 +30,8 @@ def result(test: str, length: float, correct: int, *, trees: bool = False) -> Re
         "depth": [Share("1", correct, 40)],
     }
     scores = {kind: TreeScore(0.5, 0.25) for kind in ("model", "random", "left", "right", "balanced", "limit")}
-    return Result(
-        test, None, Share(test, correct, 40), strata, length, 2.0, 0.25, "generated", scores if trees else None
-    )
+    shown = scores if trees else None
+    return Result(test, None, Share(test, correct, 40), strata, length, 2.0, 0.25, "generated", trees=shown)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from nestree.data.files import replacing
-from nestree.evaluation.card import figures_table, model_card
+from nestree.evaluation.card import figures_table, model_card, training_line
 from nestree.evaluation.report import current_results
 from nestree.pretrained import pretrained_names
 from nestree.runs import Run
@@ -25,23 +25,30 @@ def written() -> dict[Path, str]:
 
     In a page, what stands between ``<!-- figures NAME -->`` and ``<!-- end -->`` is replaced by the model's figures.
     """
-    files = {run.path / "README.md": model_card(run) for run in map(Run.open, pretrained_names())}
+    files = {run.path / "README.md": model_card(run) for run in map(Run.of_package, pretrained_names())}
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
 
         def table(found: re.Match[str], page: str = page) -> str:
-            results = current_results(Run.open(found[2]))
+            run = Run.of_package(found[2])
+            results = current_results(run)
             command = None if page == "README.md" else f"nestree reproduce {found[2]}"
             chosen = results if command else [result for result in results if result.test in SHORT]
-            return f"{found[1]}\n\n{figures_table(chosen, command=command)}\n\n{found[3]}"
+            made = f"{training_line(run)}\n\n" if command else ""
+            return f"{found[1]}\n\n{made}{figures_table(chosen, command=command)}\n\n{found[3]}"
 
         blocks = r"(<!-- figures ([\w-]+) -->).*?(<!-- end -->)"
         files[ROOT / page] = re.sub(blocks, table, text, flags=re.DOTALL)
     return files
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write the files, and print their names."""
     for path, text in written().items():
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    write()

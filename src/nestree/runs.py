@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from nestree.data.files import replacing, replacing_folder
 from nestree.encoders.registry import check_known
 from nestree.errors import UserError
+from nestree.hub import PREFIX, download
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
 from nestree.tasks import Task
@@ -31,6 +32,12 @@ from nestree.training.config import Config, read_config
 
 RUNS = Path("runs")
 """Where runs go that are not told otherwise."""
+
+SHARED = (
+    *("config.yaml", "run.json", "task.json", "weights.safetensors", "evaluation.json"),
+    *("log.csv", "about.md", "README.md"),
+)
+"""The files of a run that go where others see them, and come from there."""
 
 
 class Run:
@@ -45,12 +52,21 @@ class Run:
     ``logs/``                 CSV and TensorBoard
     ``evaluation.json``       results by test
     ``report.md``             the report and its pictures
+    ``README.md``             the model card
+    ``about.md``              what only a person knows of the model, for its card; nothing writes it
+    ``log.csv``               in place of ``logs/`` in a model that was packed: the course of the training, thinned
     ========================= =============================================================================
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Name a folder; nothing is read yet."""
+    def __init__(self, path: str | Path, *, address: str | None = None) -> None:
+        """Name a folder; nothing is read yet.
+
+        Args:
+            path: the folder.
+            address: of a model of the Hub, where it is from.
+        """
         self.path = Path(path)
+        self.address = address
         self.config_file = self.path / "config.yaml"
         self.about_file = self.path / "run.json"
         self.task_file = self.path / "task.json"
@@ -59,6 +75,9 @@ class Run:
         self.logs = self.path / "logs"
         self.evaluation_file = self.path / "evaluation.json"
         self.report = self.path / "report.md"
+        self.card = self.path / "README.md"
+        self.written_about = self.path / "about.md"
+        self.thin_log = self.path / "log.csv"
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
@@ -119,14 +138,20 @@ class Run:
         """Return a run that exists.
 
         Args:
-            path: its folder, or where there is no such folder the name of a model that ships with the package.
+            path: its folder; or where there is no such folder the name of a model that ships with the package, or
+                ``hf:OWNER/NAME`` (or ``hf:OWNER/NAME@REVISION``) for a model of the Hugging Face Hub.
 
         Raises:
-            UserError: there is none at ``path``.
+            UserError: there is none at ``path``; or see :func:`nestree.hub.download`.
         """
         run, names = cls(path), pretrained_names()
         if not run.path.exists() and str(path) in names:
-            return cls(FOLDER / str(path))
+            return cls.of_package(str(path))
+        if not run.path.exists() and str(path).startswith(PREFIX):
+            run = cls(download(str(path), SHARED), address=str(path))
+            if not run.config_file.is_file():
+                raise UserError(f"{path}: the repository holds no model of nestree (it has no config.yaml)")
+            return run
         if not run.config_file.is_file():
             what = "holds no run (it has no config.yaml)" if run.path.is_dir() else "is not a run folder"
             raise UserError(
@@ -135,34 +160,51 @@ class Run:
             )
         return run
 
+    @classmethod
+    def of_package(cls, name: str) -> Run:
+        """Return the model of the package of that name, one of ``pretrained_names()``, whatever folders there are."""
+        return cls(FOLDER / name)
+
     @property
     def shipped(self) -> bool:
-        """Whether it is a model of the package, which nothing is written into."""
-        return self.path.parent == FOLDER
+        """Whether it is a model of the package or of the Hub, which nothing is written into."""
+        return self.address is not None or self.path.parent == FOLDER
 
     @property
     def name(self) -> str:
-        """What a command calls it: its folder, or the name of a model of the package."""
-        return self.path.name if self.shipped else str(self.path)
+        """What a command calls it: its folder, the name of a model of the package, or the address of one of the Hub."""
+        return self.address or (self.path.name if self.shipped else str(self.path))
+
+    @property
+    def title(self) -> str:
+        """What it is called where its place does not matter: the last part of its name."""
+        if self.address is not None:
+            return self.address.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
+        return self.path.resolve().name
 
     def to_write_in(self) -> Run:
-        """Return the run itself, or of a model of the package a copy in [`RUNS`][], made unless it is there.
+        """Return the run itself, or of a model of the package or the Hub a copy in ``runs/``, made unless it is there.
 
         Raises:
             UserError: the copy cannot be written, or another run has its name.
         """
         if not self.shipped:
             return self
-        copy = Run(RUNS / self.path.name)
+        copy = Run(RUNS / self.title)
         try:
             if not copy.path.exists():
                 with replacing_folder(copy.path) as temporary:
-                    shutil.copytree(self.path, temporary, dirs_exist_ok=True)
+                    for path in self.shared_files():
+                        shutil.copyfile(path, temporary / path.name)
             elif not copy.weights.is_file() or copy.weights.read_bytes() != self.weights.read_bytes():
                 raise UserError(f"{copy.path} is in the way: results of {self.name} go there, and it is another run")
         except OSError as error:
             raise UserError(f"{copy.path}: cannot be written ({error.strerror or error})") from None
         return copy
+
+    def shared_files(self) -> list[Path]:
+        """Return those of its files that go where others see them: those of ``SHARED`` that are there."""
+        return [path for name in SHARED if (path := self.path / name).is_file()]
 
     @cached_property
     def config(self) -> Config:
@@ -221,7 +263,7 @@ class Run:
             UserError: there are none yet, or they are damaged or another model's.
         """
         if not self.weights.is_file():
-            raise UserError(f"{self.path} has no weights yet: its training ended before the first validation")
+            raise UserError(f"{self.name} has no weights yet: its training ended before the first validation")
         try:
             state = safetensors.torch.load_file(self.weights)
         except (OSError, SafetensorError) as error:
@@ -275,7 +317,8 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
     """Return a run's model with its best weights, in evaluation mode, on the CPU.
 
     Args:
-        run: its folder, or the name of a model that ships with the package, as ``"listops-ebt"``.
+        run: its folder; or the name of a model that ships with the package, as ``"listops-ebt"``; or
+            ``"hf:OWNER/NAME"`` for a model of the Hugging Face Hub.
         encoder_options: options of the encoder to change, for example ``inference="flat"``.
 
     Raises:

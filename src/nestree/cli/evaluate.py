@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.parsing import RUN, command_parser, messages, output, parse_command
+from nestree.comparison.contender import BOTH
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
 from nestree.evaluation.run_tests import evaluate_run, present_tests
@@ -21,7 +22,7 @@ class EvaluateOptions:
     limit: int | None = None
     """Examples of each test, a sample of so many; null: all."""
     inference: str | None = None
-    """For RIR: grouped or flat; null: as the run was configured."""
+    """For RIR: grouped, flat, or both one after the other; null: as the run was configured."""
     tokens: int | None = None
     """Tokens, padding included, that a batch holds at most; null: as the run was configured."""
     threads: int | None = None
@@ -37,7 +38,7 @@ class EvaluateOptions:
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
         if self.inference is not None:
-            check_one_of("inference", self.inference, INFERENCES)
+            check_one_of("inference", self.inference, (*INFERENCES, BOTH))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser(
         "evaluate",
         "Accuracy of a run's best weights, with 95 % intervals, by length, root operator and depth; "
-        "also written to evaluation.json in the run folder (of a model of the package: in a copy of it in runs/).",
+        "also written to evaluation.json in the run folder (of a model of the package or the Hub: in a copy of it "
+        "in runs/).",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -69,15 +71,19 @@ def main(arguments: Sequence[str]) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    results = evaluate_run(
-        run,
-        tests,
-        limit=options.limit,
-        inference=options.inference,
-        tokens=options.tokens,
-        trees=parsed.trees,
-        console=messages(),
-    )
+    results = [
+        result
+        for inference in (INFERENCES if options.inference == BOTH else (options.inference,))
+        for result in evaluate_run(
+            run,
+            tests,
+            limit=options.limit,
+            inference=inference,
+            tokens=options.tokens,
+            trees=parsed.trees,
+            console=messages(),
+        )
+    ]
     console = output()
     show(console, results)
     console.print(f"written to {run.evaluation_file}")

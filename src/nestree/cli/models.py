@@ -42,7 +42,7 @@ def _shipped() -> Table:
     for column in ("name", "encoder", "parameters", "trained on", "accuracy %"):
         models.add_column(column, no_wrap=column == "name")
     for name in pretrained_names():
-        run = Run.open(name)
+        run = Run.of_package(name)
         about, data = run.about(), run.config.data
         found = {f"{one.test}{f', {one.inference}' if one.inference else ''}": one for one in current_results(run)}
         accuracies = [f"{test} {percent(result.total.accuracy)}" for test, result in found.items()]

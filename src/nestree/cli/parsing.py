@@ -10,7 +10,7 @@ from rich.console import Console
 from nestree.errors import UserError
 from nestree.training.config import parse
 
-RUN = "Run folder, as `nestree train` made it, or a model of the package (nestree models)"
+RUN = "Run folder, as `nestree train` made it; a model of the package (nestree models); or hf:OWNER/NAME of the Hub"
 """What the commands that use a run take."""
 SHORT = ("-o", "-h")
 """Options of one letter; any other argument that begins with one hyphen may be an input."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from nestree.cli.parsing import command_parser, messages, parse_command
 from nestree.data.files import check_free
 from nestree.errors import UserError
+from nestree.evaluation.card import write_card
 from nestree.evaluation.page import TREES, write_page
 from nestree.evaluation.report import write_report
 from nestree.runs import Run
@@ -27,14 +28,16 @@ def main(arguments: Sequence[str]) -> int:
         "run",
         nargs="+",
         type=str,
-        help="Run folders, as `nestree train` made them, or models of the package (nestree models).",
+        help="Run folders, as `nestree train` made them; models of the package (nestree models); or hf:OWNER/NAME of "
+        "the Hub.",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=str,
         metavar="FILE",
-        help=f"The page (default: {PAGE} in the run folder; of several runs, or a model of the package, here).",
+        help=f"The page (default: {PAGE} in the run folder; of several runs, or a model of the package or the Hub, "
+        "here).",
     )
     parser.add_argument("--overwrite", action="store_true", help="Let it replace a file.")
     parser.add_argument(
@@ -43,12 +46,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--markdown", action="store_true", help="Write the run's report.md and its pictures again, as training does."
     )
+    parser.add_argument(
+        "--card", action="store_true", help="Write the run's model card, README.md, as nestree share does."
+    )
     parsed = parse_command(parser, arguments)
     runs = [Run.open(path) for path in parsed.run]
+    for option, file in (("card", "README.md"), ("markdown", "report.md")):
+        if parsed[option] and (len(runs) > 1 or parsed.output is not None):
+            raise UserError(f"--{option} writes {file} into the folder of one run, without -o")
+    if parsed.card:
+        print(write_card(runs[0].to_write_in()))
     if parsed.markdown:
-        if len(runs) > 1 or parsed.output is not None:
-            raise UserError("--markdown writes report.md into the folder of one run, without -o")
         print(write_report(runs[0].to_write_in()))
+    if parsed.card or parsed.markdown:
         return 0
     if parsed.trees < 0:
         raise UserError(f"--trees must be an integer of at least 0, not {parsed.trees}")

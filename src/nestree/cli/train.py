@@ -60,7 +60,8 @@ def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
     run = Run.open(resumed)
     if run.shipped:
         raise UserError(
-            f"--resume {resumed} is a model of the package: --trainer.start {resumed} begins with its weights"
+            f"--resume {resumed} is no run of yours, and nothing is written into it: --trainer.start {resumed} begins "
+            "with its weights"
         )
     values = run.config.as_dict()
     if recipe is not None and load_recipe(recipe).name != values["recipe"]:

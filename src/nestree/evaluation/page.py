@@ -124,9 +124,8 @@ def render_page(
 
 def names(runs: Sequence[Run]) -> list[str]:
     """Return the folders' names; with what is above where two have the same."""
-    found = [run.path.resolve() for run in runs]
-    short = [path.name for path in found]
-    return [path.name if short.count(path.name) == 1 else str(path) for path in found]
+    short = [run.title for run in runs]
+    return [run.title if short.count(run.title) == 1 else run.address or str(run.path.resolve()) for run in runs]
 
 
 def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:

@@ -63,7 +63,7 @@ def figures(name: str | None = None) -> list[Figure]:
     if name is not None and name.split("/")[0] not in models:
         raise UserError(unknown("model", name.split("/")[0], models))
     chosen = models if name is None else [name.split("/")[0]]
-    found = [figure for model in chosen for figure in _of(Run.open(model))]
+    found = [figure for model in chosen for figure in _of(Run.of_package(model))]
     if name is None or name in models:
         return found
     named = [figure for figure in found if figure.name == name or figure.name.startswith(f"{name}/")]

@@ -65,7 +65,7 @@ class Reader:
         """Return what the page has to know before it can ask: the task, the sliders, examples and limits."""
         shown, about = examples(self.task), self.run.about()
         return {
-            "run": self.run.path.resolve().name,
+            "run": self.run.title,
             "recipe": self.run.config.recipe,
             "encoder": self.run.config.encoder_name,
             "task": self.task.name,

@@ -1,0 +1,54 @@
+"""``nestree share``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from nestree.cli.parsing import RUN, command_parser, messages, parse_command
+from nestree.data.files import replacing_folder
+from nestree.errors import UserError
+from nestree.evaluation.card import LICENSE
+from nestree.evaluation.packing import pack
+from nestree.hub import PREFIX, check_repository, upload
+from nestree.runs import SHARED, Run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Upload a run's model to the Hugging Face Hub, say which files, and print how it is used from there."""
+    parser = command_parser(
+        "share",
+        "Upload a run's model to the Hugging Face Hub: options, weights, results, the thinned log, and the card. What "
+        "they say of you goes along: paths and commands that you typed, and words and labels found in your own data.",
+    )
+    parser.add_argument("run", help=f"{RUN}.")
+    parser.add_argument(
+        "repository", type=str, help="OWNER/NAME on the Hub, made unless it is there; `hf auth login` logs in."
+    )
+    parser.add_argument("--private", action="store_true", help="Make the repository for yourself alone.")
+    parser.add_argument("--license", type=str, default=LICENSE, help="License of the model, as the Hub spells it.")
+    parser.add_argument("--pack", type=str, metavar="DIR", help="Write the files into this new folder; upload none.")
+    parsed = parse_command(parser, arguments)
+    repository = parsed.repository.removeprefix(PREFIX)
+    check_repository(repository)
+    run, name = Run.open(parsed.run), f"{PREFIX}{repository}"
+    if parsed.pack is not None:
+        folder = Path(parsed.pack)
+        if folder.exists():
+            raise UserError(f"--pack {folder} is there already: name a new folder")
+        try:
+            with replacing_folder(folder) as temporary:
+                pack(run, temporary, name=name, license=parsed.license)
+        except OSError as error:
+            raise UserError(f"--pack {folder}: cannot be written ({error.strerror or error})") from None
+        print(folder)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="nestree-share-") as folder:
+        packed = pack(run, Path(folder), name=name, license=parsed.license)
+        for path in packed.shared_files():
+            messages().print(f"{path.name:<24}{path.stat().st_size:>12,} bytes", markup=False)
+        page = upload(packed.path, repository, SHARED, private=parsed.private)
+    print(page)
+    messages().print(f"used as {name}: nestree evaluate {name}", markup=False)
+    return 0
