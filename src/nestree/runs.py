@@ -142,7 +142,7 @@ class Run:
                 ``hf:OWNER/NAME`` (or ``hf:OWNER/NAME@REVISION``) for a model of the Hugging Face Hub.
 
         Raises:
-            UserError: there is none at ``path``; or see :func:`nestree.hub.download`.
+            UserError: there is none at ``path``; or see [`nestree.hub.download`][].
         """
         run, names = cls(path), pretrained_names()
         if not run.path.exists() and str(path) in names:
