@@ -4,7 +4,7 @@ PYTHON ?= python3
 RECIPE ?= listops-rir-quick
 BIN := .venv/bin
 
-.PHONY: train test install clean
+.PHONY: train test docs install clean
 
 # The stamp is remade when what is to be installed changes.
 .venv/installed: pyproject.toml constraints.txt
@@ -19,7 +19,12 @@ install: .venv/installed
 train: .venv/installed
 	$(BIN)/nestree train $(RECIPE) --report
 
-test: .venv/installed
+# Strict: a warning fails it. What the variable turns off is news about MkDocs itself.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation is in build/site/index.html"
+
+test: .venv/installed docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright

@@ -78,17 +78,19 @@ def test_a_folded_svg_still_counts_every_token(parsed: ParsedTree, depth: int | 
     assert len(texts(root, "token")) + counted(texts(root, "fold")) == parsed.tree.leaves
 
 
-@given(parsed_trees())
-def test_everything_lies_inside_the_picture_and_its_frame(parsed: ParsedTree) -> None:
-    root = ElementTree.fromstring(parsed.svg(width=None))
+@given(parsed_trees(most=80), LIMITS, LIMITS)
+def test_everything_lies_inside_the_picture_and_its_frame(
+    parsed: ParsedTree, depth: int | None, width: int | None
+) -> None:
+    root = ElementTree.fromstring(parsed.svg(depth=depth, width=width))
     _, _, wide, high = (float(number) for number in (root.get("viewBox") or "").split())
     frames = [element.attrib for element in root.iter(f"{SVG}rect") if element.get("class") == "frame"]
     boxes = [tuple(float(frame[name]) for name in ("x", "y", "width", "height")) for frame in frames]
-    for x, y, width, height in boxes:
+    for x, y, across, down in boxes:
         assert x >= 0
         assert y >= 0
-        assert x + width <= wide - 32 + 1e-6
-        assert y + height <= high - 32 + 1e-6
+        assert x + across <= wide - 32 + 1e-6
+        assert y + down <= high - 32 + 1e-6
     for a in boxes:  # two frames lie beside each other, or one in the other
         for b in boxes:
             apart = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0]

@@ -59,7 +59,7 @@ def training(folder: Path, configuration: Config | None = None, *, examples: int
 
 
 def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> int:
-    """Train as :func:`nestree.training.apart.train_apart` does, but in this process, asking after validations."""
+    """Train as [`nestree.training.apart.train_apart`][] does, but in this process, asking after validations."""
     task = run.task
     trained = Training(run, run.config, task, *load_examples(task, run.config.data, QUIET), console=QUIET)
     validated = trained.keeper.on_validation_end

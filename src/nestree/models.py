@@ -109,7 +109,7 @@ class Classifier(nn.Module):
         The two sides of a pair lie behind one another: rows 2 i and 2 i + 1 are those of example i.
 
         Raises:
-            ValueError: the rows of a model of pairs are no pairs; or see :meth:`nestree.encoders.Encoder.forward`.
+            ValueError: the rows of a model of pairs are no pairs; or see [`Encoder.forward`][].
         """
         if len(tokens) % self.sides:
             raise ValueError(f"tokens must have an even number of rows, the two sides of each pair, not {len(tokens)}")

@@ -81,7 +81,7 @@ class Run:
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
-        """Return a run that is yet to :meth:`begin`.
+        """Return a run that is yet to [`begin`][].
 
         Args:
             recipe: its recipe.
@@ -142,7 +142,7 @@ class Run:
                 ``hf:OWNER/NAME`` (or ``hf:OWNER/NAME@REVISION``) for a model of the Hugging Face Hub.
 
         Raises:
-            UserError: there is none at ``path``; or see :func:`nestree.hub.download`.
+            UserError: there is none at ``path``; or see [`nestree.hub.download`][].
         """
         run, names = cls(path), pretrained_names()
         if not run.path.exists() and str(path) in names:
@@ -333,7 +333,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
 
 
 def build_model(config: Config, task: Task, **encoder_options: object) -> Classifier:
-    """Return a freshly initialized model of a configuration for a task; see :func:`load` for ``encoder_options``.
+    """Return a freshly initialized model of a configuration for a task; see [`load`][] for ``encoder_options``.
 
     Raises:
         UserError: names the option.

@@ -85,7 +85,7 @@ def plan(options: BenchOptions) -> Iterator[Job]:
 
 
 def within(shortest: int, longest: int) -> tuple[tuple[int, ...], ...]:
-    """Return :data:`A_RANGE` batches of one sequence each, their lengths evenly spread over a range."""
+    """Return [`A_RANGE`][] batches of one sequence each, their lengths evenly spread over a range."""
     step = (longest - shortest) / A_RANGE
     return tuple((round(shortest + (number + 0.5) * step),) for number in range(A_RANGE))
 

@@ -154,7 +154,7 @@ def figure(value: float | None) -> str:
 
 
 def growth_table(growths: Sequence[Growth]) -> Table:
-    """Return the exponents as a table; see :data:`~nestree.bench.exponents.ASYMPTOTIC`."""
+    """Return the exponents as a table; see [`ASYMPTOTIC`][nestree.bench.exponents.ASYMPTOTIC]."""
     shown = Table(title="growth with length n", title_justify="left")
     for name in ("encoder", "engine", "mode", "time", "memory"):
         shown.add_column(name)

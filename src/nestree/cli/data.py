@@ -27,7 +27,7 @@ ACTIONS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one of :data:`ACTIONS`."""
+    """Run one of [`ACTIONS`][]."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: nestree data ACTION ...\n")
         print("\n".join(f"  {name:<7} {what}" for name, what in ACTIONS.items()))

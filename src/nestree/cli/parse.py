@@ -114,7 +114,7 @@ def _parser() -> ArgumentParser:
 
 
 def _format(chosen: str | None, path: Path | None) -> str:
-    """Return one of :data:`FORMATS`.
+    """Return one of [`FORMATS`][].
 
     Raises:
         UserError: there is no such format, or the file's ending stands for another one.

@@ -30,7 +30,7 @@ class Contender:
     def parse(cls, text: str) -> Contender:
         """Read ``RECIPE``, ``RECIPE:option=value,option=value``, or either with ``LABEL=`` before it.
 
-        Example:
+        Examples:
             >>> Contender.parse("no S4D=listops-rir:encoder.s4d=false")
             Contender(label='no S4D', recipe='listops-rir', options=('--encoder.s4d=false',))
 

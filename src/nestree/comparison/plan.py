@@ -49,7 +49,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """Return what :meth:`as_dict` made plain."""
+        """Return what [`as_dict`][] made plain."""
         contenders = tuple(Contender(**{**one, "options": tuple(one["options"])}) for one in values["contenders"])
         lists = {name: tuple(values[name]) for name in ("shared", "tests")}
         return cls(**{**values, **lists, "contenders": contenders, "budget": Budget(**values["budget"])})
@@ -132,7 +132,7 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
     """Return each contender's configuration, as this machine settles it, and its task.
 
     Raises:
-        UserError: see :meth:`Comparison.begin`.
+        UserError: see [`Comparison.begin`][].
     """
     configs = [contender.config(plan.shared, plan.budget) for contender in plan.contenders]
     for contender, config in zip(plan.contenders, configs, strict=True):

@@ -19,7 +19,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     If the block fails, ``path`` is left as it was and the temporary file is removed. Two processes that write the same
     path at once use two temporary names, and the one that ends last wins.
 
-    Example:
+    Examples:
         >>> with replacing("table.tsv") as temporary:
         ...     temporary.write_text("3\\t[MAX 2 3 ]\\n")
     """

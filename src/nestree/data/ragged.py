@@ -42,7 +42,7 @@ class RaggedExamples:
 
     Examples may have two sides, to be classified as a pair: the rows ``2 i`` and ``2 i + 1`` of the offsets are then
     those of example i. Nothing is padded, so a dataset takes a byte or two (four, with very many words) per token, in
-    memory and on disk. Arrays from :meth:`load` are mapped from the file, read-only.
+    memory and on disk. Arrays from [`load`][] are mapped from the file, read-only.
 
     Args:
         tokens: All token ids behind one another, shape (total,), uint8, uint16 or uint32.
@@ -208,7 +208,7 @@ class RaggedExamples:
 
     @classmethod
     def load(cls, path: str | Path) -> RaggedExamples:
-        """Map a file that :meth:`save` wrote; its bytes are read once, to verify the checksum.
+        """Map a file that [`save`][] wrote; its bytes are read once, to verify the checksum.
 
         Raises:
             UserError: The file is missing, is not in this format, or does not match its checksum.
@@ -240,14 +240,14 @@ class RaggedExamples:
 class RaggedWriter:
     """Collects examples of any number in a file beside ``path``, so that memory does not grow with the tokens.
 
-    Example:
+    Examples:
         >>> with RaggedWriter(path, name="reviews", dtype=np.uint8) as writer:
         ...     writer.add([np.array([5, 3], np.uint8)], label=1)
         ...     writer.finish(source={"file": "reviews.csv"})
     """
 
     def __init__(self, path: str | Path, *, name: str, dtype: type[np.unsignedinteger], sides: int = 1) -> None:
-        """Write to ``path`` when :meth:`finish` is called."""
+        """Write to ``path`` when [`finish`][] is called."""
         self.path = Path(path)
         self.name = name
         self.dtype = np.dtype(dtype)

@@ -21,7 +21,7 @@ UNKNOWN = 1
 """Id of characters and words outside of the vocabulary, and of a text that has none; 0 is padding."""
 
 UNKNOWN_WORD = "<unknown>"
-"""What is shown for :data:`UNKNOWN`."""
+"""What is shown for [`UNKNOWN`][]."""
 
 FIRST_WORD = 2
 
@@ -84,7 +84,7 @@ class Vocabulary:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Vocabulary:
-        """Return what :meth:`state` made plain."""
+        """Return what [`state`][] made plain."""
         return cls(tuple(state["words"]))
 
 
@@ -95,7 +95,7 @@ def encode_text(
 
     Args:
         text: anything.
-        level: one of :data:`LEVELS`.
+        level: one of [`LEVELS`][].
         vocabulary: of the level; None for bytes, which need none.
         max_tokens: only the first so many.
     """
@@ -113,7 +113,7 @@ def words_of(tokens: NDArray[np.unsignedinteger], vocabulary: Vocabulary | None 
     """Return what each id stands for: a word or a character, ``<unknown>``, or a byte, which beyond ASCII is ``\\xNN``.
 
     Args:
-        tokens: ids of :func:`encode_text`, shape (tokens,), without padding.
+        tokens: ids of [`encode_text`][], shape (tokens,), without padding.
         vocabulary: that of the ids; None for bytes.
     """
     if vocabulary is None:

@@ -27,7 +27,7 @@ class Encoding:
 class Encoder(nn.Module, ABC):
     """A module from padded token states and lengths to one root a sequence.
 
-    Subclasses implement :meth:`encode`, which may rely on checked arguments and on zeros in the padding.
+    Subclasses implement [`encode`][], which may rely on checked arguments and on zeros in the padding.
     """
 
     def __init__(self, dim: int) -> None:

@@ -57,13 +57,13 @@ def build(name: str, **options: object) -> Encoder:
     """Return a freshly initialized encoder.
 
     Args:
-        name: a key of :data:`ENCODERS`.
+        name: a key of [`ENCODERS`][].
         options: fields of that encoder's options class.
 
     Raises:
         ValueError: no such encoder or option, or a value that the option cannot take.
 
-    Example:
+    Examples:
         >>> build("rir-ebt-grc", dim=64, beam_size=5).dim
         64
     """

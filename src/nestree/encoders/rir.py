@@ -27,7 +27,7 @@ class RIR(Encoder):
 
     Source: Ray Chowdhury and Caragea 2023, *Recursion in Recursion* (arXiv 2311.04449), sections 3 and 4.
 
-    Example:
+    Examples:
         >>> inner = BeamTree(GatedRecursiveCell(16), PairScorer(16), beam_size=3)
         >>> encoder = RIR(inner, LeafTransform(16), Outer(arity=8), context=BidirectionalS4D(16))
         >>> encoder(torch.randn(2, 50, 16), torch.tensor([50, 20])).root.shape

@@ -76,7 +76,7 @@ class S4DStack(Encoder):
     Source: Gu et al. 2022 (arXiv 2206.11893), section 5; two directions and GLU as in the Long Range Arena models of
     Gu, Goel and Re 2022 (arXiv 2111.00396).
 
-    Example:
+    Examples:
         >>> S4DStack(16, layers=2)(torch.randn(2, 5, 16), torch.tensor([5, 3])).root.shape
         torch.Size([2, 16])
     """

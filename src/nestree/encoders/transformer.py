@@ -24,7 +24,7 @@ class Transformer(Encoder):
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3; the norm before each part as in Xiong et al. 2020
     (arXiv 2002.04745); the mean instead of a class token.
 
-    Example:
+    Examples:
         >>> Transformer(16, layers=2, heads=2, feedforward=32)(torch.randn(2, 5, 16), torch.tensor([5, 3])).root.shape
         torch.Size([2, 16])
     """

@@ -54,7 +54,7 @@ class Share:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Share:
-        """Return what :meth:`as_dict` made plain."""
+        """Return what [`as_dict`][] made plain."""
         return cls(values["group"], values["correct"], values["examples"])
 
 
@@ -79,7 +79,7 @@ class Result:
     """Which examples were right, a bit each, in hexadecimal digits: a repetition can be compared one by one."""
     trees: dict[str, TreeScore] | None = None
     """When asked for: how near the model's most probable trees come to the gold ones, and trees that take no learning;
-    see :func:`nestree.trees.scores.tree_scores`."""
+    see [`nestree.trees.scores.tree_scores`][]."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -98,7 +98,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """Return what :meth:`as_dict` made plain; further keys are left alone."""
+        """Return what [`as_dict`][] made plain; further keys are left alone."""
         return cls(
             test=values["test"],
             inference=values["inference"],
@@ -144,7 +144,7 @@ def answers(
 ) -> tuple[NDArray[np.float32], list[list[ParsedTree]] | None]:
     """Return the probability of each label, and of every sequence the trees, most probable first.
 
-    The arguments are those of :func:`probabilities`, and ``beams``: how many trees of a sequence are kept; None keeps
+    The arguments are those of [`probabilities`][], and ``beams``: how many trees of a sequence are kept; None keeps
     all, 0 looks for none. There are as many lists of trees as sequences, the two sides of a pair behind one another;
     None when they are not asked for, or the encoder has none.
     """
@@ -180,7 +180,7 @@ def evaluate(
 ) -> Result:
     """Return accuracy on ``examples``, also by each of ``strata`` (one value an example).
 
-    With ``gold`` (:meth:`nestree.tasks.Task.gold`) the most probable tree of every sequence is scored, too.
+    With ``gold`` ([`nestree.tasks.contract.Task.gold`][]) the most probable tree of every sequence is scored, too.
 
     Raises:
         ValueError: there are no examples; or with ``gold`` the encoder has no trees, or the task no gold trees.
@@ -228,7 +228,7 @@ def by_group(right: NDArray[np.bool_], names: list[str]) -> list[Share]:
 
 
 def groups(stratum: str, values: NDArray[Any]) -> list[str]:
-    """Name the group of each value: the value itself, or the range between two of :data:`EDGES` that holds it."""
+    """Name the group of each value: the value itself, or the range between two of [`EDGES`][] that holds it."""
     edges = EDGES.get(stratum)
     if edges is None or not np.issubdtype(values.dtype, np.number):
         return [str(value) for value in values.tolist()]

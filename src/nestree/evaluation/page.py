@@ -93,7 +93,7 @@ def write_page(
 def render_page(
     runs: Sequence[Run], *, trees: int = TREES, command: str = "", advance: Callable[[str], None] = lambda _: None
 ) -> str:
-    """Return the page; see :func:`write_page`."""
+    """Return the page; see [`write_page`][]."""
     told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
     environment = Environment(
         loader=PackageLoader("nestree.evaluation"),
@@ -165,14 +165,15 @@ def _count(value: int | None) -> str:
 def _joined(
     told: Sequence[_Told], rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]]
 ) -> tuple[list[str], list[list[str]]]:
-    """Join the runs' tables to one with a column for the run."""
+    """Join the runs' tables to one with a column for the run, without the columns that are empty in all of them."""
     header: list[str] = []
     joined: list[list[str]] = []
     for one in told:
         columns, rows = rows_of(one.results)
         header = ["run", *columns]
         joined += [[one.name, *row] for row in rows]
-    return header, joined
+    filled = [place for place, _ in enumerate(header) if not joined or any(row[place] for row in joined)]
+    return [header[place] for place in filled], [[row[place] for place in filled] for row in joined]
 
 
 def _strata(told: Sequence[_Told]) -> list[dict[str, Any]]:

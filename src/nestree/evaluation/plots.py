@@ -49,7 +49,7 @@ def accuracy_figure(
                 (result.mean_length, 100 * result.total.accuracy),
                 xytext=(6, -12),
                 textcoords="offset points",
-                fontsize="x-small",
+                fontsize="small",
             )
     every = [result for results in named.values() for result in results]
     based = sorted({(result.mean_length, result.baseline) for result in every if result.baseline is not None})

@@ -39,7 +39,7 @@ def read(
     beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
 ) -> list[Reading]:
-    """Return how a model reads inputs, as :meth:`nestree.tasks.Task.encode` returns them.
+    """Return how a model reads inputs, as [`nestree.tasks.contract.Task.encode`][] returns them.
 
     Args:
         model: put into evaluation mode.
@@ -48,7 +48,7 @@ def read(
         beams: trees of each sequence, the most probable so many; None: all, 0: none.
         tokens: tokens, padding included, that a batch holds at most.
 
-    Example:
+    Examples:
         >>> run = Run.open("runs/mine")
         >>> (reading,) = read(load(run), run.task, [run.task.encode("[MAX 2 9 ]")])
         >>> reading.sides[0][0].brackets()

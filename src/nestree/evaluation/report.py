@@ -1,4 +1,4 @@
-"""A run's report as Markdown with two pictures; :mod:`nestree.evaluation.page` makes the one with trees."""
+"""A run's report as Markdown with two pictures; [`nestree.evaluation.page`][] makes the one with trees."""
 
 from __future__ import annotations
 

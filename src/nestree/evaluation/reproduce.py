@@ -49,7 +49,7 @@ class Repetition:
 
     @property
     def holds(self) -> bool:
-        """Whether it is what was published, up to :data:`TOLERATED` differences."""
+        """Whether it is what was published, up to [`TOLERATED`][] differences."""
         return self.differing <= max(1, int(TOLERATED * self.examples))
 
 
@@ -82,9 +82,10 @@ def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[in
     """
     run, before = figure.run, figure.result
     assert before.right is not None
-    examples = run.task.load(before.test, size=before.total.examples)
-    if limit is not None:
-        examples = examples.head(limit)
+    size = before.total.examples if limit is None else min(limit, before.total.examples)
+    # The first of what is generated are the same however many are; of files, a sample is one of a size.
+    generated = run.task.protocol == "generated"
+    examples = run.task.load(before.test, size=size if generated else before.total.examples).head(size)
     model = load(run, **({} if before.inference is None else {"inference": before.inference}))
     again = evaluate(model, examples, test=before.test, tokens=run.config.data.evaluation_tokens, advance=advance)
     assert again.right is not None

@@ -39,7 +39,7 @@ def evaluate_run(
         console: for progress.
 
     Raises:
-        UserError: no such test, or no trees to score; or see :func:`nestree.runs.load`.
+        UserError: no such test, or no trees to score; or see [`nestree.runs.load`][].
     """
     task = run.task
     for test in tests:

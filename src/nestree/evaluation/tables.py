@@ -55,7 +55,7 @@ def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
 def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the scores of the most probable trees, beside those of trees that take no learning.
 
-    See :func:`nestree.trees.scores.tree_scores` for the columns.
+    See [`nestree.trees.scores.tree_scores`][] for the columns.
     """
     header = ["test", "inference", "score %", "model", "random", "left", "right", "balanced", "limit"]
     rows = []

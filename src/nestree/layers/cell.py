@@ -22,7 +22,7 @@ class GatedRecursiveCell(nn.Module):
     Source: Shen et al. 2019 (arXiv 1910.13466), section 3.2.
     Cost: ``24 D^2`` multiply-adds a parent.
 
-    Example:
+    Examples:
         >>> cell = GatedRecursiveCell(8)
         >>> cell(torch.zeros(5, 8), torch.ones(5, 8)).shape
         torch.Size([5, 8])

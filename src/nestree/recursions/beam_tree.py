@@ -59,7 +59,7 @@ class BeamTree(TreeSearch):
         self.engine = check_one_of("engine", engine, ENGINES)
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
-        """Fold every sequence through the levels of ``outer``; see :class:`~nestree.recursions.contract.Recursion`."""
+        """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.engine == "naive":
             beams = [
                 self.naive(outer, row, leaves.states.device, draws)(states[:length])

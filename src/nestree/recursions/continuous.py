@@ -30,7 +30,7 @@ class Continuous(SingleRootRecursion):
     Source: Ray Chowdhury and Caragea 2021 (arXiv 2106.06038), section 4.
     Cost: at most n rounds of n cells and ``4 n^2 D`` multiply-adds for n items.
 
-    Example:
+    Examples:
         >>> network = Continuous(GatedRecursiveCell(8))
         >>> network.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
         torch.Size([2, 8])
@@ -72,7 +72,7 @@ class Continuous(SingleRootRecursion):
         return self._run(items, sizes, None)
 
     def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
-        """Fold, and read off the trees by when and how far the items have gone; see :class:`Departures`."""
+        """Fold, and read off the trees by when and how far the items have gone; see [`Departures`][]."""
         departures = Departures.of(sizes, items.shape[1])
         root = self._run(items, sizes, departures)
         return root, [merges_in_order(order) for order in departures.orders(host_sizes)]
@@ -197,7 +197,7 @@ class Departures:
 def merges_in_order(order: list[int]) -> Merges:
     """Return the merges when the items of ``order`` go one by one, each into the next one left on its right.
 
-    Example:
+    Examples:
         >>> merges_in_order([1, 0])  # of three items the second goes first
         ((1, 2), (0, 3))
     """

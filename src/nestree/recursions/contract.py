@@ -78,14 +78,14 @@ class TreeSearch(Recursion):
 
 
 Merges = tuple[tuple[int, int], ...]
-"""The merges of a group, as in :class:`~nestree.trees.Tree`."""
+"""The merges of a group, as in [`Tree`][nestree.trees.Tree]."""
 
 
 class SingleRootRecursion(Recursion):
     """A recursion whose groups end with one root each: it says how to fold a batch of groups, the rest is here.
 
-    It also says which tree it folded along: by :meth:`merges` if that depends on the number of items alone, by
-    :meth:`parse` if it depends on the items.
+    It also says which tree it folded along: by [`merges`][] if that depends on the number of items alone, by
+    [`parse`][] if it depends on the items.
     """
 
     @abstractmethod
@@ -97,7 +97,7 @@ class SingleRootRecursion(Recursion):
         raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
 
     def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
-        """Fold as :meth:`fold` does, and return the merges of every group too."""
+        """Fold as [`fold`][] does, and return the merges of every group too."""
         return self.fold(items, sizes, host_sizes), [self.merges(size) for size in host_sizes]
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:

@@ -64,7 +64,7 @@ class Draws:
     def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         """Return random words (N, ``features``), int16 over its whole range, that dropout masks are made of.
 
-        Node n is composed at site n by ``beam`` (N,); see :func:`dropout_mask`.
+        Node n is composed at site n by ``beam`` (N,); see [`dropout_mask`][].
         """
         drawn = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
         return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]

@@ -16,7 +16,7 @@ class GumbelTree(TreeSearch):
 
     In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the one with the largest
     logit: that is a beam tree of width 1. The gradient is that of ``softmax((logit + noise) / temperature)``, through
-    the equations in :mod:`nestree.recursions.engine.straight_through`. With a scorer of parents it is GT-GRC, with one
+    the equations in [`nestree.recursions.engine.straight_through`][]. With a scorer of parents it is GT-GRC, with one
     of pairs EGT-GRC.
 
     Source: Choi et al. 2018 (arXiv 1707.02786), section 3; with the gated cell, Ray Chowdhury and Caragea 2023 (arXiv
@@ -38,7 +38,7 @@ class GumbelTree(TreeSearch):
         self.temperature = check_positive("temperature", temperature)
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
-        """Fold every sequence through the levels of ``outer``; see :class:`~nestree.recursions.contract.Recursion`."""
+        """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         draws = (draws or Draws()) if self.training else None
         recursion = BeamRecursion(
             cell=self.cell,

@@ -52,7 +52,7 @@ class OneSoftBeamTree(TreeSearch):
         self.noise = noise
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
-        """Fold every sequence; see :class:`~nestree.recursions.contract.Recursion`.
+        """Fold every sequence; see [`Recursion`][].
 
         Raises:
             ValueError: in training, trees are asked for, or ``outer`` has an arity.
@@ -185,7 +185,7 @@ class SoftSearch:
 
         Returns:
             Left and right items (G, 2 W, D), the numbers (G, 2 W) to draw masks for, and the columns (G, W, 2) of the
-            parents in what :meth:`merge_hard` returns.
+            parents in what [`merge_hard`][] returns.
         """
         items, dim = frontier.shape[2:]
         columns = torch.stack([position, position + 1], dim=-1)

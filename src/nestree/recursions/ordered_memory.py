@@ -31,7 +31,7 @@ class OrderedMemory(SingleRootRecursion):
     Cost: at most ``slots`` cells an item, one after the other. Slots that no sequence of the batch can reach yet, the
     first of each sequence, are left out: they would change nothing.
 
-    Example:
+    Examples:
         >>> memory = OrderedMemory(GatedRecursiveCell(8), slots=4)
         >>> memory.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
         torch.Size([2, 8])
@@ -64,7 +64,7 @@ class OrderedMemory(SingleRootRecursion):
         return self._run(items, host_sizes)[0]
 
     def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
-        """Fold, and read off the tree by the slot that each item attends to most; see :func:`merges_of_slots`."""
+        """Fold, and read off the tree by the slot that each item attends to most; see [`merges_of_slots`][]."""
         root, attended = self._run(items, host_sizes)
         table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
         order = _longest_first(host_sizes)
@@ -154,7 +154,7 @@ def merges_of_slots(slots: list[int]) -> Merges:
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 5, and the code published with it.
 
-    Example:
+    Examples:
         >>> merges_of_slots([0, 3, 2])  # the third goes before the second, which are composed first
         ((1, 2), (0, 3))
     """

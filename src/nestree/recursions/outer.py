@@ -108,7 +108,7 @@ class Level:
 
 
 def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = None) -> list[Level]:
-    """Return the levels for sequences of these lengths; see :meth:`Outer.levels`."""
+    """Return the levels for sequences of these lengths; see [`Outer.levels`][]."""
     if arity is not None and split_from is None:
         split_from = arity + arity // 2
     levels: list[Level] = []

@@ -13,7 +13,7 @@ KEPT = 512 * 2**20
 
 
 class Recompute:
-    """Runs the steps of one loop; those beyond :data:`KEPT` bytes keep their arguments only.
+    """Runs the steps of one loop; those beyond [`KEPT`][] bytes keep their arguments only.
 
     A step that is computed again draws the same dropout masks, so results do not depend on where this begins.
     """

@@ -90,7 +90,7 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
 
 
 class _Headers:
-    """Adds :data:`HEADERS` to every response."""
+    """Adds [`HEADERS`][] to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -108,7 +108,7 @@ class _Headers:
 
 
 async def _asked(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a request's body, no longer than :data:`BODY_BYTES`.
+    """Return the JSON object of a request's body, no longer than [`BODY_BYTES`][].
 
     Only JSON is taken, which no foreign page can send without being asked first.
     """

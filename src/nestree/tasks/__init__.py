@@ -1,8 +1,8 @@
 """The tasks, by name, each with a frozen dataclass of its options.
 
 A task is a vocabulary, a set of labels and named splits: all that training and evaluation need to know. To add one,
-write a class with the members of :class:`Task` and options that open it, and enter these in :data:`TASKS`; a dataset of
-texts in official files is a :class:`nestree.tasks.contract.Dataset` in :data:`nestree.tasks.text.DATASETS`.
+write a class with the members of [`Task`][] and options that open it, and enter these in [`TASKS`][]; a dataset of
+texts in official files is a [`nestree.tasks.contract.Dataset`][] in [`nestree.tasks.text.DATASETS`][].
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Task(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in :data:`nestree.tasks.TASKS`, and the folder of its cached files."""
+        """Its name in [`nestree.tasks.TASKS`][], and the folder of its cached files."""
         ...
 
     @property
@@ -72,14 +72,14 @@ class Task(Protocol):
         ...
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the whole split lies in the cache, for :meth:`load` to find."""
+        """Tell whether the whole split lies in the cache, for [`load`][] to find."""
         ...
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split, the same for the same options, from the cache where it is there.
 
         Args:
-            split: One of :attr:`splits`.
+            split: One of [`splits`][].
             size: Only so many examples: a random sample, or of generated ones the first.
             progress: Told how far making the split is.
 
@@ -130,7 +130,7 @@ class Task(Protocol):
     def state(self) -> dict[str, Any]:
         """Return what was found in the data and a model depends on (words, labels), as JSON can hold it.
 
-        A run keeps it, and :meth:`DataOptions.open` takes it back; empty where all is fixed.
+        A run keeps it, and [`DataOptions.open`][] takes it back; empty where all is fixed.
         """
         ...
 
@@ -176,7 +176,7 @@ class DataOptions(ABC):
         """Return the task.
 
         Args:
-            state: what :meth:`Task.state` gave when a model was trained; None finds it in the data when first needed.
+            state: what [`Task.state`][] gave when a model was trained; None finds it in the data when first needed.
 
         Raises:
             UserError: files that the task needs are missing; says which, and where they come from.

@@ -1,6 +1,6 @@
 """Training: options, batches, the Lightning module, and runs that can be stopped and resumed exactly.
 
-The names here import without Lightning; :mod:`nestree.training.fit` brings it in.
+The names here import without Lightning; [`nestree.training.fit`][] brings it in.
 """
 
 from nestree.training.config import Config as Config

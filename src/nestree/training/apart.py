@@ -67,7 +67,7 @@ def settle(config: Config, console: Console) -> tuple[Config, Task]:
 
 
 def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Sequence[int] = ()) -> int:
-    """Train in a process of its own; see :class:`Train`.
+    """Train in a process of its own; see [`Train`][].
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or SIGTERM: the training has saved and ended, and somebody wants to stop.

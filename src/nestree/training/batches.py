@@ -95,7 +95,7 @@ class TrainingStream:
             seed: of the order.
             share: this process's number, from 0.
             shares: how many processes.
-            sequences: examples after which :attr:`steps` batches end, the last one cut to fit; None: no end.
+            sequences: examples after which ``steps`` batches end, the last one cut to fit; None: no end.
 
         Raises:
             UserError: there are fewer examples, or a smaller batch, or fewer sequences, than processes.

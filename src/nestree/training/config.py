@@ -39,16 +39,16 @@ class Config:
     seed: int
     """Seed of weights, dropout, noise and the order of the examples."""
     encoder_name: str
-    """A key of :data:`nestree.encoders.registry.ENCODERS`."""
+    """A key of [`nestree.encoders.registry.ENCODERS`][]."""
     encoder: EncoderOptions
     data: DataOptions
-    """Those of the task, one of :data:`nestree.tasks.TASKS`."""
+    """Those of the task, one of [`nestree.tasks.TASKS`][]."""
     model: ClassifierOptions
     optimizer: OptimizerOptions
     trainer: TrainerOptions
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, which :func:`read_config` turns into an equal configuration."""
+        """Return plain values, which [`read_config`][] turns into an equal configuration."""
         sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
         encoder = {"name": self.encoder_name, **dataclasses.asdict(self.encoder)}
         return {"recipe": self.recipe, "seed": self.seed, "encoder": encoder, **sections}
@@ -58,7 +58,7 @@ def read_config(values: Mapping[str, Any], *, source: str) -> Config:
     """Return the configuration that plain values spell; what they leave out takes its default.
 
     Args:
-        values: as in a recipe: ``recipe``, ``seed``, ``encoder`` with its ``name``, and the :data:`SECTIONS`.
+        values: as in a recipe: ``recipe``, ``seed``, ``encoder`` with its ``name``, and the [`SECTIONS`][].
         source: where they are from, named in errors.
 
     Raises:

@@ -68,7 +68,7 @@ class TrainingData(pl.LightningDataModule):
 
 
 class Training:
-    """The parts of a run, put together; :meth:`fit` trains."""
+    """The parts of a run, put together; [`fit`][] trains."""
 
     def __init__(
         self,

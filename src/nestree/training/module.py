@@ -30,7 +30,7 @@ class NotFinite(UserError):
 
 
 class ClassifierModule(pl.LightningModule):
-    """Trains a :class:`~nestree.models.Classifier` with cross-entropy.
+    """Trains a [`Classifier`][nestree.models.Classifier] with cross-entropy.
 
     Optimization is by hand so that a batch is one step whatever the micro-batch and the number of processes: each
     process weighs its examples by the size of the whole batch.

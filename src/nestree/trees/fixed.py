@@ -42,7 +42,7 @@ def random_tree(leaves: int, rng: random.Random, groups: Sequence[Sequence[tuple
     Args:
         leaves: how many.
         rng: decides.
-        groups: as in :class:`nestree.trees.ParsedTree`; each is merged to one before anything around it.
+        groups: as in [`nestree.trees.ParsedTree`][]; each is merged to one before anything around it.
 
     Cost: quadratic in the largest group, by moving list items.
     """

@@ -26,7 +26,7 @@ class Part:
     level: int
     """The level of the outer tree at which it was merged; 0 for a leaf."""
     children: tuple[int, int] | None
-    """Places in :attr:`View.parts`; None for a leaf and for a folded part."""
+    """Places in [`View.parts`][]; None for a leaf and for a folded part."""
 
     @property
     def tokens(self) -> int:

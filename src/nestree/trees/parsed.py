@@ -19,10 +19,10 @@ Span = tuple[int, int]
 class ParsedTree:
     """A tree and how probable the encoder holds it among those it kept.
 
-    A notebook draws it. The encoder knows states but not words: :meth:`with_tokens` adds them, and without them the
+    A notebook draws it. The encoder knows states but not words: [`with_tokens`][] adds them, and without them the
     leaves show their positions, from 1.
 
-    Example:
+    Examples:
         >>> ParsedTree(Tree(3, ((1, 2), (0, 3))), 0.5).with_tokens(["a", "b", "c"]).brackets()
         '(a (b c))'
     """
@@ -69,7 +69,7 @@ class ParsedTree:
         return replace(self, tokens=tuple(tokens))
 
     def brackets(self) -> str:
-        """Return the tree as a bracket string; see :meth:`Tree.brackets`."""
+        """Return the tree as a bracket string; see [`Tree.brackets`][]."""
         return self.tree.brackets(self.words)
 
     def levels(self) -> list[int]:
@@ -81,7 +81,7 @@ class ParsedTree:
         return [next((level for level, here in enumerate(found) if here), len(owners)) for found in inside]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON can hold them; :meth:`from_dict` takes them back."""
+        """Return plain values, as JSON can hold them; [`from_dict`][] takes them back."""
         words = {} if self.tokens is None else {"tokens": list(self.tokens)}
         return {
             "probability": self.probability,
@@ -93,7 +93,7 @@ class ParsedTree:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ParsedTree:
-        """Return what :meth:`as_dict` made plain; further keys are left alone.
+        """Return what [`as_dict`][] made plain; further keys are left alone.
 
         Raises:
             ValueError: the values are no tree.

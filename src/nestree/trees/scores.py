@@ -47,7 +47,7 @@ class TreeScore:
     """How near one kind of tree comes to the gold trees of a test."""
 
     f1: float | None
-    """Mean of :func:`bracket_f1` over sequences of three leaves or more; None without such."""
+    """Mean of [`bracket_f1`][] over sequences of three leaves or more; None without such."""
     recall: float | None
     """Share of all gold spans, the whole sequence and single leaves left out, that are parts of their tree; None
     without any."""
@@ -73,7 +73,7 @@ class TreeScore:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TreeScore:
-        """Return what :meth:`as_dict` made plain."""
+        """Return what [`as_dict`][] made plain."""
         return cls(values["f1"], values["recall"])
 
 
@@ -86,9 +86,9 @@ def tree_scores(trees: Iterable[ParsedTree], golds: Iterable[GoldTree], *, seed:
         seed: of the random trees.
 
     Returns:
-        Scores of "model"; "random" merges within the same groups, see :func:`~nestree.trees.fixed.random_tree`; "left"
-        and "right" branching and "balanced" trees, without groups; and the "limit" that no tree with the same groups
-        can exceed, see :func:`allowed`.
+        Scores of "model"; "random" merges within the same groups, see [`nestree.trees.fixed.random_tree`][]; "left" and
+        "right" branching and "balanced" trees, without groups; and the "limit" that no tree with the same groups can
+        exceed, see [`allowed`][].
 
     Raises:
         ValueError: there are more of one than of the other, or a tree has another number of leaves than its gold tree.
@@ -116,7 +116,7 @@ def allowed(spans: Iterable[Span], groups: Sequence[Sequence[Span]]) -> list[Spa
 
     Args:
         spans: (first leaf, one past the last).
-        groups: as in :class:`~nestree.trees.ParsedTree`.
+        groups: as in [`ParsedTree`][nestree.trees.ParsedTree].
     """
     kept = list(spans)
     for level in groups:

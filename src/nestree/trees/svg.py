@@ -70,6 +70,7 @@ STYLE = f"""
 {_colours(_DARK)}
 }}
 """.strip()
+"""The colours of a drawing, as CSS: of a light page, and of a dark one where the reader's system is dark."""
 
 
 def draw_svg(
@@ -88,7 +89,7 @@ def draw_svg(
         captioned: captions and trees, at least one.
         depth: merges below the root that are shown; None shows all.
         width: leaves and folded parts that are shown side by side, at most; None shows all.
-        style: have the colours in it; without them it is for a page that has :data:`STYLE`.
+        style: have the colours in it; without them it is for a page that has [`STYLE`][].
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
@@ -137,9 +138,9 @@ class _Drawing:
         shown = self.view.leaves
         starts = {parts[place].first: place for place in shown}
         ends = {parts[place].end: place for place in shown}
-        for place, _ in self.frames:
-            opening[starts[parts[place].first]] += 1
-            closing[ends[parts[place].end]] += 1
+        for place, level in self.frames:  # a frame stands out by its level, even where those inside are not drawn
+            first, last = starts[parts[place].first], ends[parts[place].end]
+            opening[first], closing[last] = max(opening[first], level), max(closing[last], level)
         left, right = [0.0] * len(parts), [0.0] * len(parts)
         at = 0.0
         for place in shown:

@@ -18,7 +18,7 @@ class Tree:
     Leaves are numbered 0 to ``leaves - 1`` from left to right; merge i makes node ``leaves + i`` of two earlier nodes.
     Being flat, it holds trees of any depth.
 
-    Example:
+    Examples:
         >>> Tree(leaves=3, merges=((1, 2), (0, 3))).brackets(["a", "b", "c"])
         '(a (b c))'
     """
@@ -62,7 +62,7 @@ class Tree:
         r"""Return the tree as a bracket string over ``tokens``, one a leaf.
 
         Parentheses and backslashes inside a token are written with a backslash before them, a space as ``\s`` and other
-        white space as ``\u`` and four hexadecimal digits; :meth:`from_brackets` reads all that.
+        white space as ``\u`` and four hexadecimal digits; [`from_brackets`][] reads all that.
 
         Raises:
             ValueError: the number of tokens is not the number of leaves, or a token is empty.
@@ -82,14 +82,14 @@ class Tree:
 
     @classmethod
     def from_brackets(cls, text: str) -> tuple[Tree, tuple[str, ...]]:
-        """Return the tree and the tokens of a bracket string, as :meth:`brackets` writes one.
+        """Return the tree and the tokens of a bracket string, as [`brackets`][] writes one.
 
         Spaces around parentheses change nothing, so the official files of ListOps and SNLI can be read too.
 
         Raises:
             ValueError: parentheses that do not pair up, or that do not hold two parts each; says where.
 
-        Example:
+        Examples:
             >>> Tree.from_brackets("( a ( b c ) )")
             (Tree(leaves=3, merges=((1, 2), (0, 3))), ('a', 'b', 'c'))
         """

@@ -2,7 +2,7 @@
 // that was typed is ever parsed as HTML.
 
 const $ = (id) => document.getElementById(id);
-const state = { about: null, asking: null, timer: 0, beams: [], result: null };
+const state = { about: null, asking: null, timer: 0, beams: [], brackets: [], result: null };
 const PAUSE = 120; // milliseconds after the last key
 
 function element(name, properties = {}, ...children) {
@@ -71,7 +71,6 @@ function percent(share) {
 function show(result, elapsed) {
   state.result = result;
   $("sides").classList.remove("stale");
-  $("answer").hidden = false;
   $("label").textContent = result.label;
   const right = result.right === result.label;
   const verdict = result.right === null ? "" : right ? "right" : `wrong: the answer is ${result.right}`;
@@ -82,15 +81,22 @@ function show(result, elapsed) {
       element(
         "li",
         {},
-        element("span", { textContent: label, title: label }),
-        element("meter", { value: probability, attributes: { "aria-label": label } }),
+        element("span", { className: "name", textContent: label, title: label }),
+        element("meter", { value: probability, attributes: { "aria-hidden": "true" } }), // the number says it
         element("span", { className: "number", textContent: percent(probability) }),
       ),
     ),
   );
+  const focused = focusable().indexOf(document.activeElement);
   $("sides").replaceChildren(...result.sides.map(side));
+  if (focused >= 0) focusable().at(Math.min(focused, focusable().length - 1))?.focus();
   const tokens = result.tokens.reduce((sum, count) => sum + count, 0);
   $("timing").textContent = `${tokens} tokens; ${result.milliseconds} ms to read and draw, ${elapsed.toFixed(0)} ms in all`;
+}
+
+// What can be reached by keyboard among the trees, so that a new answer does not take the focus away.
+function focusable() {
+  return [...$("sides").querySelectorAll("button, [tabindex], summary")];
 }
 
 function side(trees, number) {
@@ -102,8 +108,8 @@ function side(trees, number) {
     section.append(element("p", { textContent: "This encoder has no trees." }));
     return section;
   }
-  const shown = element("div", { className: "tree", tabIndex: 0, attributes: { role: "region", "aria-label": "Tree" } });
-  const facts = element("p", { className: "facts" });
+  const shown = element("div", { className: "tree", tabIndex: 0, attributes: { role: "region", "aria-label": `Tree${several}` } });
+  const facts = element("p", { className: "facts", attributes: { role: "status" } });
   const brackets = element("p", { className: "brackets" });
   const buttons = trees.map((tree, place) =>
     element("button", {
@@ -128,7 +134,12 @@ function side(trees, number) {
     element("div", { className: "beams", attributes: { role: "group", "aria-label": `Beams${several}` } }, ...buttons),
     shown,
     facts,
-    element("details", {}, element("summary", { textContent: "As brackets" }), brackets),
+    element(
+      "details",
+      { open: state.brackets[number] ?? false, ontoggle: (event) => (state.brackets[number] = event.target.open) },
+      element("summary", { textContent: "As brackets" }),
+      brackets,
+    ),
   );
   return section;
 }

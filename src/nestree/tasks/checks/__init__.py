@@ -1,6 +1,6 @@
 """What `nestree data check` knows: every format of files, how to recognise it and what to verify.
 
-To add a format, write a :class:`Format` in a module of its own and enter it in :data:`FORMATS`.
+To add a format, write a [`Format`][] in a module of its own and enter it in [`FORMATS`][].
 """
 
 from __future__ import annotations

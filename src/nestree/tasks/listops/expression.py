@@ -1,7 +1,7 @@
 """ListOps expressions: their tokens, their value, their depth and their gold tree.
 
 An expression is a digit, or an operator, its arguments and ``]``. Here it is a flat uint8 array of token ids, as
-:func:`encode` returns it; nothing in this module recurses, so an expression may be of any length and depth.
+[`encode`][] returns it; nothing in this module recurses, so an expression may be of any length and depth.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def encode(text: str) -> NDArray[np.uint8]:
     Raises:
         ValueError: In one line, the position (from 1, in words) of the first token that is wrong, and what is allowed.
 
-    Example:
+    Examples:
         >>> encode("( ( ( [MAX 2 ) 9 ) ] )").tolist()
         [2, 8, 15, 5]
     """
@@ -63,7 +63,7 @@ def encode(text: str) -> NDArray[np.uint8]:
 
 
 def decode(tokens: Sequence[int] | Tokens, *, parentheses: bool = False) -> str:
-    """Spell token ids as text, padding at the end left out; the inverse of :func:`encode`.
+    """Spell token ids as text, padding at the end left out; the inverse of [`encode`][].
 
     Args:
         tokens: Shape (tokens,).
@@ -88,7 +88,7 @@ def evaluate(tokens: Sequence[int] | Tokens) -> int:
 
 
 def evaluate_checked(expression: bytes) -> int:
-    """Compute the value of token ids that are known to be an expression, as those from :func:`encode` are."""
+    """Compute the value of token ids that are known to be an expression, as those from [`encode`][] are."""
     waiting: list[tuple[int, list[int]]] = []
     operator, values = PADDING, []
     for token in expression:
@@ -105,7 +105,7 @@ def evaluate_checked(expression: bytes) -> int:
 
 
 def root_operator(tokens: Sequence[int] | Tokens) -> str:
-    """Name the outermost operator, as a token of :data:`OPERATORS`; "digit" for an expression that is only a digit."""
+    """Name the outermost operator, as a token of [`OPERATORS`][]; "digit" for an expression that is only a digit."""
     return VOCABULARY[tokens[0]] if tokens[0] < CLOSE else "digit"
 
 

@@ -87,7 +87,7 @@ class ListOpsLRA(ListOps):
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
         if split not in PARTS:
             raise ValueError(f"split must be one of {', '.join(PARTS)}, not {split!r}")
         path = self._file(split)

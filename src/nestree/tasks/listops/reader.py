@@ -53,7 +53,7 @@ def verified_rows(path: Path) -> Iterator[tuple[str, bytes, int]]:
     """Yield (file and line, token ids, label) of each row of an official file, every one checked.
 
     Raises:
-        UserError: see :func:`read_tsv`.
+        UserError: see [`read_tsv`][].
     """
     none = True
     try:

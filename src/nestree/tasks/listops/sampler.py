@@ -298,7 +298,7 @@ def _invert(cumulative: Floats, uniform: Floats | float) -> Ints:
 
 
 def _invert_rows(cumulative: Floats, rows: Ints, uniform: Floats) -> Ints:
-    """Do as :func:`_invert` with a row of running sums for each draw, by bisection."""
+    """Do as ``_invert`` with a row of running sums for each draw, by bisection."""
     aims = _below(uniform, cumulative[rows, -1])
     low = np.zeros(len(rows), dtype=np.int64)
     high = np.full(len(rows), cumulative.shape[1] - 1)

@@ -96,10 +96,10 @@ def load_split(
     had been thrown away.
 
     Args:
-        name: One of :data:`SPLITS`.
+        name: One of [`SPLITS`][].
         seed: From 0 up; every split is drawn from its own stream of random numbers.
         grammar: What train, validation and near-iid are drawn from; the other splits have their own.
-        cache_dir: Folder that keeps generated splits; by default :func:`nestree.data.cache_dir`.
+        cache_dir: Folder that keeps generated splits; by default [`nestree.data.cache_dir`][].
         size: Only the first ``size`` examples of the split (all, if it has fewer); they are the same whatever the size.
         progress: Told how far generating is; not called for a split that is kept already.
 

@@ -59,7 +59,7 @@ class ListOpsOptions(DataOptions):
 
 
 class ListOps:
-    """Classify an expression by its value, one of ten digits (a :class:`nestree.tasks.Task`)."""
+    """Classify an expression by its value, one of ten digits (a [`nestree.tasks.Task`][])."""
 
     name: str = "listops"
     vocabulary_size: int = len(VOCABULARY)
@@ -84,11 +84,11 @@ class ListOps:
         return split_path(split_of(split, self.grammar), SPLITS[split].size, self.seed).is_file()
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see :func:`nestree.tasks.listops.load_split`."""
+        """Return a split; see [`nestree.tasks.listops.load_split`][]."""
         return load_split(split, seed=self.seed, grammar=self.grammar, size=size, progress=progress)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
-        """Turn an expression into token ids; see :func:`nestree.tasks.listops.encode`."""
+        """Turn an expression into token ids; see [`nestree.tasks.listops.encode`][]."""
         return tuple(encode(text) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:

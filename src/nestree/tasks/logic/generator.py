@@ -3,7 +3,7 @@
 How a pair of N operators is drawn:
 
 - Four of the six variables are chosen; the official pairs have at most four.
-- One side, left or right, has N operators. The other has n of 0..N with the weights of :data:`SHORTER`, which are the
+- One side, left or right, has N operators. The other has n of 0..N with the weights of [`SHORTER`][], which are the
   shares in the official files of 5 to 9 operators.
 - A formula of n operators is a variable (n = 0), or begins with ``not`` (probability 0.7 for n = 1, else 0.3), or with
   ``and`` or ``or``, whose other operators are divided evenly at random between its two sides.

@@ -42,7 +42,7 @@ class LogicOptions(DataOptions):
 
 
 class Logic:
-    """Name the relation between two propositional formulas (a :class:`nestree.tasks.Task`).
+    """Name the relation between two propositional formulas (a [`nestree.tasks.Task`][]).
 
     Trained on pairs whose longer side has up to six operators, tested on up to twelve. Every tenth pair of the training
     files is for validation.
@@ -114,7 +114,7 @@ class Logic:
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._file(split)

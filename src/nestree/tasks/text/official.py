@@ -144,7 +144,7 @@ class OfficialTexts(Texts):
         return files_fingerprint(sorted(path for path in paths if path.exists()))
 
     def _official(self, split: str) -> str:
-        """Return the official split that one of :attr:`splits` is, or is a part of."""
+        """Return the official split that one of [`splits`][] is, or is a part of."""
         if self.protocol == "official" or split != "validation":
             return split
         return "test" if self.protocol == "paper" else "train"

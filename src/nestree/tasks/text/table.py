@@ -73,7 +73,7 @@ class Record:
 
 
 class Table:
-    """A table in a file: :attr:`columns`, and :meth:`records` as often as wanted; never more than a row in memory."""
+    """A table in a file: [`columns`][], and [`records`][] as often as wanted; never more than a row in memory."""
 
     def __init__(self, path: str | Path, style: TableStyle | None = None) -> None:
         """Look whether the file is there.

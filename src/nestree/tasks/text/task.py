@@ -97,7 +97,7 @@ class Texts(ABC):
 
 
 class TextTask:
-    """A :class:`nestree.tasks.Task` over :class:`Texts`: bytes, characters or words in, one of the labels out."""
+    """A [`nestree.tasks.Task`][] over [`Texts`][]: bytes, characters or words in, one of the labels out."""
 
     def __init__(self, texts: Texts, options: TextOptions, state: Mapping[str, Any] | None = None) -> None:
         """Put a task together; nothing is read yet.
@@ -105,7 +105,7 @@ class TextTask:
         Args:
             texts: where the rows come from.
             options: how they become tokens.
-            state: labels and words that an earlier :meth:`state` found.
+            state: labels and words that an earlier [`TextTask.state`][] found.
         """
         self.texts = texts
         self.options = options
@@ -176,7 +176,7 @@ class TextTask:
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see :meth:`nestree.tasks.Task.load`."""
+        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._data_path(split)
