@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Literal
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nestree.cli.serve import listen
@@ -24,6 +26,15 @@ CHROMIUM = next(
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 EXPRESSION = "[MAX 2 9 [MIN 4 7 ] 0 ]"
+SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+SITE = Path(__file__).parents[1] / "build" / "site"
+
+FOCUS = """() => {
+    const focused = document.activeElement, style = getComputedStyle(focused);
+    const name = focused.id || focused.className || focused.textContent.trim();
+    return [name, focused.matches(":focus-visible") && style.outlineStyle !== "none" && style.outlineWidth !== "0px"];
+}"""
+"""The name of what has the keyboard's focus, and whether that is seen."""
 
 TICK = "document.querySelector('svg.chart text')"
 
@@ -169,14 +180,151 @@ def test_a_random_expression_comes_with_its_answer(page: Page, address: str) -> 
     assert fits(page)
 
 
+def tab_to(page: Page, name: str, *, most: int = 40) -> list[str]:
+    """Go on by the tabulator until ``name`` has the focus; what had it on the way, each seen to have it."""
+    passed = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        found, seen = page.evaluate(FOCUS)
+        assert seen, f"the focus on {found} cannot be seen"
+        passed.append(found)
+        if found == name:
+            return passed
+    raise AssertionError(f"{name} cannot be reached by the tabulator; only {passed}")
+
+
 def test_the_page_can_be_used_by_keyboard(page: Page, address: str) -> None:
     page.goto(address)
+    tree = page.locator(".tree svg")
+    expect(tree).to_be_visible()
+    tab_to(page, "text-0")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("[MIN 3 4 ]")
+    expect(tree.locator(".token")).to_have_text(["[MIN", "3", "4", "]"])
+    tab_to(page, EXPRESSION)  # an example
+    page.keyboard.press("Enter")
+    expect(tree.locator(".token")).to_have_text(EXPRESSION.split())
+    assert tab_to(page, "draw")[-2:] == ["length", "draw"]
+    tab_to(page, "beam_size")
+    page.keyboard.press("End")
+    assert tab_to(page, "arity") == ["arity"]
+    page.keyboard.press("ArrowRight")  # groups of 5
+    expect(page.locator(".tree .frame")).to_have_count(2)
+    page.keyboard.press("Tab")  # the switch
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("flat")).to_be_checked()
+    expect(page.locator(".tree .frame")).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".tree .frame")).to_have_count(2)
+    tab_to(page, "width")
+    page.keyboard.press("Home")
+    expect(page.locator(".tree .fold").first).to_be_visible()
+    tab_to(page, "beam-0-1")
+    page.keyboard.press("Space")
+    expect(page.locator("#beam-0-1")).to_have_attribute("aria-pressed", "true")
+    tab_to(page, "brackets-0")
+    page.keyboard.press("Enter")
+    expect(page.locator(".brackets")).to_contain_text("[MAX")
+
+
+def test_a_new_answer_leaves_focus_and_open_parts_as_they_are(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_text("As brackets").click()
+    page.locator(".tree").focus()
+    page.evaluate(
+        """() => {
+            const area = document.querySelector("textarea");
+            area.value = "[MIN 3 4 ]";
+            area.dispatchEvent(new Event("input"));
+        }"""
+    )
+    expect(page.locator(".tree .token")).to_have_text(["[MIN", "3", "4", "]"])
+    expect(page.locator(".tree")).to_be_focused()
+    expect(page.locator(".brackets")).to_be_visible()
+
+
+def test_a_change_of_the_answer_is_announced(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("#verdict")).to_contain_text("%")
+    # Screen readers speak of changes in a region that was there before; politely is what role status means.
+    page.evaluate(
+        """() => {
+            window.spoken = [];
+            const region = document.querySelector(".answer[role=status][aria-atomic=true]");
+            const note = () => window.spoken.push(region.textContent.trim());
+            new MutationObserver(note).observe(region, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    page.get_by_label("Expression", exact=True).fill("[MIN 3 4 ]")
+    expect(page.locator("#verdict")).to_have_text(re.compile(", right|the answer is 3$"))
+    assert re.search(r"^\d.* %, (right|wrong: the answer is 3)$", page.evaluate("window.spoken.at(-1)"), re.DOTALL)
+    page.get_by_label("Expression", exact=True).fill("[MIN 3")
+    expect(page.locator("#message[role=status]")).to_contain_text("missing")
+
+
+def test_a_tree_can_be_heard(page: Page, address: str, report: Path) -> None:
+    page.goto(address)
+    expect(page.get_by_role("img", name="Tree: tree 1 of")).to_be_visible()
+    for at in (address, report.as_uri()):
+        page.goto(at)
+        expect(page.get_by_role("img", name="Tree: ").first).to_be_visible()
+        nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+        trees = [node for node in nodes if node.get("name", {}).get("value", "").startswith("Tree: ")]
+        heard = [node.get("description", {}).get("value", "") for node in trees if node["role"]["value"] == "image"]
+        assert heard
+        assert all(re.match(r"\(+\S+ .*\)", text) for text in heard), heard
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong, each rule with where."""
+    page.evaluate("document.fonts.ready")
+    found = Axe().run(page, options={"preload": False}).response["violations"]  # else it fetches style sheets itself
+    return [f"{rule['id']} at {node['target']}: {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+@SCHEMES
+def test_axe_finds_nothing_wrong_with_the_page(page: Page, address: str, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto(address)
     expect(page.locator(".tree svg")).to_be_visible()
-    reached = set()
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert {"text-0", "length", "draw", "beam_size", "arity", "width", "tree"} <= reached
+    page.get_by_text("As brackets").click()
+    assert violations(page) == []
+    page.get_by_label("Expression", exact=True).fill("[MAX 2 what ]")
+    expect(page.locator("#message")).to_contain_text("what")
+    assert violations(page) == []
+
+
+@SCHEMES
+def test_axe_finds_nothing_wrong_with_a_report(page: Page, report: Path, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    assert violations(page) == []
+
+
+@SCHEMES
+@pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="the site is not built; `make docs` does it")
+def test_axe_finds_nothing_wrong_with_the_documentation(page: Page, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto((SITE / "index.html").as_uri())
+    assert violations(page) == []
+
+
+@pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="the site is not built; `make docs` does it")
+@pytest.mark.parametrize("name", ["index", "trees", "tasks", "reference/trees"])
+def test_the_documentation_fits_a_phone(page: Page, name: str) -> None:
+    page.goto((SITE / f"{name}.html").as_uri())
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert fits(page)
+
+
+def test_a_report_can_be_used_by_keyboard(page: Page, report: Path) -> None:
+    page.goto(report.as_uri())
+    passed = tab_to(page, "Every option", most=80)
+    assert passed[:3] == ["Accuracy", "Trees", "Training"]
+    assert passed.count("scroll") >= 4  # tables, charts and trees scroll by the arrow keys
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("rowheader", name="encoder.arity")).to_be_visible()
 
 
 def test_dark_readers_get_a_dark_page(page: Page, address: str) -> None:
@@ -186,7 +334,7 @@ def test_dark_readers_get_a_dark_page(page: Page, address: str) -> None:
     assert all(int(part) < 40 for part in background[4:-1].split(","))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@SCHEMES
 def test_a_report_opens_on_a_phone(page: Page, report: Path, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     page.goto(report.as_uri())

@@ -87,16 +87,12 @@ function show(result, elapsed) {
       ),
     ),
   );
-  const focused = focusable().indexOf(document.activeElement);
+  // A new answer does not take the keyboard's focus away.
+  const focused = $("sides").contains(document.activeElement) ? document.activeElement.id : "";
   $("sides").replaceChildren(...result.sides.map(side));
-  if (focused >= 0) focusable().at(Math.min(focused, focusable().length - 1))?.focus();
+  if (focused) ($(focused) ?? $("sides").querySelector("button"))?.focus();
   const tokens = result.tokens.reduce((sum, count) => sum + count, 0);
   $("timing").textContent = `${tokens} tokens; ${result.milliseconds} ms to read and draw, ${elapsed.toFixed(0)} ms in all`;
-}
-
-// What can be reached by keyboard among the trees, so that a new answer does not take the focus away.
-function focusable() {
-  return [...$("sides").querySelectorAll("button, [tabindex], summary")];
 }
 
 function side(trees, number) {
@@ -108,11 +104,12 @@ function side(trees, number) {
     section.append(element("p", { textContent: "This encoder has no trees." }));
     return section;
   }
-  const shown = element("div", { className: "tree", tabIndex: 0, attributes: { role: "region", "aria-label": `Tree${several}` } });
+  const shown = element("div", { id: `tree-${number}`, className: "tree", tabIndex: 0, attributes: { role: "region", "aria-label": `Tree${several}` } });
   const facts = element("p", { className: "facts", attributes: { role: "status" } });
   const brackets = element("p", { className: "brackets" });
   const buttons = trees.map((tree, place) =>
     element("button", {
+      id: `beam-${number}-${place}`,
       type: "button",
       textContent: `Tree ${place + 1}: ${percent(tree.probability)}`,
       onclick: () => choose(place),
@@ -137,7 +134,7 @@ function side(trees, number) {
     element(
       "details",
       { open: state.brackets[number] ?? false, ontoggle: (event) => (state.brackets[number] = event.target.open) },
-      element("summary", { textContent: "As brackets" }),
+      element("summary", { id: `brackets-${number}`, textContent: "As brackets" }),
       brackets,
     ),
   );
