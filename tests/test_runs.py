@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import nestree.runs
 from nestree.errors import UserError
 from nestree.evaluation.history import read_history
-from nestree.runs import Run, load, read_yaml
+from nestree.runs import Run, load, peak_memory, read_yaml
 from training_helpers import config, fresh_model, training
 
 
@@ -160,3 +161,18 @@ def test_a_model_of_a_configuration_is_seeded_by_the_caller() -> None:
     second = fresh_model()
     for left, right in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(left, right)
+
+
+def test_peak_memory_is_a_processs_own() -> None:
+    held = bytearray(400_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    found = subprocess.run(
+        [sys.executable, "-c", "from nestree.runs import peak_memory; print(peak_memory())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    own = peak_memory()
+    assert own is not None
+    assert own > len(held) > 0
+    assert int(found.stdout) < own - 100_000_000
