@@ -10,4 +10,4 @@ FOLDER = Path(str(resources.files(__name__)))
 
 def pretrained_names() -> list[str]:
     """Return the names of the models in the package."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
+    return sorted(path.parent.name for path in FOLDER.glob("[!.]*/config.yaml"))  # not one that is being written
