@@ -174,7 +174,7 @@ def test_a_model_goes_there_and_comes_back(hub: FakeHub, run: Run, capsys: pytes
     assert set(hub.repositories[MINE]) == set(SHARED) - {"task.json"}
     assert hub.private[MINE] is False
     card = hub.repositories[MINE]["README.md"].decode()
-    assert f"nestree.load('{ADDRESS}')" in card
+    assert f'nestree.load("{ADDRESS}")' in card
     assert "Reads nothing but tiny lists." in card
     header = yaml.safe_load(card.split("---")[1])
     (result,) = header["model-index"][0]["results"]

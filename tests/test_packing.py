@@ -31,7 +31,7 @@ def test_a_trained_run_is_packed_without_what_is_for_resuming(tmp_path: Path) ->
     names = {path.name for path in packed.path.iterdir()}
     assert names == {"config.yaml", "run.json", "weights.safetensors", "log.csv", "README.md"}
     card = packed.card.read_text()
-    assert "nestree.load('tiny')" in card
+    assert 'nestree.load("tiny")' in card
     assert "Not evaluated yet: `nestree evaluate tiny` does it." in card
     steps, accuracies = series(read_history(packed), "validation_accuracy")
     logged_steps, logged = series(read_history(trained.run), "validation_accuracy")

@@ -180,5 +180,5 @@ def test_a_card_is_for_any_run(tmp_path: Path) -> None:
     trained.fit()
     card = model_card(trained.run)
     assert card.startswith("---\nlicense: apache-2.0\n")
-    assert "nestree.load('run')" in card
+    assert 'nestree.load("run")' in card
     assert "24" in card  # steps

@@ -240,13 +240,17 @@ class Run:
         """
         return self.config.data.open(read_json(self.task_file) or None)
 
-    def commands(self) -> list[str]:
-        """Return the commands that made it, that of the run it began with first."""
+    def trainings(self) -> list[dict[str, Any]]:
+        """Return what is noted of the trainings that made it, that of the run it began with first."""
         about, found = self.about(), []
         while about:
-            found.append(str(about.get("command", "")))
+            found.append(about)
             about = about.get("start") or {}
         return found[::-1]
+
+    def commands(self) -> list[str]:
+        """Return the commands that made it, that of the run it began with first."""
+        return [str(about.get("command", "")) for about in self.trainings()]
 
     def sweep(self) -> None:
         """Remove half-written files that a killed training left behind."""

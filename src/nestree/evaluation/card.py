@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
         f"# {title}",
         *([written.read_text(encoding="utf-8").strip()] if written.is_file() else []),
         "## Use",
-        f"```python\nimport nestree\n\nmodel = nestree.load({name!r})\n```",
+        f"```python\nimport nestree\n\nmodel = nestree.load({json.dumps(name)})\n```",
         "```sh\n" + "\n".join(commands) + "\n```",
         "## Accuracy",
         *_accuracy(run, results, f"nestree evaluate {name}"),
@@ -116,12 +117,9 @@ def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
 
 def training_line(run: Run) -> str:
     """Return, in a sentence or two, what made a model: seed, time of all its trainings, machine, and commit."""
-    about = run.about()
-    minutes, one = 0.0, about
-    while one:
-        minutes += one.get("minutes", 0)
-        one = one.get("start") or {}
-    runs = f" in {len(run.commands())} runs" if len(run.commands()) > 1 else ""
+    about, trainings = run.about(), run.trainings()
+    minutes = sum(training.get("minutes", 0) for training in trainings)
+    runs = f" in {len(trainings)} runs" if len(trainings) > 1 else ""
     versions = about.get("versions", {})
     return (
         f"{about.get('parameters', 0):,} parameters, seed {run.config.seed}; "
