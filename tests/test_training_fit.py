@@ -95,6 +95,19 @@ def test_a_training_cannot_begin_with_what_does_not_fit(tmp_path: Path, start: s
         training(tmp_path / "run", config(trainer={"start": str(tmp_path / start)}))
 
 
+def test_a_trained_encoder_is_given_an_s4d_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved_run(tmp_path / "first", encoder={"name": "ebt-grc", "dim": 8})
+    with_layer = {"name": "rir-ebt-grc", "dim": 8, "beam_size": 5, "s4d_zero_init": True}
+    second = training(tmp_path / "second", config(encoder=with_layer, trainer={"start": str(tmp_path / "first")}))
+    model, first = second.module.model.eval(), load(tmp_path / "first").eval()
+    tokens, lengths = torch.tensor([[13, 1, 2, 12, 15]]), torch.tensor([5])
+    assert_same(model(tokens, lengths), first(tokens, lengths))
+    saved_run(tmp_path / "with", encoder=with_layer)
+    without = config(encoder={**with_layer, "s4d": False}, trainer={"start": str(tmp_path / "with")})
+    with pytest.raises(UserError, match=r"encoder\.context\.\S+ is \(.*\), should be missing"):
+        training(tmp_path / "third", without)
+
+
 VALIDATIONS = {"accuracy": [0.25, 0.5, 0.375, 0.375, 0.375, 0.375], "loss": [2.0, 1.0, 0.5, 0.75, 0.75, 0.75]}
 """What the validations of a training find: accuracy is best at the second, loss at the third."""
 

@@ -263,8 +263,15 @@ class Run:
         with replacing(self.weights) as temporary:
             safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
 
-    def read_weights(self, model: Classifier) -> None:
+    def read_weights(self, model: Classifier, *, whole: bool = True) -> list[str]:
         """Give ``model`` the run's best weights.
+
+        Args:
+            model: the model, of the same architecture.
+            whole: otherwise its encoder may have parts that the run's has nothing of; they stay as they are.
+
+        Returns:
+            Those parts, as ``encoder.context``.
 
         Raises:
             UserError: there are none yet, or they are damaged or another model's.
@@ -276,11 +283,23 @@ class Run:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.weights}: cannot be read ({error})") from None
         wanted = model.state_dict()
+        kept = (
+            set()
+            if whole
+            else {_part(name) for name in wanted if name.startswith("encoder.")} - {_part(name) for name in state}
+        )
+        wanted = {name: value for name, value in wanted.items() if _part(name) not in kept}
         for name in sorted(wanted.keys() | state.keys()):
             have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
             if have != want:
                 raise UserError(f"{self.weights} does not fit the model: {name} is {have}, should be {want}")
-        model.load_state_dict(state)
+        model.load_state_dict(state, strict=not kept)
+        return sorted(kept)
+
+
+def _part(name: str) -> str:
+    """Return the part of the model that a weight belongs to, as ``encoder.context`` of ``encoder.context.mix.bias``."""
+    return ".".join(name.split(".")[:2])
 
 
 def provenance() -> dict[str, Any]:

@@ -141,6 +141,8 @@ class RIROptions(EncoderOptions):
     """Begin with a bidirectional S4D layer over the whole sequence."""
     s4d_dropout: float = 0.1
     """Share of channels dropped in the S4D layer in training."""
+    s4d_zero_init: bool = False
+    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
     inference: str = INFERENCES[0]
     """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
 
@@ -172,7 +174,9 @@ class RIROptions(EncoderOptions):
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        context = BidirectionalS4D(self.dim, dropout=self.s4d_dropout) if self.s4d else None
+        context = None
+        if self.s4d:
+            context = BidirectionalS4D(self.dim, dropout=self.s4d_dropout, zero_init=self.s4d_zero_init)
         return RIR(
             self.inner(),
             LeafTransform(self.dim),

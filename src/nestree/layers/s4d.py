@@ -179,8 +179,8 @@ class BidirectionalS4D(nn.Module):
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4; gradients reach both halves here.
     """
 
-    def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a layer for states of width ``dim``.
+    def __init__(self, dim: int, *, dropout: float = 0.1, zero_init: bool = False) -> None:
+        """Make a layer for states of width ``dim``; with ``zero_init``, W and its bias begin at zero.
 
         Raises:
             ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
@@ -191,6 +191,9 @@ class BidirectionalS4D(nn.Module):
         # Dropout1d drops whole channels, so a mask is the same at every time step.
         self.dropout = nn.Dropout1d(check_probability("dropout", dropout))
         self.mix = nn.Linear(2 * dim, 2 * dim)
+        if zero_init:
+            nn.init.zeros_(self.mix.weight)
+            nn.init.zeros_(self.mix.bias)
 
     def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
         """Return states of the same shape; ``lengths`` (B,) says where each sequence ends."""

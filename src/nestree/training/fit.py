@@ -103,10 +103,10 @@ class Training:
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         if fresh and options.start is not None:
             try:
-                Run.open(options.start).read_weights(model)
+                new = Run.open(options.start).read_weights(model, whole=False)
             except UserError as error:
                 raise UserError(f"--trainer.start: {error}") from None
-            console.print(f"begins with {options.start}")
+            console.print(f"begins with {options.start}" + (f"; {', '.join(new)} anew" if new else ""))
         self.stream = TrainingStream(
             train,
             batch=data.batch,

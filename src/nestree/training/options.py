@@ -118,7 +118,8 @@ class TrainerOptions:
     """How long to train, how often to look, from what, and on what."""
 
     start: str | None = None
-    """Run whose best weights the model begins with; null: random weights. Optimizer and schedule begin anew."""
+    """Run whose best weights the model begins with; null: random weights. Parts of the encoder that it has nothing of,
+    such as an S4D layer, begin as without it. Optimizer and schedule begin anew."""
     max_epochs: int = 100
     """Passes over the training examples, at most."""
     max_steps: int | None = None
