@@ -57,6 +57,13 @@ def test_engines_agree_at_every_arity_on_long_sequences(arity: int | None, train
     assert_twins(Case((70, 47, 2), 3, arity=arity, training=training, dim=3))
 
 
+@pytest.mark.parametrize("of_parents", [False, True], ids=["pairs", "parents"])
+@pytest.mark.parametrize(("arity", "partial"), [(4, 0.5), (6, 0.34), (9, 0.5), (30, 0.5)])
+@MODES
+def test_engines_agree_under_partial_folding(arity: int, partial: float, training: bool, of_parents: bool) -> None:
+    assert_twins(Case((61, 17, 2, 46), 3, arity=arity, partial=partial, training=training, of_parents=of_parents))
+
+
 # --- whole encoders
 
 

@@ -77,6 +77,7 @@ def test_scores_that_rounding_makes_equal_go_to_the_lower_beam_then_to_the_leftm
             torch.arange(6).expand(1, 2, 6),
             torch.full((1, 2), -1e9),
             [6],
+            [1],
             Sites(torch.tensor([0]), torch.tensor([0]), 0),
             beam_size=3,
             noise=None,

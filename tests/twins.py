@@ -32,6 +32,7 @@ class Case:
     training_split_from: int | None = None
     alignment: str = "sampled"
     sample_at_evaluation: bool = False
+    partial: float = 0.0
     training: bool = True
     noise: bool = True
     merge_equal: bool = False
@@ -48,6 +49,7 @@ class Case:
             self.training_split_from,
             alignment=self.alignment,
             sample_at_evaluation=self.sample_at_evaluation,
+            partial=self.partial,
         )
 
     def tree(self, engine: str, dtype: torch.dtype = torch.float64) -> BeamTree:
@@ -104,6 +106,7 @@ def cases(draw: Callable, *, longest: int = 70) -> Case:
         training_split_from=draw(st.one_of(st.none(), st.integers(2, 20))),
         alignment=draw(st.sampled_from(ALIGNMENTS)),
         sample_at_evaluation=draw(st.booleans()),
+        partial=draw(st.sampled_from([0.0, 0.0, 0.3, 0.5])),
         training=draw(st.booleans()),
         noise=draw(st.booleans()),
         merge_equal=draw(st.integers(0, 2)) == 0,

@@ -209,6 +209,9 @@ class RIREBTGRCOptions(BeamOptions, RIROptions):
     """Divides the scores before a group's beams are drawn for alignment."""
     sample_at_evaluation: bool = False
     """Draw alignments at evaluation too; false keeps it deterministic."""
+    partial: float = 0.0
+    """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
+    level goes on with them."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -228,6 +231,7 @@ class RIREBTGRCOptions(BeamOptions, RIROptions):
             alignment=self.alignment,
             temperature=self.temperature,
             sample_at_evaluation=self.sample_at_evaluation,
+            partial=self.partial,
         )
 
     def inner(self) -> Recursion:

@@ -105,6 +105,8 @@ class SingleRootRecursion(Recursion):
         if outer.arity is None:
             root, merges = self._fold(leaves.states, leaves.lengths, leaves.host_lengths, trees)
             return Folded(root, _whole_trees(leaves.host_lengths, merges) if trees else None)
+        if outer.roots > 1:
+            raise ValueError(f"partial must be 0 where {type(self).__name__} folds a group, not {outer.partial!r}")
         levels = outer.levels(leaves.host_lengths, training=self.training)
         table = leaves.packed()
         starts = _starts(leaves.host_lengths)

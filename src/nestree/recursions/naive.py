@@ -71,24 +71,26 @@ class NaiveRecursion:
         items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
         level = 0
         while len(items) > 1:
-            groups = self.cut(items)
-            items = [self.fold(join(group), level, number) for number, group in enumerate(groups)]
+            groups = self.cut(items, level)
+            roots = self.outer.roots if len(groups) > 1 else 1
+            items = [self.fold(join(group), roots, level, number) for number, group in enumerate(groups)]
             if len(items) > 1:
                 items = [self.align(beams, level, number) for number, beams in enumerate(items)]
             level += 1
         return items[0]
 
-    def cut(self, items: list[list[Beam]]) -> list[list[list[Beam]]]:
-        """Cut a sequence of items into groups of k, or leave it whole."""
+    def cut(self, items: list[list[Beam]], level: int) -> list[list[list[Beam]]]:
+        """Cut a sequence into groups of k tokens, or of lower groups whose roots are at most k; or leave it whole."""
         arity = self.outer.arity
         if arity is None:
             return [items]
         threshold = self.outer.split_from or arity + arity // 2
         if self.training and self.outer.training_split_from is not None:
             threshold = self.outer.training_split_from
-        if len(items) < threshold:
+        if sum(len(item[0].frontier) for item in items) < threshold:
             return [items]
-        return [items[start : start + arity] for start in range(0, len(items), arity)]
+        count = arity if level == 0 else arity // self.outer.roots
+        return [items[start : start + count] for start in range(0, len(items), count)]
 
     def align(self, beams: list[Beam], level: int, group: int) -> list[Beam]:
         """Fill a group's W slots from its beams."""
@@ -98,8 +100,8 @@ class NaiveRecursion:
         # Nothing hangs on what all beams have in common, and sums over thousands of groups would drown the differences.
         return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
 
-    def fold(self, beams: list[Beam], level: int, group: int) -> list[Beam]:
-        """Fold one group's beams to one root each, best first by noiseless score."""
+    def fold(self, beams: list[Beam], roots: int, level: int, group: int) -> list[Beam]:
+        """Fold one group's beams to so many roots each, best first by noiseless score."""
         composed: dict[tuple[Node, Node], Node] = {}  # a pair is composed once, whichever beam asks first
         step = 0
         if self.merge_equal:
@@ -107,7 +109,7 @@ class NaiveRecursion:
             for beam in beams:
                 equal.setdefault(beam.frontier, []).append(beam.score)
             beams = [Beam(torch.stack(scores).logsumexp(0), frontier) for frontier, scores in equal.items()]
-        while len(beams[0].frontier) > 1:
+        while len(beams[0].frontier) > roots:
             merges = [(beam, 0) for beam in beams]  # a frontier of two has one choice, which adds nothing to the score
             if len(beams[0].frontier) > 2:
                 beams, merges = self.select(beams, composed, level, group, step)
@@ -223,7 +225,10 @@ class NaiveRecursion:
 def join(group: list[list[Beam]]) -> list[Beam]:
     """Make a group's beams of its items' beams: beam b spans their beams b and starts with the sum of their scores."""
     return [
-        Beam(torch.stack([item.score for item in items]).sum(), tuple(item.frontier[0] for item in items))
+        Beam(
+            torch.stack([item.score for item in items]).sum(),
+            tuple(chain.from_iterable(item.frontier for item in items)),
+        )
         for items in zip(*group, strict=True)
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from nestree.checks import check_at_least, check_one_of, check_positive
+from nestree.checks import check_at_least, check_one_of, check_positive, check_share
 from nestree.trees import Span
 
 ALIGNMENTS = ("sampled", "systematic", "random", "none")
@@ -30,6 +30,9 @@ class Outer:
     """Divides the scores before a group's beams are drawn for alignment."""
     sample_at_evaluation: bool = False
     """Draw alignments at evaluation too, instead of the systematic ones that make it deterministic."""
+    partial: float = 0.0
+    """Partial folding: a group of k items is folded to ``partial * k`` roots, which the next level's group goes on with
+    together with those of its neighbours; 0: to one root, as published. At most a half, or nothing would get shorter."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -45,6 +48,13 @@ class Outer:
                 check_at_least(name, value, 2)
         check_one_of("alignment", self.alignment, ALIGNMENTS)
         check_positive("temperature", self.temperature)
+        if check_share("partial", self.partial) > 0.5:
+            raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
+
+    @property
+    def roots(self) -> int:
+        """Roots that a full group is folded to, unless it is its sequence's only one."""
+        return 1 if self.arity is None else max(1, int(self.partial * self.arity))
 
     def levels(self, lengths: list[int], *, training: bool) -> list[Level]:
         """Return the levels of the outer trees over sequences of these lengths, from the leaves up.
@@ -54,13 +64,16 @@ class Outer:
         threshold = self.split_from
         if training and self.training_split_from is not None:
             threshold = self.training_split_from
-        return plan_levels(lengths, self.arity, threshold)
+        return plan_levels(lengths, self.arity, threshold, self.roots)
 
     def groups(self, lengths: list[int], *, training: bool) -> list[tuple[tuple[Span, ...], ...]]:
         """Return each sequence's groups, level by level from the leaves up, as (first leaf, one past the last).
 
-        A sequence of one item has no groups.
+        A sequence of one item has no groups. Under partial folding what a group is folded to is no part of the tree, so
+        that only the whole sequence counts as one.
         """
+        if self.roots > 1:
+            return [(((0, length),),) if length > 1 else () for length in lengths]
         found: list[list[tuple[Span, ...]]] = [[] for _ in lengths]
         items = [[(leaf, leaf + 1) for leaf in range(length)] for length in lengths]
         for level in self.levels(lengths, training=training):
@@ -90,6 +103,8 @@ class Level:
     """(G,) row of the group's first item in the table below."""
     size: list[int]
     """(G,) number of items."""
+    roots: list[int]
+    """(G,) number of roots that they are folded to, which are that many rows of this level's table."""
     sequence: list[int]
     """(G,) the sequence it belongs to."""
     group: list[int]
@@ -106,32 +121,49 @@ class Level:
         """The most items of a group."""
         return max(self.size)
 
+    @cached_property
+    def merges(self) -> list[int]:
+        """(G,) number of merges that fold each group."""
+        return [size - roots for size, roots in zip(self.size, self.roots, strict=True)]
 
-def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = None) -> list[Level]:
-    """Return the levels for sequences of these lengths; see [`Outer.levels`][]."""
+
+def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = None, roots: int = 1) -> list[Level]:
+    """Return the levels for sequences of these lengths; see [`Outer.levels`][].
+
+    A group of the first level holds ``arity`` tokens and is folded to ``roots``; one of a higher level holds the roots
+    of as many groups as together have at most ``arity``.
+    """
     if arity is not None and split_from is None:
         split_from = arity + arity // 2
     levels: list[Level] = []
-    rows: list[tuple[int, int, int]] = []  # (sequence, first row below, items)
+    rows: list[tuple[int, int, list[int]]] = []  # (sequence, first row below, items of each group below)
     row = 0
     for sequence, length in enumerate(lengths):
         if length > 1:
-            rows.append((sequence, row, length))
+            rows.append((sequence, row, [1] * length))
         row += length
+    cut = arity
     while rows:
-        level = Level([], [], [], [], [])
-        next_rows: list[tuple[int, int, int]] = []
-        for sequence, first, items in rows:
-            cut = items if arity is None or split_from is None or items < split_from else arity
-            groups = -(-items // cut)
-            if groups > 1:
-                next_rows.append((sequence, len(level), groups))
-            for group in range(groups):
-                level.first.append(first + group * cut)
-                level.size.append(min(cut, items - group * cut))
+        level = Level([], [], [], [], [], [])
+        next_rows: list[tuple[int, int, list[int]]] = []
+        row = 0
+        for sequence, first, below in rows:
+            whole = cut is None or split_from is None or sum(below) < split_from
+            step = len(below) if whole else cut
+            parts = [below[start : start + step] for start in range(0, len(below), step)]
+            left = [1] if len(parts) == 1 else [min(roots, sum(part)) for part in parts]
+            if len(parts) > 1:
+                next_rows.append((sequence, row, left))
+            for group, part in enumerate(parts):
+                level.first.append(first)
+                level.size.append(sum(part))
+                level.roots.append(left[group])
                 level.sequence.append(sequence)
                 level.group.append(group)
-                level.last.append(groups == 1)
+                level.last.append(len(parts) == 1)
+                first += sum(part)
+            row += sum(left)
         levels.append(level)
         rows = next_rows
+        cut = None if arity is None else arity // roots
     return levels

@@ -1,4 +1,4 @@
-"""What a search does with its tables of beams: move columns on, and find the largest of them."""
+"""What a search does with its tables of beams: move columns on, and find the largest or equal ones of them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
     by_place = place.expand(keys.shape).argsort(-1)
     order = keys.gather(-1, by_place).sort(stable=True, dim=-1, descending=True).indices[..., :count]
     return by_place.gather(-1, order)
+
+
+def first_of_equal(keys: Tensor) -> Tensor:
+    """Return, for each of ``keys`` (G, C), the first column of its row with an equal one."""
+    ordered, order = keys.sort(stable=True, dim=-1)
+    column = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    begins = torch.ones_like(keys, dtype=torch.bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = order.gather(1, (column * begins).cummax(-1).values)
+    return torch.empty_like(order).scatter_(1, order, first)

@@ -45,6 +45,10 @@ class LevelTape:
     """(G, W) the sorted beam that each slot of the next level takes."""
     items: Tensor
     """(G, largest) rows of the table below that each group's items are."""
+    heads: Tensor
+    """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
+    rows: int
+    """Rows of this level's table."""
     real: Tensor
     """(G, largest) whether there is such an item."""
     last: Tensor
@@ -108,7 +112,9 @@ class BeamRecursion:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
-            self.most_composed(size, leaves=number == 0) for number, level in enumerate(levels) for size in level.size
+            self.most_composed(size, merges, leaves=number == 0)
+            for number, level in enumerate(levels)
+            for size, merges in zip(level.size, level.merges, strict=True)
         )
         store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record, coded=self.merge_equal)
         device = packed.device
@@ -127,11 +133,11 @@ class BeamRecursion:
                 tapes.append(tape)
         return Forest(store, Beams(nodes, scores), tapes)
 
-    def most_composed(self, size: int, *, leaves: bool) -> int:
+    def most_composed(self, size: int, merges: int, *, leaves: bool) -> int:
         """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
         if isinstance(self.scorer, ParentScorer):  # all pairs, then the two beside every new node
-            return (1 if leaves else self.beam_size) * (size - 1) + 2 * self.beam_size * max(0, size - 2)
-        return self.beam_size * (size - 1)
+            return (1 if leaves else self.beam_size) * (size - 1) + 2 * self.beam_size * max(0, merges - 1)
+        return self.beam_size * merges
 
     def fold(self, store: NodeStore, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
@@ -140,7 +146,8 @@ class BeamRecursion:
             The groups' beams, best first; the same aligned for the next level; and how they came about.
         """
         device = table.nodes.device
-        by_size = sorted(range(len(level)), key=lambda group: -level.size[group])
+        # Groups that end earlier come later, and of those that end together those that have no choice at the end.
+        by_size = sorted(range(len(level)), key=lambda group: (-level.merges[group], -level.roots[group]))
         groups = torch.tensor(by_size, device=device)
         size = torch.tensor(level.size, device=device)
         first = torch.tensor(level.first, device=device)
@@ -154,6 +161,7 @@ class BeamRecursion:
             table.nodes[items[groups]].transpose(1, 2),
             start[groups],
             [level.size[group] for group in by_size],
+            [level.roots[group] for group in by_size],
             sites.take(groups),
             beam_size=self.beam_size,
             noise=self.noise,
@@ -162,11 +170,16 @@ class BeamRecursion:
         scores = torch.empty_like(result.scores).index_copy_(0, groups, result.scores)
         nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
-        found = Beams(nodes.gather(-1, order), scores)
+        nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
         present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
         slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
         # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
-        aligned = Beams(found.nodes.gather(-1, slots), scores.gather(-1, slots) - scores[:, :1])
+        handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
+        owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
+        heads = (root_of == 0).nonzero().squeeze(-1)
+        table_scores = scores.new_zeros(len(handed), slots.shape[1])
+        table_scores[heads] = scores.gather(-1, slots) - scores[:, :1]
+        aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
         last = [group for group, is_last in enumerate(level.last) if is_last]
         owner = [level.sequence[group] for group in last]
         tape = LevelTape(
@@ -175,11 +188,13 @@ class BeamRecursion:
             order=order,
             slots=slots,
             items=items,
+            heads=heads,
+            rows=len(handed),
             real=real,
             last=torch.tensor(last, dtype=torch.int64, device=device),
             owner=torch.tensor(owner, dtype=torch.int64, device=device),
         )
-        return found, aligned, tape
+        return Beams(nodes[:, :, 0], scores), aligned, tape
 
 
 class Replay(torch.autograd.Function):
@@ -260,14 +275,14 @@ def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History
         groups, slots = tape.slots.shape
         found = gradient.new_zeros(groups, slots)
         if table_gradient is not None:
-            found.scatter_add_(1, tape.slots, table_gradient)
+            found.scatter_add_(1, tape.slots, table_gradient[tape.heads])
         found[tape.last] = gradient[tape.owner]  # a last group goes to no other level
         searched = torch.zeros_like(found).scatter_(1, tape.order, found)[tape.by_size]
         start, of_pairs = score_gradient(tape.history, searched)
         if number > 0:  # leaves have no scores
             start = torch.empty_like(start).index_copy_(0, tape.by_size, start)
             spread = start.unsqueeze(1) * tape.real.unsqueeze(-1)
-            table_gradient = start.new_zeros(len(forest.tapes[number - 1].slots), slots)
+            table_gradient = start.new_zeros(forest.tapes[number - 1].rows, slots)
             table_gradient.index_add_(0, tape.items.flatten(), spread.flatten(0, 1))
         yield tape.history, of_pairs
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nestree.layers import ParentScorer
 from nestree.recursions.draws import Draws, Sites
-from nestree.recursions.engine.columns import carry, top
+from nestree.recursions.engine.columns import carry, first_of_equal, top
 from nestree.recursions.engine.history import Choice, History
 from nestree.recursions.engine.merging import Classes, classes_of, parent_code
 from nestree.recursions.engine.store import NodeStore
@@ -22,14 +22,14 @@ class SearchResult:
     """The beams that are left of each group, in the order in which the search held them."""
 
     nodes: Tensor
-    """(G, W) root of each beam."""
+    """(G, W, R) the roots of each beam; what stands beyond those of a group means nothing."""
     scores: Tensor
     """(G, W) accumulated log-probability; -inf where there is no such beam."""
     history: History | None
 
 
 class Search:
-    """Beam search over the groups of one level, largest group first.
+    """Beam search over the groups of one level, those with the most merges first.
 
     ``frontier`` (G, B, N) holds node numbers and ``logits`` (G, B, N + 1) the logits of neighbouring pairs, with a
     column of -inf before the first pair and behind the last one, so that a merge at either end is no special case.
@@ -41,6 +41,7 @@ class Search:
         frontier: Tensor,
         scores: Tensor,
         sizes: list[int],
+        roots: list[int],
         sites: Sites,
         *,
         beam_size: int,
@@ -53,7 +54,8 @@ class Search:
             store: holds the items, and takes the new nodes.
             frontier: (G, B, N) node numbers of each group's items, a beam a row; anything valid in the padding.
             scores: (G, B) the beams' scores so far.
-            sizes: items of each group, in descending order.
+            sizes: items of each group.
+            roots: what each group is folded to; groups are in descending order of merges, then of roots.
             sites: the groups' places, to draw for.
             beam_size: W.
             noise: Gumbel noise for the selection; None selects by log-probability.
@@ -62,7 +64,11 @@ class Search:
         self.store = store
         self.sizes = sizes
         self.size = torch.tensor(sizes, device=frontier.device)
-        self.ascending = [-size for size in sizes]
+        merges = [size - left for size, left in zip(sizes, roots, strict=True)]
+        # The last merge of a group that is folded to one root is no choice.
+        choices = [count - (left == 1) for count, left in zip(merges, roots, strict=True)]
+        self.steps = merges[0]
+        self.merges, self.choices = ([-count for count in counts] for counts in (merges, choices))
         self.sites = sites
         self.beam_size = beam_size
         self.noise = noise
@@ -77,20 +83,20 @@ class Search:
             self._merge_start(store.code)
         self.of_parents = isinstance(store.scorer, ParentScorer)
         self.pairs: Tensor | None = None
-        groups, steps = len(sizes), sizes[0] - 1
+        groups = len(sizes)
         self.logits = self._first_parent_logits() if self.of_parents else self._first_logits()
         lanes = 2 * beam_size if self.of_parents else beam_size
-        self.composed_keys = torch.empty(groups, steps * lanes, dtype=torch.int64, device=frontier.device)
+        self.composed_keys = torch.empty(groups, self.steps * lanes, dtype=torch.int64, device=frontier.device)
         self.composed_nodes = torch.empty_like(self.composed_keys)
         self.composed = 0
-        self.final_nodes = frontier.new_zeros(groups, beam_size)
+        self.final_nodes = frontier.new_zeros(groups, beam_size, max(roots))
         self.final_scores = scores.new_full((groups, beam_size), -torch.inf)
 
     def run(self) -> SearchResult:
-        """Merge until every group has one root a beam."""
-        for step in range(self.sizes[0] - 1):
-            self._finish(self._longer_than(step + 1))
-            choosing = self._longer_than(step + 2)
+        """Merge until every group has as many roots a beam as it is to have."""
+        for step in range(self.steps):
+            self._finish(self._merging(step))
+            choosing = bisect_left(self.choices, -step)
             beam, position, scores = self._choose(choosing, step)
             self._merge(beam, position, scores, step)
         self._finish(0)
@@ -98,16 +104,17 @@ class Search:
             self.history.pairs = self.store.rows
         return SearchResult(self.final_nodes, self.final_scores, self.history)
 
-    def _longer_than(self, size: int) -> int:
-        """Return how many groups have more items than ``size``: as they are sorted, these are the first ones."""
-        return bisect_left(self.ascending, -size)
+    def _merging(self, step: int) -> int:
+        """Return how many groups merge at ``step``: as they are sorted, these are the first ones."""
+        return bisect_left(self.merges, -step)
 
     def _finish(self, active: int) -> None:
-        """Put the groups from ``active`` on away: their frontiers are single roots."""
+        """Put the groups from ``active`` on away: their frontiers are their roots."""
         groups, beams, _ = self.frontier.shape
         if active == groups:
             return
-        self.final_nodes[active:groups, :beams] = self.frontier[active:, :, 0]
+        roots = self.frontier[active:, :, : self.final_nodes.shape[2]]
+        self.final_nodes[active:groups, :beams, : roots.shape[2]] = roots
         self.final_scores[active:groups, :beams] = self.scores[active:]
         self.frontier, self.scores, self.logits = self.frontier[:active], self.scores[:active], self.logits[:active]
         if self.codes is not None:
@@ -234,7 +241,7 @@ class Search:
         if self.of_parents:
             lane = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
             absent = ~exists | (scores == -torch.inf).unsqueeze(-1)
-            unfinished = self._longer_than(step + 2)
+            unfinished = self._merging(step + 1)
             of_left, of_right, absent, lane = (of[:unfinished].flatten(1) for of in (left, right, absent, lane))
             numbers = torch.zeros_like(left)
             composed = self._compose(of_left, of_right, absent, lane, step + 1)
@@ -300,13 +307,12 @@ class Search:
         groups, beams, pairs = left.shape
         device = left.device
         beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
-        keys = left * self.store.capacity + right  # items at different places are different nodes
-        first = (keys.unsqueeze(2) == keys.unsqueeze(1)).view(torch.uint8).argmax(2)
+        first = first_of_equal((left * self.store.capacity + right).flatten(1))
         # On the host: an accelerator need not be waited for to know how many there are.
         real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1
         new = real.expand(left.shape)
         if self.compact:
-            new = new & (first == beam) & (self.scores != -torch.inf).unsqueeze(-1)
+            new = new & (first == torch.arange(beams * pairs, device=device)).view(left.shape) & (self.scores != -torch.inf).unsqueeze(-1)
         row = new.flatten().nonzero().squeeze(-1).to(device)
         number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
         number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
@@ -314,7 +320,7 @@ class Search:
             lane = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
             words = self._words(row // (beams * pairs), lane, 0)
             self.store.append(left.flatten()[row], right.flatten()[row], words)
-        parents = number.view(left.shape).gather(1, first)
+        parents = number.view(groups, -1).gather(1, first).view(left.shape)
         logits = self.store.parent_logits(parents).to(self.scores.dtype).masked_fill_(~real.to(device), -torch.inf)
         self.pairs = functional.pad(parents, (1, 1))
         return functional.pad(logits, (1, 1), value=-torch.inf)
