@@ -15,7 +15,7 @@ from torch import Tensor
 
 import nestree
 from nestree.layers.s4d import S4D
-from nestree.recursions import KeyedDraws
+from nestree.recursions import KeyedDraws, Outer
 from nestree.recursions.beam_tree import ENGINES
 from reference import padded, randomize
 
@@ -197,7 +197,8 @@ def test_trees_are_asked_for_and_whole(name: str, lengths: list[int]) -> None:
 
 # --- what RIR adds
 
-RIR = pytest.mark.parametrize("name", [name for name in nestree.ENCODERS if name.startswith("rir")])
+RIR_NAMES = [name for name in nestree.ENCODERS if name.startswith("rir")]
+RIR = pytest.mark.parametrize("name", RIR_NAMES)
 
 
 def rows_that_differ(one: Tensor, other: Tensor) -> list[bool]:
@@ -289,6 +290,26 @@ def test_engines_cut_alike_where_training_draws_how(seed: int) -> None:
         for engine in ENGINES
     )
     torch.testing.assert_close(fast, naive, atol=1e-10, rtol=1e-10)
+
+
+def test_under_partial_folding_no_group_is_a_part_of_the_tree() -> None:
+    lengths = [1, 5, 30, 47]
+    states, counts = padded(lengths, DIM), torch.tensor(lengths)
+    encoding = build("rir-ebt-grc", arity=6, partial=0.5)(states, counts, trees=True)
+    for length, found in zip(lengths, encoding.trees, strict=True):
+        assert sum(parsed.probability for parsed in found) == pytest.approx(1)
+        assert {parsed.tree.leaves for parsed in found} == {length}
+        assert {parsed.groups for parsed in found} == {(((0, length),),) if length > 1 else ()}
+    flat, whole = (build("rir-ebt-grc", arity=48, partial=partial)(states, counts).root for partial in (0.0, 0.5))
+    assert torch.equal(flat, whole)
+
+
+@pytest.mark.parametrize("name", sorted(set(RIR_NAMES) - {"rir-ebt-grc"}))
+def test_partial_folding_wants_a_recursion_that_searches(name: str) -> None:
+    encoder = build(name)
+    encoder.outer = Outer(4, partial=0.5)
+    with pytest.raises(ValueError, match=r"^partial must be 0 where \w+ folds a group, not 0\.5$"):
+        encoder(padded([9], DIM), torch.tensor([9]))
 
 
 # --- what the user gets wrong

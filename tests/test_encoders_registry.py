@@ -88,6 +88,7 @@ def every(names: list[str], option: str, *values: object) -> list:
         *every(SLICE_NAMES, "scorer_width", 0),
         *every(BEAM_NAMES, "engine", "fastest"),
         *every(["rir-ebt-grc"], "alignment", "sample"),
+        *every(["rir-ebt-grc"], "partial", 0.6, -0.1, "0.5", True, float("nan")),
         *every(["om", "rir-om"], "slots", 0, 2.5),
         *every(["om", "rir-om"], "memory_dropout", 1, -0.1),
         *every(["crvnn", "rir-crvnn"], "window", 1, 5.0),

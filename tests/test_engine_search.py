@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.recursions.draws import Sites
-from nestree.recursions.engine.columns import carry, top
+from nestree.recursions.engine.columns import carry, first_of_equal, top
 from nestree.recursions.engine.nest import Forest
 from nestree.recursions.engine.search import Search, SearchResult
 from nestree.recursions.engine.store import NodeStore
@@ -117,6 +117,11 @@ def test_carry_drops_the_column_behind_the_merge(groups: int, beams: int, width:
     assert carry(columns, beam, at).tolist() == expected
 
 
+@given(rows=st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=3))
+def test_first_of_equal_is_the_first_column_with_that_key(rows: list[list[int]]) -> None:
+    assert first_of_equal(torch.tensor(rows)).tolist() == [[row.index(key) for key in row] for row in rows]
+
+
 # --- composed once
 
 
@@ -133,8 +138,9 @@ def test_every_pair_is_composed_once(case: Case) -> None:
     store = searched(case).store
     left, right = (side[store.leaves : store.rows].tolist() for side in (store.left, store.right))
     pairs = set(zip(left, right, strict=True))
-    assert len(pairs) == len(left)
-    assert len(pairs) == compositions_of_the_twin(case)
+    # Under partial folding the level above may compose a pair again that no beam below was left with.
+    assert case.partial or len(pairs) == len(left)
+    assert len(left) == compositions_of_the_twin(case)
 
 
 def test_identical_beams_share_every_node() -> None:

@@ -84,7 +84,7 @@ def test_logits_are_the_scorers(dtype: torch.dtype, tolerance: float) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @given(
-    dim=st.sampled_from([8, 16, 64]),  # whole vector registers: GELU rounds what is left over in another way
+    dim=st.sampled_from([16, 64]),  # whole pairs of AVX-512's registers: GELU rounds what is left over in another way
     copies=st.integers(1, 40),
     shape=st.sampled_from([(7, 1), (3, 5), (1, 1, 4)]),
     seed=st.integers(0, 99),

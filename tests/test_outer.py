@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,37 @@ def test_groups_are_those_of_the_loop(lengths: list[int], arity: int) -> None:
     assert folded(lengths, plan_levels(lengths, arity)) == expected
 
 
+PARTS = st.sampled_from([0.0, 0.2, 0.34, 0.5])
+
+
+@given(lengths=LENGTHS, arity=ARITIES, partial=PARTS)
+def test_partial_folding_hands_on_so_many_roots_of_every_group(lengths: list[int], arity: int, partial: float) -> None:
+    outer = Outer(arity, partial=partial)
+    below = {row: [1] * length for row, length in enumerate(lengths)}  # roots of each group of the level below
+    table, done = sum(lengths), []
+    for number, level in enumerate(outer.levels(lengths, training=False)):
+        assert level.merges == [size - roots for size, roots in zip(level.size, level.roots, strict=True)]
+        found: dict[int, list[int]] = {}
+        for first, size, roots, row, last in zip(
+            level.first, level.size, level.roots, level.sequence, level.last, strict=True
+        ):
+            whole = sum(below[row]) < outer.arity + outer.arity // 2
+            assert first + size <= table
+            assert last == whole
+            assert roots == (1 if last else min(outer.roots, size))
+            group = len(found.setdefault(row, []))
+            if last:
+                assert size == sum(below[row])
+                done.append(row)
+            else:  # as many whole groups of the level below as fit, none of which is cut
+                count = arity if number == 0 else arity // outer.roots
+                assert size == sum(below[row][group * count : (group + 1) * count]) <= arity
+            found[row].append(roots)
+        table = sum(level.roots)
+        below = found
+    assert sorted(done) == [row for row, length in enumerate(lengths) if length > 1]
+
+
 @given(lengths=LENGTHS, arity=ARITIES)
 def test_a_sequences_groups_do_not_depend_on_its_batch(lengths: list[int], arity: int) -> None:
     levels = plan_levels(lengths, arity)
@@ -78,6 +111,14 @@ def test_depth_is_about_k_log_k_of_n(length: int, arity: int) -> None:
     assert all(level.largest <= arity for level in levels[:-1])
     assert levels[-1].largest <= arity + arity // 2 - 1
     assert levels[-1].last == [True]
+
+
+@given(length=st.integers(2, 100_000), arity=st.integers(2, 40))
+def test_under_partial_folding_depth_grows_with_the_logarithm(length: int, arity: int) -> None:
+    outer = Outer(arity, partial=0.5)
+    levels = outer.levels([length], training=False)
+    depth = sum(max(level.merges) for level in levels)
+    assert depth <= (arity - outer.roots) * math.ceil(math.log2(length)) + arity + arity // 2
 
 
 @given(lengths=LENGTHS)
@@ -128,6 +169,9 @@ def test_thresholds_of_evaluation_and_training(lengths: list[int], arity: int, s
         ({"alignment": "sample"}, "alignment"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"partial": 0.6}, "partial"),
+        ({"partial": -0.1}, "partial"),
+        ({"partial": True}, "partial"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

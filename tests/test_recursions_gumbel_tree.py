@@ -101,13 +101,13 @@ def test_recursion_in_recursion_equals_the_loop(scorer: str, lengths: list[int],
 
 
 @EVERY_SCORER
-@given(lengths=LENGTHS, seed=st.integers(0, 99), arity=st.none() | st.integers(2, 4))
+@given(lengths=LENGTHS, seed=st.integers(0, 99), arity=st.none() | st.integers(2, 4), partial=st.sampled_from([0, 0.5]))
 def test_at_evaluation_it_is_the_beam_tree_of_width_1(
-    scorer: str, lengths: list[int], seed: int, arity: int | None
+    scorer: str, lengths: list[int], seed: int, arity: int | None, partial: float
 ) -> None:
     tree, batch = tree_of(scorer, seed=seed, temperature=0.4), leaves(lengths, seed)
     beam = BeamTree(tree.cell, tree.scorer, beam_size=1, engine="naive").eval()
-    found, expected = (one.recurse(batch, Outer(arity), trees=True) for one in (tree, beam))
+    found, expected = (one.recurse(batch, Outer(arity, partial=partial), trees=True) for one in (tree, beam))
     torch.testing.assert_close(found.root, expected.root, atol=1e-12, rtol=1e-12)
     for mine, others in zip(found.trees, expected.trees, strict=True):
         ((one,), (other,)) = mine, others

@@ -31,8 +31,9 @@ class Outer:
     sample_at_evaluation: bool = False
     """Draw alignments at evaluation too, instead of the systematic ones that make it deterministic."""
     partial: float = 0.0
-    """Partial folding: a group of k items is folded to ``partial * k`` roots, which the next level's group goes on with
-    together with those of its neighbours; 0: to one root, as published. At most a half, or nothing would get shorter."""
+    """Partial folding: a group of k items is folded to ``partial * k`` roots, with which a group of the next level goes
+    on together with those of its neighbours; 0: to one root, as published. At most a half: it takes two groups' roots
+    to make a group."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -148,8 +149,8 @@ def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = 
         next_rows: list[tuple[int, int, list[int]]] = []
         row = 0
         for sequence, first, below in rows:
-            whole = cut is None or split_from is None or sum(below) < split_from
-            step = len(below) if whole else cut
+            whole = split_from is None or sum(below) < split_from
+            step = len(below) if whole or cut is None else cut
             parts = [below[start : start + step] for start in range(0, len(below), step)]
             left = [1] if len(parts) == 1 else [min(roots, sum(part)) for part in parts]
             if len(parts) > 1:

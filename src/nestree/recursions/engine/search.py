@@ -312,7 +312,8 @@ class Search:
         real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1
         new = real.expand(left.shape)
         if self.compact:
-            new = new & (first == torch.arange(beams * pairs, device=device)).view(left.shape) & (self.scores != -torch.inf).unsqueeze(-1)
+            own = torch.arange(beams * pairs, device=device)
+            new = new & (first == own).view(left.shape) & (self.scores != -torch.inf).unsqueeze(-1)
         row = new.flatten().nonzero().squeeze(-1).to(device)
         number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
         number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
