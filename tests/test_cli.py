@@ -21,7 +21,9 @@ from nestree.cli import train
 from nestree.cli.main import COMMANDS, main
 from nestree.encoders.registry import ENCODERS
 from nestree.evaluation import report
+from nestree.evaluation.report import current_results
 from nestree.recipes import load_recipe, recipe_names
+from nestree.runs import Run
 from nestree.tasks.listops import ListOps
 
 TINY = [
@@ -214,6 +216,21 @@ def test_a_run_is_evaluated(run: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "there is no test of listops 'near'" in fails(["evaluate", run, "--tests", "near"], capsys)
     assert "--limit must be an integer of at least 1" in fails(["evaluate", run, "--limit", "0"], capsys)
     assert "--inference must be one of grouped, flat, both" in fails(["evaluate", run, "--inference", "x"], capsys)
+
+
+def test_a_run_is_evaluated_with_other_options_of_its_encoder(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["evaluate", run, "--tests", "200-300", "--limit", "4"]
+    before = current_results(Run(Path(run)))
+    assert main([*asked, "--encoder.arity", "8", "--encoder.partial=0.5", "--encoder.beam_size", "2"]) == 0
+    assert "with encoder.arity=8, encoder.partial=0.5" in capsys.readouterr().out  # 2 beams are the run's own
+    entry = json.loads((Path(run) / "evaluation.json").read_text())["results"][-1]
+    assert entry["encoder_options"] == {"arity": 8, "partial": 0.5}
+    assert current_results(Run(Path(run))) == before  # that a report shows
+    only = "only options of the run's encoder can be changed for an evaluation"
+    assert f"--data.seed: {only}" in fails([*asked, "--data.seed", "2"], capsys)
+    assert f"--encoder.name: {only}" in fails([*asked, "--encoder.name", "grc"], capsys)
+    assert "there is no option '--encoder.arty'" in fails([*asked, "--encoder.arty", "2"], capsys)
+    assert "--encoder.partial must be from 0 to 0.5" in fails([*asked, "--encoder.partial", "0.9"], capsys)
 
 
 def test_a_report_is_made_again(run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.parsing import RUN, command_parser, messages, output, parse_command
+from nestree.cli.parsing import RUN, command_parser, messages, output, parse_command, shared_options
 from nestree.comparison.contender import BOTH
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
 from nestree.evaluation.run_tests import evaluate_run, present_tests
 from nestree.evaluation.tables import show
-from nestree.runs import Run
+from nestree.runs import Run, read_yaml
+from nestree.training.overrides import configure
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,12 @@ class EvaluateOptions:
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluate, print tables, and write them into the run folder."""
+    arguments, changes = shared_options(arguments)
     parser = command_parser(
         "evaluate",
         "Accuracy of a run's best weights, with 95 % intervals, by length, root operator and depth; "
         "also written to evaluation.json in the run folder (of a model of the package or the Hub: in a copy of it "
-        "in runs/).",
+        "in runs/). What stands in --encoder.option, as for nestree train, is changed for these evaluations alone.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -64,7 +67,9 @@ def main(arguments: Sequence[str]) -> int:
         options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    run = Run.open(parsed.run).to_write_in()
+    run = Run.open(parsed.run)
+    changed = _changed(run, changes)
+    run = run.to_write_in()
     every = [name for name in run.task.splits if name not in ("train", "validation")]
     tests = parsed.tests or present_tests(run.task, every, messages())
     if options.threads is not None:
@@ -79,6 +84,7 @@ def main(arguments: Sequence[str]) -> int:
             tests,
             limit=options.limit,
             inference=inference,
+            encoder_options=changed,
             tokens=options.tokens,
             trees=parsed.trees,
             console=messages(),
@@ -86,5 +92,24 @@ def main(arguments: Sequence[str]) -> int:
     ]
     console = output()
     show(console, results)
+    if changed:
+        console.print(f"with {', '.join(f'encoder.{name}={value}' for name, value in changed.items())}")
     console.print(f"written to {run.evaluation_file}")
     return 0
+
+
+def _changed(run: Run, changes: Sequence[str]) -> dict[str, Any]:
+    """Return the encoder's options that ``changes``, as ``--encoder.arity=9``, make other than the run's."""
+    for change in changes:
+        name = change.partition("=")[0]
+        if not name.startswith("--encoder.") or name == "--encoder.name":
+            raise UserError(f"{name}: only options of the run's encoder can be changed for an evaluation")
+    if not changes:
+        return {}
+    before = run.config.encoder
+    after = configure(read_yaml(run.config_file), changes).encoder
+    return {
+        field.name: getattr(after, field.name)
+        for field in fields(before)
+        if getattr(after, field.name) != getattr(before, field.name)
+    }

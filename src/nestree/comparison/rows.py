@@ -8,7 +8,7 @@ from typing import Any
 from nestree.comparison.contender import Contender, inferences
 from nestree.comparison.plan import Comparison
 from nestree.evaluation.evaluate import Result
-from nestree.evaluation.record import entries, weights_digest
+from nestree.evaluation.record import as_configured
 from nestree.runs import Run
 
 
@@ -92,9 +92,9 @@ def known(comparison: Comparison, run: Run, test: str, inference: str | None) ->
     """Return the result of a run's present weights on as many examples as the plan wants, if it is there."""
     if not run.weights.is_file():
         return None
-    digest, count = weights_digest(run), len(comparison.task.load(test, size=comparison.plan.limit))
-    for entry in reversed(entries(run)):
+    count = len(comparison.task.load(test, size=comparison.plan.limit))
+    for entry in reversed(as_configured(run)):
         is_it = entry["test"] == test and entry["inference"] == inference and entry["examples"] == count
-        if is_it and entry["weights"] == digest and entry["seed"] == run.config.data.seed:
+        if is_it and entry["seed"] == run.config.data.seed:
             return Result.from_dict(entry)
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from nestree.errors import UserError
 from nestree.evaluation.card import LICENSE, model_card
 from nestree.evaluation.history import read_history, thinned
-from nestree.evaluation.record import entries, weights_digest
+from nestree.evaluation.record import as_configured
 from nestree.runs import SHARED, Run, load, write_json
 
 
@@ -34,9 +34,7 @@ def pack(run: Run, folder: Path, *, name: str | None = None, license: str = LICE
         for path in run.shared_files():
             if (folder / path.name) not in made:
                 shutil.copyfile(path, folder / path.name)
-        digest = weights_digest(run)
-        current = [entry for entry in entries(run) if entry.get("weights") == digest]
-        if current:
+        if current := as_configured(run):
             write_json(packed.evaluation_file, {"results": current})
         if history := read_history(run):
             packed.thin_log.write_text(thinned(history), encoding="utf-8")

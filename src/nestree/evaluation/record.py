@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from nestree.evaluation.evaluate import Result
 from nestree.runs import Run, commit, nestree_version, read_json, write_json
 
 
-def record(run: Run, result: Result, *, seed: int) -> None:
-    """Add a result to the run's ``evaluation.json``, in place of one of the same test, inference, and size.
+def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str, Any] | None = None) -> None:
+    """Add a result to the run's ``evaluation.json``, in place of one of the same test, inference, options and size.
 
     Args:
         run: the run.
         result: what was found with its best weights.
         seed: of the test's examples.
+        encoder_options: where it was found with other options than the run's: these.
     """
     entry = {
         **result.as_dict(),
         "protocol": run.task.protocol,
         "seed": seed,
+        **({"encoder_options": dict(encoder_options)} if encoder_options else {}),
         "weights": weights_digest(run),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "version": nestree_version(),
@@ -39,10 +42,16 @@ def entries(run: Run) -> list[dict[str, Any]]:
     return read_json(run.evaluation_file).get("results", [])
 
 
+def as_configured(run: Run) -> list[dict[str, Any]]:
+    """Return the entries of the run's present weights, read as the run says, oldest first."""
+    digest = weights_digest(run)
+    return [entry for entry in entries(run) if entry.get("weights") == digest and not entry.get("encoder_options")]
+
+
 def weights_digest(run: Run) -> str:
     """Return the beginning of the weights' SHA-256, to tell results of other weights apart."""
     return hashlib.sha256(run.weights.read_bytes()).hexdigest()[:16]
 
 
 def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry.get(key) for key in ("test", "inference", "examples", "seed"))
+    return tuple(entry.get(key) for key in ("test", "inference", "encoder_options", "examples", "seed"))

@@ -13,7 +13,7 @@ from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.history import read_history
 from nestree.evaluation.plots import accuracy_figure, save_png, training_figure
-from nestree.evaluation.record import entries, weights_digest
+from nestree.evaluation.record import as_configured
 from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
 
@@ -57,12 +57,11 @@ def current_results(run: Run) -> list[Result]:
     """Return the results of the run's present weights; of each test and inference the one with most examples."""
     if not run.weights.is_file():
         return []
-    digest = weights_digest(run)
     best: dict[tuple[str, str | None], Result] = {}
-    for entry in entries(run):
+    for entry in as_configured(run):
         result = Result.from_dict(entry)
         known = best.get((result.test, result.inference))
-        if entry.get("weights") == digest and (known is None or known.total.examples <= result.total.examples):
+        if known is None or known.total.examples <= result.total.examples:
             best[result.test, result.inference] = result
     return sorted(best.values(), key=lambda result: (str(result.inference), result.mean_length))
 

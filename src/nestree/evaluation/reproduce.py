@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, evaluate
-from nestree.evaluation.record import entries, weights_digest
+from nestree.evaluation.record import as_configured
 from nestree.pretrained import pretrained_names
 from nestree.runs import Run, load
 from nestree.suggest import unknown
@@ -95,11 +95,10 @@ def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[in
 
 def _of(run: Run) -> list[Figure]:
     """Return the figures of a run's present weights that can be compared example by example."""
-    digest = weights_digest(run)
     found = [
         Figure(run, entry["seed"], Result.from_dict(entry))
-        for entry in entries(run)
-        if entry.get("weights") == digest and "right" in entry and entry["seed"] == run.config.data.seed
+        for entry in as_configured(run)
+        if "right" in entry and entry["seed"] == run.config.data.seed
     ]
     return sorted(found, key=lambda figure: (figure.result.mean_length, figure.name))
 

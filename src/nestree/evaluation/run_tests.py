@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,6 +24,7 @@ def evaluate_run(
     *,
     limit: int | None = None,
     inference: str | None = None,
+    encoder_options: Mapping[str, Any] | None = None,
     tokens: int | None = None,
     trees: bool = False,
     console: Console,
@@ -34,6 +36,8 @@ def evaluate_run(
         tests: splits of its task.
         limit: so many examples of each, a sample; None takes all.
         inference: grouped or flat; None as in the run's configuration.
+        encoder_options: other options of the encoder than the run's; a result under them is recorded as such, and is
+            none of the run's as configured.
         tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
         trees: also score the most probable trees against the task's gold ones.
         console: for progress.
@@ -45,7 +49,8 @@ def evaluate_run(
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
-    model = load(run, **({} if inference is None else {"inference": inference}))
+    changed = dict(encoder_options or {})
+    model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
     results = []
@@ -69,7 +74,7 @@ def evaluate_run(
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
             )
-            record(run, results[-1], seed=run.config.data.seed)
+            record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
             progress.remove_task(bar)
     return results
 
