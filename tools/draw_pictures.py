@@ -1,4 +1,4 @@
-"""Draw the pictures of the documentation: recursion.svg, beams.svg and replay.svg.
+"""Draw the pictures of the documentation: recursion.svg, partial.svg, beams.svg and replay.svg.
 
 python tools/draw_pictures.py [FOLDER]
 """
@@ -22,6 +22,11 @@ ARITY = 4
 INNER_TREES = ([(1, 2), (0, 4), (5, 3)], [(0, 1), (4, 2), (5, 3)], [(0, 1), (2, 3), (4, 5)])
 OUTER_TREE = [(0, 1), (3, 2)]
 
+# Groups of six that are folded to three roots each: the merges, and the roots from left to right; and those above.
+PARTIAL_ARITY = 6
+PARTIAL_TREES = (([(0, 1), (6, 2), (3, 4)], (7, 8, 5)), ([(1, 2), (6, 3), (7, 4)], (0, 8, 5)))
+PARTIAL_OUTER_TREE = [(1, 2), (6, 3), (0, 7), (8, 4), (9, 5)]
+
 # Three beams over five tokens: their frontiers after each step, and the accumulated log-probabilities.
 BEAM_TOKENS = ["[MIN", "4", "7", "]", "0"]
 BEAMS = (
@@ -41,8 +46,8 @@ ROOTS = (14, 15)
 Point = tuple[float, float]
 
 
-def grow(axes: Axes, leaves: list[Point], merges: list[tuple[int, int]], rise: float, colour: str) -> Point:
-    """Draw a binary tree upwards from ``leaves`` and return where its root is."""
+def grow(axes: Axes, leaves: list[Point], merges: list[tuple[int, int]], rise: float, colour: str) -> list[Point]:
+    """Draw a binary tree upwards from ``leaves`` and return where its nodes are, the root last."""
     nodes = list(leaves)
     for left, right in merges:
         (x_left, y_left), (x_right, y_right) = nodes[left], nodes[right]
@@ -53,7 +58,7 @@ def grow(axes: Axes, leaves: list[Point], merges: list[tuple[int, int]], rise: f
             )
         axes.plot(*top, "o", color=colour, markersize=7, zorder=3)
         nodes.append(top)
-    return nodes[-1]
+    return nodes
 
 
 def box(axes: Axes, corner: Point, width: float, height: float, edge: str) -> None:
@@ -72,17 +77,46 @@ def recursion() -> Figure:
         box(axes, (start - 0.35, -0.45), len(tokens) - 0.3, 3.4, INNER)
         for place, token in enumerate(tokens):
             axes.text(start + place, -0.3, token, ha="center", va="center", family="monospace", size=12, color=TEXT)
-        roots.append(grow(axes, [(start + place, 0.05) for place in range(len(tokens))], merges, 0.8, INNER))
+        roots.append(grow(axes, [(start + place, 0.05) for place in range(len(tokens))], merges, 0.8, INNER)[-1])
     level = max(y for _, y in roots)
     for x, y in roots:
         axes.plot([x, x], [y, level + 0.75], color=OUTER, linewidth=1.8, zorder=1)
-    root = grow(axes, [(x, level + 0.75) for x, _ in roots], OUTER_TREE, 0.8, OUTER)
+    root = grow(axes, [(x, level + 0.75) for x, _ in roots], OUTER_TREE, 0.8, OUTER)[-1]
     axes.text(root[0], root[1] + 0.3, "root", ha="center", size=12, color=OUTER)
     axes.text(5.9, -1.05, f"inner beam trees, one in each group of k = {ARITY}", size=11, color=INNER, ha="center")
     axes.text(
         -0.5, 4.75, "outer tree over the groups' roots,\nk items a group again", size=10.5, color=OUTER, va="bottom"
     )
     axes.set_xlim(-0.8, 12.9)
+    axes.set_ylim(-1.2, root[1] + 0.8)
+    return figure
+
+
+def partial() -> Figure:
+    """Partial folding: three roots of every group of six, and the level above goes on with them."""
+    figure, axes = plt.subplots(figsize=(9, 5.4))
+    roots: list[Point] = []
+    for group, (merges, left) in enumerate(PARTIAL_TREES):
+        first = group * PARTIAL_ARITY
+        start = first + group * 0.6
+        tokens = TOKENS[first : first + PARTIAL_ARITY]
+        box(axes, (start - 0.35, -0.45), len(tokens) - 0.3, 2.9, INNER)
+        for place, token in enumerate(tokens):
+            axes.text(start + place, -0.3, token, ha="center", va="center", family="monospace", size=12, color=TEXT)
+        nodes = grow(axes, [(start + place, 0.05) for place in range(len(tokens))], merges, 0.6, INNER)
+        roots += [nodes[root] for root in left]
+    level = max(y for _, y in roots) + 1.0
+    for x, y in roots:
+        axes.plot([x, x], [y, level], color=OUTER, linewidth=1.8, zorder=1)
+        axes.plot(x, y, "o", color=INNER, markersize=7, zorder=3)
+    root = grow(axes, [(x, level) for x, _ in roots], PARTIAL_OUTER_TREE, 0.6, OUTER)[-1]
+    axes.text(root[0], root[1] + 0.3, "root", ha="center", size=12, color=OUTER)
+    axes.text(
+        5.9, -1.05, f"groups of k = {PARTIAL_ARITY}, folded to {PARTIAL_ARITY // 2} roots each",
+        size=11, color=INNER, ha="center",
+    )  # fmt: skip
+    axes.text(-0.5, root[1] - 0.4, "two groups' roots\nare a group again", size=10.5, color=OUTER, va="bottom")
+    axes.set_xlim(-0.8, 12.4)
     axes.set_ylim(-1.2, root[1] + 0.8)
     return figure
 
@@ -154,7 +188,7 @@ def main(folder: Path) -> None:
     """Write all pictures, the same files on every run."""
     mpl.rcParams["svg.fonttype"] = "none"
     mpl.rcParams["svg.hashsalt"] = "nestree"
-    for picture in (recursion, beams, replay):
+    for picture in (recursion, partial, beams, replay):
         figure = picture()
         for axes in figure.axes:
             axes.set_axis_off()
