@@ -176,7 +176,7 @@ class BeamRecursion:
         # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
         handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
         owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
-        heads = (root_of == 0).nonzero().squeeze(-1)
+        heads = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
         table_scores = scores.new_zeros(len(handed), slots.shape[1])
         table_scores[heads] = scores.gather(-1, slots) - scores[:, :1]
         aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
