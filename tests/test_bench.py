@@ -92,6 +92,11 @@ def test_every_encoder_is_measured_one_by_one_in_the_published_ranges() -> None:
     assert not any(job.mode == ONE_BY_ONE for job in plan(BenchOptions(listops_batches=0, one_by_one=False)))
 
 
+def test_twins_can_be_left_out() -> None:
+    every = list(plan(BenchOptions(listops_batches=0)))
+    assert list(plan(BenchOptions(listops_batches=0, twins=False))) == [job for job in every if job.engine != "naive"]
+
+
 @given(batch=st.integers(1, 40), tokens=st.integers(1, 5_000), twin_batch=st.integers(1, 9))
 def test_batches_keep_to_their_limits(batch: int, tokens: int, twin_batch: int) -> None:
     options = BenchOptions(
@@ -138,7 +143,8 @@ def test_a_thinned_batch_keeps_its_middle(batch: list[int], count: int) -> None:
 
 
 def test_options_go_to_the_encoders_that_have_them() -> None:
-    options = BenchOptions(dim=16, beam_size=3, arity=4)
+    options = BenchOptions(dim=16, beam_size=3, arity=4, partial=0.5)
+    assert options.of_encoder("rir-ebt-grc", "fast")["partial"] == 0.5
     for name in ENCODERS:
         for engine in engines(name):
             assert build(name, **options.of_encoder(name, engine)).dim == 16
@@ -395,6 +401,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         (["--lengths", "0"], "lengths"),
         (["--lengths", "many"], "lengths"),
         (["--dim", "0"], "dim"),
+        (["--partial", "0.7"], "partial"),
         (["--threads", "0"], "threads"),
         (["--seconds", "-1"], "seconds"),
         (["--device", "tpu"], "device"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
+from nestree.checks import check_at_least, check_one_of, check_positive, check_probability, check_share
 from nestree.encoders.registry import ENCODERS
 
 LENGTHS = (25, 100, 250, 500, 1_000)
@@ -32,6 +32,8 @@ class BenchOptions:
     """Beams W of beam trees."""
     arity: int = 30
     """Items k of a group of RIR's outer tree."""
+    partial: float = 0.0
+    """Partial folding: share of a group's items that RIR folds it to; 0: to one root, as published."""
     dropout: float = 0.1
     """Share of the cell's hidden features dropped in training."""
     batch: int = 32
@@ -42,6 +44,8 @@ class BenchOptions:
     """Sequences of a batch of ListOps, bucketed by length."""
     listops_batches: int = 16
     """Batches of ListOps that are measured, from the shortest to the longest; 0: none."""
+    twins: bool = True
+    """Also measure the naive twins."""
     twin_batch: int = 8
     """Sequences of a batch of the naive twins, at most: they take one after the other anyway."""
     twin_tokens: int = 2_000
@@ -77,6 +81,8 @@ class BenchOptions:
         for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "twin_batch", "twin_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("arity", self.arity, 2)
+        if check_share("partial", self.partial) > 0.5:
+            raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
         check_at_least("listops_batches", self.listops_batches, 0)
         check_at_least("seed", self.seed, 0)
         check_probability("dropout", self.dropout)
@@ -86,7 +92,7 @@ class BenchOptions:
 
     def of_encoder(self, name: str, engine: str | None) -> dict[str, Any]:
         """Return those options that the encoder has too."""
-        chosen = {"dim": self.dim, "beam_size": self.beam_size, "arity": self.arity, "dropout": self.dropout}
+        chosen = {name: getattr(self, name) for name in ("dim", "beam_size", "arity", "partial", "dropout")}
         known = {field.name for field in fields(ENCODERS[name])}
         if engine is not None:
             chosen["engine"] = engine

@@ -65,7 +65,8 @@ def facts(options: BenchOptions, device: torch.device) -> list[str]:
         f"device   {device_name(device)}; threads {options.threads}",
         f"versions {versions}; {about['platform']}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
-        f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, dropout {options.dropout}, float32, "
+        f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, "
+        f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32, "
         "untrained; random tokens; training is forward, backward and optimizer step",
     ]
 
