@@ -108,6 +108,18 @@ def test_a_trained_encoder_is_given_an_s4d_layer(tmp_path: Path, capsys: pytest.
         training(tmp_path / "third", without)
 
 
+def test_where_nothing_is_long_enough_to_be_cut_an_outer_tree_trains_as_a_beam_tree(tmp_path: Path) -> None:
+    """The models that ship are said to have been trained so."""
+    encoders = {"ebt-grc": {}, "rir-ebt-grc": {"s4d": False, "arity": 100, "partial": 0.5}}
+    weights = []
+    for name, options in encoders.items():
+        made = config(encoder={"name": name, "dim": 8, "beam_size": 3, **options}, trainer={"max_steps": 6})
+        trained = training(tmp_path / name, made)
+        trained.fit()
+        weights.append(load_file(trained.run.weights))
+    assert_same(*weights, "weights")
+
+
 VALIDATIONS = {"accuracy": [0.25, 0.5, 0.375, 0.375, 0.375, 0.375], "loss": [2.0, 1.0, 0.5, 0.75, 0.75, 0.75]}
 """What the validations of a training find: accuracy is best at the second, loss at the third."""
 

@@ -343,7 +343,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
     """Return a run's model with its best weights, in evaluation mode, on the CPU.
 
     Args:
-        run: its folder; or the name of a model that ships with the package, as ``"listops-ebt"``; or
+        run: its folder; or the name of a model that ships with the package, as ``"listops-rir"``; or
             ``"hf:OWNER/NAME"`` for a model of the Hugging Face Hub.
         encoder_options: options of the encoder to change, for example ``inference="flat"``.
 

@@ -22,7 +22,10 @@ def main(arguments: Sequence[str]) -> int:
         f"{TOLERATED:.1%} of the answers may differ, one at least: machines round differently, some are borderline.",
     )
     parser.add_argument(
-        "figure", nargs="?", type=str, help="A figure, as listops-ebt/900-1000, or a model for all of its figures."
+        "figure",
+        nargs="?",
+        type=str,
+        help="A figure, as listops-rir/900-1000/grouped, or a model for all of its figures.",
     )
     parser.add_argument("--limit", type=int | None, default=None, help="Only the first so many examples of each.")
     parser.add_argument("--train", action="store_true", help="Print the commands that train the model from scratch.")

@@ -30,7 +30,7 @@ class Figure:
 
     @property
     def name(self) -> str:
-        """As `nestree reproduce` takes it: ``listops-ebt/900-1000``, ``listops-rir/900-1000/grouped``."""
+        """As `nestree reproduce` takes it: ``listops-rir/900-1000/grouped``."""
         parts = (self.run.name, self.result.test, self.result.inference)
         return "/".join(part for part in parts if part)
 
