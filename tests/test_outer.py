@@ -88,6 +88,14 @@ def test_partial_folding_hands_on_so_many_roots_of_every_group(lengths: list[int
     assert sorted(done) == [row for row, length in enumerate(lengths) if length > 1]
 
 
+@pytest.mark.parametrize(
+    ("arity", "partial", "roots"),
+    [(None, 0.5, 1), (100, 0.5, 50), (100, 0.29, 29), (5, 0.5, 2), (3, 0.5, 1), (9, 0.0, 1)],
+)
+def test_roots_are_a_share_of_the_arity(arity: int | None, partial: float, roots: int) -> None:
+    assert Outer(arity, partial=partial).roots == roots
+
+
 @given(lengths=LENGTHS, arity=ARITIES)
 def test_a_sequences_groups_do_not_depend_on_its_batch(lengths: list[int], arity: int) -> None:
     levels = plan_levels(lengths, arity)

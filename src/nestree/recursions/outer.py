@@ -55,7 +55,8 @@ class Outer:
     @property
     def roots(self) -> int:
         """Roots that a full group is folded to, unless it is its sequence's only one."""
-        return 1 if self.arity is None else max(1, int(self.partial * self.arity))
+        # Rounded first: 0.29 * 100 is a little less than 29.
+        return 1 if self.arity is None else max(1, int(round(self.partial * self.arity, 9)))
 
     def levels(self, lengths: list[int], *, training: bool) -> list[Level]:
         """Return the levels of the outer trees over sequences of these lengths, from the leaves up.
