@@ -95,7 +95,7 @@ def test_a_training_cannot_begin_with_what_does_not_fit(tmp_path: Path, start: s
         training(tmp_path / "run", config(trainer={"start": str(tmp_path / start)}))
 
 
-def test_a_trained_encoder_is_given_an_s4d_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trained_encoder_is_given_an_s4d_layer(tmp_path: Path) -> None:
     saved_run(tmp_path / "first", encoder={"name": "ebt-grc", "dim": 8})
     with_layer = {"name": "rir-ebt-grc", "dim": 8, "beam_size": 5, "s4d_zero_init": True}
     second = training(tmp_path / "second", config(encoder=with_layer, trainer={"start": str(tmp_path / "first")}))

@@ -66,6 +66,14 @@ def box(axes: Axes, corner: Point, width: float, height: float, edge: str) -> No
     axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0.15", facecolor=FRAME, edgecolor=edge))
 
 
+def group_of(axes: Axes, start: float, tokens: list[str], height: float) -> list[Point]:
+    """Draw a group's tokens in their frame, and return where its tree begins."""
+    box(axes, (start - 0.35, -0.45), len(tokens) - 0.3, height, INNER)
+    for place, token in enumerate(tokens):
+        axes.text(start + place, -0.3, token, ha="center", va="center", family="monospace", size=12, color=TEXT)
+    return [(start + place, 0.05) for place in range(len(tokens))]
+
+
 def recursion() -> Figure:
     """Two levels: an inner tree in each group, an outer one over the groups' roots."""
     figure, axes = plt.subplots(figsize=(9, 4.6))
@@ -74,10 +82,7 @@ def recursion() -> Figure:
         first = group * ARITY
         start = first + group * 0.6
         tokens = TOKENS[first : first + ARITY]
-        box(axes, (start - 0.35, -0.45), len(tokens) - 0.3, 3.4, INNER)
-        for place, token in enumerate(tokens):
-            axes.text(start + place, -0.3, token, ha="center", va="center", family="monospace", size=12, color=TEXT)
-        roots.append(grow(axes, [(start + place, 0.05) for place in range(len(tokens))], merges, 0.8, INNER)[-1])
+        roots.append(grow(axes, group_of(axes, start, tokens, 3.4), merges, 0.8, INNER)[-1])
     level = max(y for _, y in roots)
     for x, y in roots:
         axes.plot([x, x], [y, level + 0.75], color=OUTER, linewidth=1.8, zorder=1)
@@ -100,10 +105,7 @@ def partial() -> Figure:
         first = group * PARTIAL_ARITY
         start = first + group * 0.6
         tokens = TOKENS[first : first + PARTIAL_ARITY]
-        box(axes, (start - 0.35, -0.45), len(tokens) - 0.3, 2.9, INNER)
-        for place, token in enumerate(tokens):
-            axes.text(start + place, -0.3, token, ha="center", va="center", family="monospace", size=12, color=TEXT)
-        nodes = grow(axes, [(start + place, 0.05) for place in range(len(tokens))], merges, 0.6, INNER)
+        nodes = grow(axes, group_of(axes, start, tokens, 2.9), merges, 0.6, INNER)
         roots += [nodes[root] for root in left]
     level = max(y for _, y in roots) + 1.0
     for x, y in roots:

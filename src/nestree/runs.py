@@ -283,11 +283,9 @@ class Run:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.weights}: cannot be read ({error})") from None
         wanted = model.state_dict()
-        kept = (
-            set()
-            if whole
-            else {_part(name) for name in wanted if name.startswith("encoder.")} - {_part(name) for name in state}
-        )
+        kept: set[str] = set()
+        if not whole:
+            kept = {_part(name) for name in wanted if name.startswith("encoder.")} - {_part(name) for name in state}
         wanted = {name: value for name, value in wanted.items() if _part(name) not in kept}
         for name in sorted(wanted.keys() | state.keys()):
             have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))

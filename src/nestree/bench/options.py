@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nestree.checks import check_at_least, check_one_of, check_positive, check_probability, check_share
+from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
 from nestree.encoders.registry import ENCODERS
+from nestree.recursions import Outer
 
 LENGTHS = (25, 100, 250, 500, 1_000)
 """Tokens, for every encoder."""
@@ -80,9 +81,7 @@ class BenchOptions:
             check_at_least("lengths", length, 1)
         for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "twin_batch", "twin_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
-        check_at_least("arity", self.arity, 2)
-        if check_share("partial", self.partial) > 0.5:
-            raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
+        Outer(self.arity, partial=self.partial)
         check_at_least("listops_batches", self.listops_batches, 0)
         check_at_least("seed", self.seed, 0)
         check_probability("dropout", self.dropout)
@@ -92,7 +91,7 @@ class BenchOptions:
 
     def of_encoder(self, name: str, engine: str | None) -> dict[str, Any]:
         """Return those options that the encoder has too."""
-        chosen = {name: getattr(self, name) for name in ("dim", "beam_size", "arity", "partial", "dropout")}
+        chosen = {option: getattr(self, option) for option in ("dim", "beam_size", "arity", "partial", "dropout")}
         known = {field.name for field in fields(ENCODERS[name])}
         if engine is not None:
             chosen["engine"] = engine
