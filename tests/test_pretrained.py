@@ -104,6 +104,11 @@ def test_every_model_has_figures() -> None:
     assert all(figure.name.startswith(f"{figure.run.name}/") for figure in figures())
 
 
+def test_a_name_is_of_one_figure() -> None:
+    names = [figure.name for figure in figures()]
+    assert len(names) == len(set(names))
+
+
 @NAMES
 def test_figures_come_out_as_published(name: str) -> None:
     for figure in figures(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nestree.evaluation.evaluate import Result
@@ -46,6 +46,16 @@ def as_configured(run: Run) -> list[dict[str, Any]]:
     """Return the entries of the run's present weights, read as the run says, oldest first."""
     digest = weights_digest(run)
     return [entry for entry in entries(run) if entry.get("weights") == digest and not entry.get("encoder_options")]
+
+
+def largest(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each test and inference the entry with most examples, the latest of those."""
+    best: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for entry in entries:
+        key = (entry["test"], entry.get("inference"))
+        if key not in best or best[key]["examples"] <= entry["examples"]:
+            best[key] = entry
+    return list(best.values())
 
 
 def weights_digest(run: Run) -> str:

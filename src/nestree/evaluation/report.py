@@ -13,7 +13,7 @@ from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.history import read_history
 from nestree.evaluation.plots import accuracy_figure, save_png, training_figure
-from nestree.evaluation.record import as_configured
+from nestree.evaluation.record import as_configured, largest
 from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
 
@@ -57,13 +57,8 @@ def current_results(run: Run) -> list[Result]:
     """Return the results of the run's present weights; of each test and inference the one with most examples."""
     if not run.weights.is_file():
         return []
-    best: dict[tuple[str, str | None], Result] = {}
-    for entry in as_configured(run):
-        result = Result.from_dict(entry)
-        known = best.get((result.test, result.inference))
-        if known is None or known.total.examples <= result.total.examples:
-            best[result.test, result.inference] = result
-    return sorted(best.values(), key=lambda result: (str(result.inference), result.mean_length))
+    results = [Result.from_dict(entry) for entry in largest(as_configured(run))]
+    return sorted(results, key=lambda result: (str(result.inference), result.mean_length))
 
 
 def by_inference(results: Sequence[Result], *, run: str = "") -> dict[str, list[Result]]:

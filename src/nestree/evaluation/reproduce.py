@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, evaluate
-from nestree.evaluation.record import as_configured
+from nestree.evaluation.record import as_configured, largest
 from nestree.pretrained import pretrained_names
 from nestree.runs import Run, load
 from nestree.suggest import unknown
@@ -94,12 +94,9 @@ def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[in
 
 
 def _of(run: Run) -> list[Figure]:
-    """Return the figures of a run's present weights that can be compared example by example."""
-    found = [
-        Figure(run, entry["seed"], Result.from_dict(entry))
-        for entry in as_configured(run)
-        if "right" in entry and entry["seed"] == run.config.data.seed
-    ]
+    """Return the figures of a run's present weights that can be compared example by example, one of each name."""
+    comparable = [entry for entry in as_configured(run) if "right" in entry and entry["seed"] == run.config.data.seed]
+    found = [Figure(run, entry["seed"], Result.from_dict(entry)) for entry in largest(comparable)]
     return sorted(found, key=lambda figure: (figure.result.mean_length, figure.name))
 
 
