@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -392,6 +392,23 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         assert row["sequences_per_gflop"] > 0
         assert (row["speedup"] is not None) == (row["engine"] == "fast")
     assert (tmp_path / "bench.png").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.glob("bench*")) == ["bench.json", "bench.png"]
+
+
+def test_what_is_measured_before_ctrl_c_is_kept(
+    small_listops: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(jobs: Iterable[Job], *_: object) -> Iterator[Row]:
+        yield Row(next(iter(jobs)), skipped="for the test")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nestree.cli.bench.run", stopped)
+    (tmp_path / "b.json").write_text("an older one")
+    command = "bench --quick --encoders grc --lengths 4 --dim 8 --listops_batch 2 --json"
+    assert main([*command.split(), str(tmp_path / "b.json")]) == 130
+    assert (tmp_path / "b.json").read_text() == "an older one"
+    (row,) = json.loads((tmp_path / "b.json.part").read_text())["rows"]
+    assert row["skipped"] == "for the test"
 
 
 @pytest.mark.parametrize(

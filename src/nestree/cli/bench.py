@@ -40,17 +40,19 @@ def main(arguments: Sequence[str]) -> int:
         console.print("nestree: a fast path disagrees with its naive twin, so there is nothing to measure")
         return 1
     jobs = list(plan(options))
-    rows = []
+    report = Report(options, device_name(device), agreements, rows := [])
+    json = None if parsed.json is None else Path(parsed.json)
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(jobs))
         for row in run(_announced(jobs, progress, bar), options, device):
             rows.append(row)
+            if json is not None:
+                report.write(_part(json))  # a measurement may be hours, and be stopped before its end
             progress.advance(bar)
-    report = Report(options, device_name(device), agreements, rows)
     _show(report, device)
-    if parsed.json is not None:
-        report.write(Path(parsed.json))
-        console.print(f"written to {parsed.json}")
+    if json is not None:
+        _part(json).replace(json)
+        console.print(f"written to {json}")
     if parsed.plot is not None:
         from nestree.bench.plot import plot
 
@@ -79,7 +81,9 @@ def _parser(*, quick: bool) -> ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="Fewer encoders, fewer and smaller inputs: done in a minute."
     )
-    parser.add_argument("--json", type=str, metavar="FILE", help="Write all rows to this file.")
+    parser.add_argument(
+        "--json", type=str, metavar="FILE", help="Write all rows to this file; until the last, to FILE.part."
+    )
     parser.add_argument(
         "--plot", type=str, metavar="FILE", help="Draw time and memory against length, a PNG, with fitted exponents."
     )
@@ -112,6 +116,11 @@ def _check_writable(option: str, path: str | None) -> None:
         raise UserError(f"--{option} {path}: must be a file in a folder that exists")
     if not os.access(folder, os.W_OK):
         raise UserError(f"--{option} {path}: the folder cannot be written")
+
+
+def _part(path: Path) -> Path:
+    """Where rows are kept until all are measured."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _verdict(agreement: Agreement) -> str:
