@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, ParentScorer
-from nestree.recursions import BeamTree, KeyedDraws, OneSoftBeamTree, Outer
+from nestree.recursions import BeamTree, KeyedDraws, OneSoftBeamTree, Outer, recompute
 from nestree.recursions.contract import Leaves
 from nestree.recursions.draws import Sites, dropout_mask
 from reference import Training, assert_same_gradients, padded, randomize
@@ -129,6 +129,19 @@ def test_n_tokens_take_n_minus_1_cells_one_after_the_other(length: int, beam_siz
     tree.cell.register_forward_hook(lambda _, arguments, __: calls.append(len(arguments[0])))
     tree.recurse(leaves([length]), FLAT)
     assert len(calls) == length - 1
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_steps_computed_again_give_the_same_gradients(noise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, batch = tree_of(3, seed=2, noise=noise, dropout=0.5), leaves([9, 3, 1, 7])
+    results = []
+    for kept in (recompute.KEPT, 5_000, 0):
+        monkeypatch.setattr(recompute, "KEPT", kept)
+        torch.manual_seed(4)
+        root = tree.recurse(batch, FLAT).root
+        results.append([root, *torch.autograd.grad(root.square().sum(), [batch.states, *tree.parameters()])])
+    for others in results[1:]:
+        torch.testing.assert_close(others, results[0], atol=1e-12, rtol=1e-12)
 
 
 def test_what_training_cannot_do_is_said() -> None:

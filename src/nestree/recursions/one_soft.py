@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from nestree.checks import check_at_least
 from nestree.layers import GatedRecursiveCell, ParentScorer
@@ -16,6 +17,12 @@ from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.engine.columns import top
 from nestree.recursions.naive import score_dtype
 from nestree.recursions.outer import Outer
+from nestree.recursions.recompute import Recompute
+
+FRONTIERS = 7
+"""About how many tensors of a beam's size a step keeps for its gradients."""
+FEATURES = 28
+"""About how many features a cell keeps, as a multiple of D."""
 
 
 class OneSoftBeamTree(TreeSearch):
@@ -28,7 +35,8 @@ class OneSoftBeamTree(TreeSearch):
         x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m.
 
     So all candidates get a gradient. At evaluation it is the plain beam tree, by the fast engine. In training a soft
-    beam is no tree, and every pair in it is composed anew at every step: n^2 cells for n tokens, and as much memory.
+    beam is no tree, and every pair in it is composed anew at every step: n^2 cells for n tokens. What does not fit is
+    computed again in the backward pass, some steps at a time, so that memory grows with n^1.5.
 
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
@@ -72,19 +80,26 @@ class OneSoftBeamTree(TreeSearch):
         rows = torch.tensor(order, device=leaves.states.device)
         lengths = [leaves.host_lengths[row] for row in order]
         states = leaves.states[rows, : lengths[0]]
-        first = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths[rows])
+        search = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths[rows])
         choosing = sum(length > 1 for length in lengths)
         ended = [states[choosing:, 0]]
-        beams = first.begin(states[:choosing]) if choosing else None
-        for step in range(lengths[0] - 1):
-            choosing = sum(length - step > 2 for length in lengths)
-            assert beams is not None
-            # The last pair is composed already; having no rival, it adds nothing to the score.
-            weights = beams.scores[choosing:].softmax(-1).to(states.dtype)
-            ended.append((weights.unsqueeze(1) @ beams.parents[choosing:, :, 0]).squeeze(1))
-            if choosing:
-                beams = first.step(beams.first(choosing), step)
+        if choosing:
+            beams = search.begin(states[:choosing])
+            recompute = Recompute(dropout=self.noise or self.cell.dropout > 0)
+            for steps in _spans(lengths[0] - 1):
+                size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.beam_size + FEATURES)
+                roots, *parts = recompute(
+                    search.run, beams.frontier, beams.parents, beams.scores, lengths, steps, size=size
+                )
+                ended.append(roots)
+                beams = SoftBeams(*parts)
         return torch.cat(list(reversed(ended)))[rows.argsort()]
+
+
+def _spans(steps: int) -> Iterator[range]:
+    """Cut a search into spans to compute again: what they begin with takes about as much memory as one of them."""
+    span = max(1, round(math.sqrt(2 * steps / FRONTIERS)))
+    return (range(at, min(at + span, steps)) for at in range(0, steps, span))
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,24 @@ class SoftSearch:
         parents = self.compose(states[:, :-1], states[:, 1:], lane, 0)
         scores = states.new_zeros(len(states), 1, dtype=score_dtype(states))
         return SoftBeams(states.unsqueeze(1), parents.unsqueeze(1), scores)
+
+    def run(
+        self, frontier: Tensor, parents: Tensor, scores: Tensor, lengths: list[int], steps: range
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Go on from the beams of some sequences, whose lengths come first in ``lengths``.
+
+        Returns:
+            The roots of the sequences that end, the shortest last, and the parts of the beams of the others.
+        """
+        beams, ended = SoftBeams(frontier, parents, scores), []
+        for step in steps:
+            choosing = sum(length - step > 2 for length in lengths)
+            # The last pair is composed already; having no rival, it adds nothing to the score.
+            weights = beams.scores[choosing:].softmax(-1).to(frontier.dtype)
+            ended.append((weights.unsqueeze(1) @ beams.parents[choosing:, :, 0]).squeeze(1))
+            if choosing:
+                beams = self.step(beams.first(choosing), step)
+        return torch.cat(list(reversed(ended))), beams.frontier, beams.parents, beams.scores
 
     def step(self, beams: SoftBeams, step: int) -> SoftBeams:
         """Merge one pair in every beam of sequences that have a choice."""
@@ -216,16 +249,9 @@ class SoftSearch:
 
     def compose(self, left: Tensor, right: Tensor, lane: Tensor, step: int) -> Tensor:
         """Return the parents of items (G, P, D), with dropout masks drawn for ``lane`` (G, P)."""
-        cell, words = self.tree.cell, None
+        cell, keep = self.tree.cell, None
         if cell.dropout > 0:
             group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(lane).flatten()
             words = self.draws.words(self.sites.take(group), step, lane.flatten(), cell.hidden_dim)
-            words = words.view(*lane.shape, -1)
-        # The cells' activations of all pairs of all steps are not held: the backward pass computes them again.
-        return checkpoint(_parents, cell, left, right, words, use_reentrant=False, preserve_rng_state=False)
-
-
-def _parents(cell: GatedRecursiveCell, left: Tensor, right: Tensor, words: Tensor | None) -> Tensor:
-    """Return parents, with dropout where there are ``words`` of masks."""
-    keep = None if words is None else dropout_mask(words, cell.dropout, left.dtype) / (1 - cell.dropout)
-    return cell(left, right, keep)
+            keep = dropout_mask(words.view(*lane.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
+        return cell(left, right, keep)
