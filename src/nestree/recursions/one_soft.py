@@ -36,7 +36,7 @@ class OneSoftBeamTree(TreeSearch):
 
     So all candidates get a gradient. At evaluation it is the plain beam tree, by the fast engine. In training a soft
     beam is no tree, and every pair in it is composed anew at every step: n^2 cells for n tokens. What does not fit is
-    computed again in the backward pass, some steps at a time, so that memory grows with n^1.5.
+    computed again in the backward pass, some steps at a time, so that what is kept grows with n^1.5.
 
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
