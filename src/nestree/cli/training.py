@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
 
 def _check_resumable(before: Config, now: Config) -> None:
     """Refuse to resume with options that would make it another run."""
-    old, new = before.as_dict(), now.as_dict()
+    old, new = before.as_dict(), replace(now, data=now.data.settled()).as_dict()
     if old["seed"] != new["seed"]:
         raise UserError(f"--seed cannot change when a run is resumed (it is {old['seed']})")
     for section in ("data", "encoder", "model", "optimizer", "trainer"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.data.vectors import Vectors
+from nestree.tasks.stages import NONE, Plan, Stage, read_plan
 from nestree.trees.scores import GoldTree
 
 Progress = Callable[[int, int], None]
@@ -157,6 +159,14 @@ class DataOptions(ABC):
     """Batches within which examples are sorted by length, so that a batch has little padding."""
     evaluation_tokens: int = 16384
     """Tokens, padding included, that a batch holds at most when validating."""
+    curriculum: tuple[dict[str, Any], ...] | dict[str, Any] | str = NONE
+    """What is drawn before the training split, and for how long: none, a name that the task knows (listops: sums-first;
+    logic: by-operators), or in YAML a list of stages. The run's config.yaml has them all."""
+
+    stage_kind: ClassVar[type[Stage]] = Stage
+    """Class of the stages."""
+    curricula: ClassVar[Mapping[str, tuple[Stage, ...]]] = {}
+    """Those that the task knows, by name."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -170,6 +180,21 @@ class DataOptions(ABC):
         for name in ("train_size", "validation_size", "validation_longest", "micro_batch"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
+        self.stages  # noqa: B018 (reads the curriculum, and finds what is wrong with it)
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The curriculum; None without one."""
+        return read_plan(self.curriculum, kind=self.stage_kind, known=self.curricula)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the curriculum; none without one."""
+        return () if self.plan is None else self.plan.stages
+
+    def settled(self) -> Self:
+        """Return the options with a curriculum's name spelt out, so that a run keeps to it whatever becomes of it."""
+        return self if self.plan is None else replace(self, curriculum=self.plan.as_dict())
 
     @abstractmethod
     def open(self, state: Mapping[str, Any] | None = None) -> Task:

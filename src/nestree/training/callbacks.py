@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from rich.console import Console
 from torch import Tensor
 
 from nestree.data.files import replacing
+from nestree.models import Classifier
 from nestree.runs import Run, peak_memory
-from nestree.training.batches import TrainingStream
+from nestree.training.batches import Batch, TrainingStream
+from nestree.training.curriculum import Curriculum, Left, Spent
 from nestree.training.module import ClassifierModule
 from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
@@ -96,6 +99,71 @@ class KeepRandomStates(Callback):
         self.pending = state_dict["states"][torch.distributed.get_rank() if parallel else 0]
 
 
+class Patience(EarlyStopping):
+    """Ends a training whose validations do not improve; those before a curriculum's last stage do not count."""
+
+    def __init__(self, curriculum: Curriculum, selection: Selection, *, patience: int) -> None:
+        """Wait for ``patience`` validations without a better figure."""
+        super().__init__(selection.monitor, mode=selection.mode, patience=patience, check_on_train_epoch_end=False)
+        self.curriculum = curriculum
+
+    @property
+    def state_key(self) -> str:
+        """Name of its state in checkpoints."""
+        return f"EarlyStopping{ {'monitor': self.monitor, 'mode': self.mode}!r}"
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare."""
+        if not self.curriculum.running:
+            super().on_validation_end(trainer, pl_module)
+
+
+class Stages(Callback):
+    """Counts each batch for the curriculum, and does what it takes to leave a stage."""
+
+    def __init__(
+        self, curriculum: Curriculum, stream: TrainingStream, console: Console, fresh: Callable[[int], Classifier]
+    ) -> None:
+        """Follow ``stream`` through ``curriculum``.
+
+        Args:
+            curriculum: it.
+            stream: where batches come from.
+            console: told when a stage is left.
+            fresh: returns a model as at the beginning of the training, of another attempt.
+        """
+        self.curriculum, self.stream, self.console, self.fresh = curriculum, stream, console, fresh
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the batch; if its stage is left by it, say so, and begin anew where it takes that."""
+        minutes, number = outputs["minutes"], self.curriculum.number
+        spent = Spent(self.stream.position, self.stream.sequences, minutes)
+        left = self.curriculum.count(outputs["correct"], batch.size, spent)
+        if left is None:
+            return
+        if left.how == "again":
+            states = random_states()
+            assert isinstance(pl_module, ClassifierModule)
+            pl_module.begin_anew(self.fresh(self.curriculum.attempt))
+            restore_random_states(states)
+        if trainer.is_global_zero:
+            self.console.print(self._said(left, number), highlight=False, markup=False)
+
+    def _said(self, left: Left, number: int) -> str:
+        mark = self.curriculum.stages[number].mark
+        why = {
+            "mark": f"left, its mark {mark} is reached",
+            "time": "left, its time is over",
+            "again": f"begun anew (attempt {left.attempt + 1}), its time is over",
+        }
+        return (
+            f"step {left.step:>6}  stage {number + 1} of {len(self.curriculum.stages)}, {left.stage}: "
+            f"{why[left.how]}; accuracy {left.accuracy:.3f}, {60 * left.minutes:.0f} seconds"
+        )
+
+
 class PeakMemory(Callback):
     """Knows the most memory that the training has held: of all its processes together, and of all its sessions."""
 
@@ -128,7 +196,7 @@ class Keeper(Callback):
     """
 
     def __init__(self, run: Run, stream: TrainingStream, *, steps: int, validate_every: int, checkpoint_every: int):
-        """Train for ``steps`` steps in all, and write every ``checkpoint_every`` steps and after validations."""
+        """Train for at most ``steps`` steps, and write every ``checkpoint_every`` steps and after validations."""
         self.run = run
         self.stream = stream
         self.steps = steps
@@ -141,7 +209,7 @@ class Keeper(Callback):
     ) -> None:
         """End at the limit; unless a validation comes first, write a checkpoint when it is time."""
         step = self.stream.position
-        if step >= self.steps:
+        if step >= self.steps or self.stream.ended:
             trainer.should_stop = True
         if trainer.should_stop or step % self.validate_every == 0:
             return

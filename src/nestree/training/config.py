@@ -123,7 +123,7 @@ def config_parser(
         if action.option_strings in [[f"--{section}"] for section in ("encoder", *SECTIONS)]:
             action.help = SUPPRESS  # a whole section from a file: one way too many to say it
     if defaults:
-        parser.set_defaults(_flat(defaults))
+        parser.set_defaults(_dotted(defaults))
     return parser
 
 
@@ -169,12 +169,12 @@ def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any
         raise UserError(f"--{section}.{error}") from None
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into dotted keys."""
-    flat = {}
+def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn sections into dotted keys, as ``data.batch``; an option may itself be a mapping."""
+    found = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        found |= {f"{key}.{name}": it for name, it in value.items()} if isinstance(value, Mapping) else {key: value}
+    return found
 
 
 def _one_line(parser: ArgumentParser, message: str) -> str:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pickle import UnpicklingError
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
+from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
 from nestree.training.batches import EvaluationBatches, TrainingStream
@@ -31,10 +32,13 @@ from nestree.training.callbacks import (
     KeepBest,
     Keeper,
     KeepRandomStates,
+    Patience,
     PeakMemory,
+    Stages,
     seed_everything,
 )
 from nestree.training.config import Config
+from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.module import ClassifierModule, NotFinite
 from nestree.training.options import TrainerOptions
 from nestree.training.progress import TrainingProgress
@@ -42,6 +46,9 @@ from nestree.training.selection import SELECTIONS
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
 """Trainer options that may change when a run is resumed: none changes what a step does (max_sequences cuts a batch)."""
+
+ATTEMPT_SEED = 7_919
+"""What the seed of the weights grows by when they begin anew."""
 
 
 class TrainingData(pl.LightningDataModule):
@@ -85,28 +92,15 @@ class Training:
         Raises:
             UserError: options that fit neither the data nor the machine.
         """
-        config = replace(config, trainer=config.trainer.settled())
+        config = replace(config, trainer=config.trainer.settled(), data=config.data.settled())
         data, options, devices = config.data, config.trainer, config.trainer.devices or 1
         if len(validation) < devices:
             raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
-        seed_everything(config.seed)
-        model = build_model(config, task)
-        fresh = not run.checkpoint.is_file()
-        if fresh and (vectors := task.pretrained()) is not None:
-            try:
-                model.set_embedding(vectors.matrix, vectors.known)
-            except ValueError as error:
-                raise UserError(f"--model.{error}") from None
-            console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
-        if fresh and options.start is not None:
-            try:
-                new = Run.open(options.start).read_weights(model, whole=False)
-            except UserError as error:
-                raise UserError(f"--trainer.start: {error}") from None
-            console.print(f"begins with {options.start}" + (f"; {', '.join(new)} anew" if new else ""))
+        model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
+        self.curriculum = Curriculum(data.stages)
         self.stream = TrainingStream(
             train,
             batch=data.batch,
@@ -114,48 +108,80 @@ class Training:
             seed=config.seed,
             shares=devices,
             sequences=options.max_sequences,
+            curriculum=self.curriculum,
+            samplers=[stage.sampler(task, train) for stage in data.stages[:-1]],
         )
         self.data = TrainingData(self.stream, validation, evaluation_tokens=data.evaluation_tokens)
-        by_epochs = options.max_epochs * self.stream.batches_per_epoch
-        self.steps = min(by_epochs, options.max_steps or sys.maxsize, self.stream.steps)
-        self.config = replace(config, optimizer=config.optimizer.settled(self.steps))
+        self.most_steps = min(options.max_epochs * self.stream.batches_per_epoch, options.max_steps or sys.maxsize)
+        self.steps = min(self.most_steps, self.stream.steps)
+        self.curriculum.limits = Limits(self.most_steps, options.max_sequences, options.max_minutes)
+        self.config = replace(config, optimizer=config.optimizer.settled(self.steps, options.max_minutes))
         selection = SELECTIONS[options.select]
+        limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
+        self.timer = Timer(limit, verbose=False)
         self.module = ClassifierModule(
             model,
             classes=len(task.label_names),
             options=self.config.optimizer,
             micro_batch=data.micro_batch,
             selection=selection,
+            curriculum=self.curriculum,
+            clock=lambda: self.timer.time_elapsed() / 60,
         )
         self.validate_every = options.validate_every or self.stream.batches_per_epoch
         self.best = KeepBest(run, selection)
-        self.patience = EarlyStopping(
-            selection.monitor,
-            mode=selection.mode,
+        self.patience = Patience(
+            self.curriculum,
+            selection,
             patience=sys.maxsize if options.patience is None else options.patience + 1,
-            check_on_train_epoch_end=False,
         )
         self.memory = PeakMemory()
-        limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
-        self.timer = Timer(limit, verbose=False)
         self.progress = TrainingProgress(console, self.stream, self.timer, self.best, steps=self.steps)
+        self.stages = Stages(self.curriculum, self.stream, console, self._fresh)
         self.keeper = Keeper(
             run,
             self.stream,
-            steps=self.steps,
+            steps=self.most_steps,
             validate_every=self.validate_every,
             checkpoint_every=options.checkpoint_every,
         )
         with quiet_lightning():
             self.trainer = self._trainer(options, devices)
 
+    def _model(self, seed: int, *, begins: bool, console: Console) -> Classifier:
+        """Return a model; if its training begins with it, with vectors and the weights of another run, if any.
+
+        Raises:
+            UserError: they do not fit.
+        """
+        seed_everything(seed)
+        model, start = build_model(self.config, self.task), self.config.trainer.start
+        if begins and (vectors := self.task.pretrained()) is not None:
+            try:
+                model.set_embedding(vectors.matrix, vectors.known)
+            except ValueError as error:
+                raise UserError(f"--model.{error}") from None
+            console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
+        if begins and start is not None:
+            try:
+                new = Run.open(start).read_weights(model, whole=False)
+            except UserError as error:
+                raise UserError(f"--trainer.start: {error}") from None
+            console.print(f"begins with {start}" + (f"; {', '.join(new)} anew" if new else ""))
+        return model
+
+    def _fresh(self, attempt: int) -> Classifier:
+        """Return a model as at the beginning of the training, with other random numbers."""
+        return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=Console(quiet=True))
+
     def over(self) -> str | None:
         """Say why there is nothing left to train; None if there is."""
         about = self.run.about()
         if about.get("state") != "finished":
             return None
-        minutes = self.config.trainer.max_minutes
-        if about["steps"] >= self.steps or (minutes is not None and about["minutes"] >= minutes):
+        minutes, sequences = self.config.trainer.max_minutes, self.config.trainer.max_sequences
+        done = about["steps"] >= self.most_steps or (sequences is not None and about["sequences"] >= sequences)
+        if done or (minutes is not None and about["minutes"] >= minutes):
             return f"{about['why']}; a higher limit (--trainer.max_epochs, max_steps, max_minutes) goes on"
         return about["why"] if about["early"] else None
 
@@ -232,6 +258,7 @@ class Training:
             self.best,
             self.patience,
             self.progress,
+            self.stages,
             self.memory,
             self.keeper,
         ]
@@ -251,7 +278,7 @@ class Training:
             "why": self._why() if state == "finished" else state,
             "early": self.patience.wait_count >= self.patience.patience,
             "steps": self.stream.position,
-            "epochs": round(self.stream.position / self.stream.batches_per_epoch, 3),
+            "epochs": round(self.stream.epoch, 3),
             "sequences": self.progress.sequences,
             "minutes": round(self.timer.time_elapsed() / 60, 3),
             "sequences_per_second": round(self.progress.sequences_per_second, 2),
@@ -260,10 +287,11 @@ class Training:
             "validation_loss": self.best.loss if self.best.step else None,
             "best_step": self.best.step,
             "train_examples": len(self.stream.examples),
-            "train_longest": int(self.stream.examples.lengths.max()),
+            "train_longest": self.stream.longest,
             "validation_examples": len(self.data.validation),
             "protocol": self.task.protocol,
             "parameters": self.module.model.parameter_count(),
+            "curriculum": [asdict(left) for left in self.curriculum.left],
             "peak_memory_bytes": self.memory.peak,
             "threads": torch.get_num_threads(),
             "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -271,10 +299,10 @@ class Training:
 
     def _why(self) -> str:
         """Say what ended the training."""
-        if self.stream.position >= self.stream.steps:
+        if self.stream.ended:
             return f"{self.config.trainer.max_sequences} sequences are done"
-        if self.stream.position >= self.steps:
-            return f"{self.steps} steps are done"
+        if self.stream.position >= self.most_steps:
+            return f"{self.most_steps} steps are done"
         if self.patience.wait_count >= self.patience.patience:
             return f"{self.patience.wait_count} validations without a {self.best.selection.comparative}"
         return f"{self.config.trainer.max_minutes:g} minutes are over"

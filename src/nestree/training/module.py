@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from nestree.errors import UserError
 from nestree.layers.s4d import ssm_parameters
 from nestree.models import Classifier
 from nestree.training.batches import Batch
+from nestree.training.curriculum import Curriculum
 from nestree.training.options import OptimizerOptions
 from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
@@ -44,25 +47,50 @@ class ClassifierModule(pl.LightningModule):
         options: OptimizerOptions,
         micro_batch: int | None = None,
         selection: Selection = SELECTIONS["accuracy"],
+        curriculum: Curriculum | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Wrap ``model``; ``micro_batch`` examples at most run at once, and the schedule goes by ``selection``."""
+        """Wrap a model.
+
+        Args:
+            model: it.
+            classes: how many labels there are.
+            options: of optimizer and schedule.
+            micro_batch: examples that run at once, at most; None: all.
+            selection: what a plateau's schedule goes by.
+            curriculum: whose stages have rates of their own.
+            clock: returns the minutes of training so far.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.options = options
         self.micro_batch = micro_batch
         self.selection = selection
+        self.curriculum = Curriculum() if curriculum is None else curriculum
+        self.clock = clock
+        self.minutes = 0.0
         self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro", validate_args=False)
         self.loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimizer and schedule; a cosine moves on with every step, a plateau's schedule with validations."""
+        """Return optimizer and schedule; a plateau's schedule moves on with validations, others with every step."""
         optimizer = build_optimizer(self.model, self.options)
-        schedule = build_schedule(optimizer, self.options, mode=self.selection.mode)
+        schedule = build_schedule(
+            optimizer,
+            self.options,
+            mode=self.selection.mode,
+            minutes=lambda: self.minutes,
+            weights_since=lambda: self.curriculum.weights_since,
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.selection.monitor}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Make one optimizer step and return its loss (this process's part of it), gradient norm and learning rate.
+        """Make one optimizer step and return what is known of it.
+
+        Returns:
+            ``loss`` (this process's part of it), ``norm`` of the gradient, learning ``rate``, ``correct`` answers of
+            all processes (0 when no stage of a curriculum is to come), ``minutes`` of training so far.
 
         Raises:
             NotFinite: before the weights are changed.
@@ -70,9 +98,11 @@ class ClassifierModule(pl.LightningModule):
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
-        loss = torch.zeros((), device=self.device)
+        loss, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for tokens, lengths, labels in self._micro_batches(batch):
-            total = functional.cross_entropy(self.model(tokens, lengths), labels, reduction="sum")
+            logits = self.model(tokens, lengths)
+            total = functional.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.detach().argmax(dim=-1) == labels).sum()
             # DistributedDataParallel averages gradients over processes; the whole batch's mean is wanted.
             part = total * (self.trainer.world_size / batch.size)
             self.manual_backward(part + self._touch_all())
@@ -81,12 +111,41 @@ class ClassifierModule(pl.LightningModule):
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
         if not torch.isfinite(norm):
             raise NotFinite(f"the loss is no longer finite (loss {loss.item():.4g}, gradient norm {norm.item():.4g})")
-        optimizer.step()
-        rate = optimizer.param_groups[0]["lr"]
+        with self._rate_of_stage(optimizer.param_groups):
+            rate = optimizer.param_groups[0]["lr"]
+            optimizer.step()
+        right, self.minutes = self._agreed(correct)
         schedule = self.lr_schedulers()
         if isinstance(schedule, LambdaLR):
             schedule.step()
-        return {"loss": loss, "norm": norm.detach(), "rate": rate}
+        return {"loss": loss, "norm": norm.detach(), "rate": rate, "correct": right, "minutes": self.minutes}
+
+    @contextmanager
+    def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:
+        """Multiply the scheduled learning rates by the stage's factor during a step."""
+        scheduled = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] *= self.curriculum.stage.rate
+        yield
+        for group, rate in zip(groups, scheduled, strict=True):
+            group["lr"] = rate
+
+    def _agreed(self, correct: Tensor) -> tuple[int, float]:
+        """Return right answers of all processes and the first one's minutes, as far as decisions depend on them."""
+        minutes = self.clock()
+        if not self.curriculum.running and self.options.total_minutes is None:
+            return 0, minutes
+        if self.trainer.world_size > 1:
+            figures = torch.stack([correct, correct.new_tensor(minutes if self.trainer.is_global_zero else 0.0)])
+            torch.distributed.all_reduce(figures)
+            correct, minutes = figures[0], float(figures[1])
+        return int(correct), minutes
+
+    def begin_anew(self, model: Classifier) -> None:
+        """Take another model's weights, and let the optimizer forget what it knows of those before."""
+        self.model.load_state_dict(model.state_dict())
+        for optimizer in self.trainer.optimizers:
+            forget(optimizer)
 
     def _touch_all(self) -> Tensor:
         """Return a zero that depends on every parameter, so that each has a gradient in every step.
@@ -131,7 +190,7 @@ class ClassifierModule(pl.LightningModule):
         self.accuracy.reset()
         self.loss.reset()
         schedule = self.lr_schedulers()
-        if isinstance(schedule, ReduceLROnPlateau):
+        if isinstance(schedule, ReduceLROnPlateau) and not self.curriculum.running:
             schedule.step(figures[self.selection.monitor].item())
 
 
@@ -157,15 +216,32 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
     return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)
 
 
+def forget(optimizer: Optimizer) -> None:
+    """Bring an optimizer into the state of a new one; its learning rates stay."""
+    optimizer.state.clear()
+    if isinstance(optimizer, Lookahead):
+        forget(optimizer.optimizer)
+        for group in optimizer.param_groups:
+            group["counter"] = 0
+            optimizer.init_group(group)
+
+
 def build_schedule(
-    optimizer: Optimizer, options: OptimizerOptions, *, mode: Literal["min", "max"] = "max"
+    optimizer: Optimizer,
+    options: OptimizerOptions,
+    *,
+    mode: Literal["min", "max"] = "max",
+    minutes: Callable[[], float] = lambda: 0.0,
+    weights_since: Callable[[], int] = lambda: 0,
 ) -> ReduceLROnPlateau | LambdaLR:
     """Return the schedule of a fresh optimizer's learning rates.
 
     Args:
         optimizer: the optimizer.
-        options: its options; a cosine's ``total_steps`` must be set.
+        options: its options; ``total_steps`` must be set for all schedules but plateau.
         mode: whether a plateau is where a figure no longer rises, or no longer falls.
+        minutes: returns the minutes of training so far.
+        weights_since: returns the step after which the weights began.
     """
     if options.schedule == "plateau":
         return ReduceLROnPlateau(
@@ -176,21 +252,37 @@ def build_schedule(
             threshold=0.0,
             threshold_mode="abs",
         )
-    return LambdaLR(
-        optimizer, [partial(cosine, highest=group["lr"], options=options) for group in optimizer.param_groups]
-    )
+
+    def share(step: int, highest: float) -> float:
+        return rate_share(step, highest=highest, options=options, minutes=minutes(), weights_since=weights_since())
+
+    return LambdaLR(optimizer, [partial(share, highest=group["lr"]) for group in optimizer.param_groups])
 
 
-def cosine(step: int, *, highest: float, options: OptimizerOptions) -> float:
+def rate_share(
+    step: int, *, highest: float, options: OptimizerOptions, minutes: float = 0.0, weights_since: int = 0
+) -> float:
     """Return the share of the ``highest`` rate that a group of parameters has after ``step`` steps.
 
-    In step s of the first w = ``warmup_steps``, counted from 1, the rate is the highest one's share s / w; after w
-    steps it is at its highest, and after ``total_steps`` and ever after at its lowest.
+    In step s of the first w = ``warmup_steps``, counted from 1, the rate is the highest one's share s / w. How far it
+    has fallen later depends on the share of the training that is done: of ``total_steps`` (for a cosine without the
+    warm-up) or of ``total_minutes``, whichever is larger.
+
+    Args:
+        step: from the beginning of the training.
+        highest: rate of the group.
+        options: those of a cosine or of wsd.
+        minutes: from the beginning of the training.
+        weights_since: step after which the weights began; they are warmed up from there.
     """
     warmup, total = options.warmup_steps, options.total_steps
     assert total is not None
-    if step < warmup:
-        return (step + 1) / warmup
+    if step - weights_since < warmup:
+        return (step - weights_since + 1) / warmup
+    by_time = minutes / options.total_minutes if options.total_minutes else 0.0
     lowest = min(1.0, options.minimum_learning_rate / highest)
-    done = min(1.0, (step - warmup) / (total - warmup))
-    return lowest + (1 - lowest) * (1 + math.cos(math.pi * done)) / 2
+    if options.schedule == "cosine":
+        done = min(1.0, max((step - warmup) / (total - warmup), by_time))
+        return lowest + (1 - lowest) * (1 + math.cos(math.pi * done)) / 2
+    done = min(1.0, max(step / total, by_time))
+    return lowest + (1 - lowest) * min(1.0, (1 - done) / (1 - options.stable))

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nestree.checks import check_at_least, check_one_of, check_positive
+from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
 from nestree.training.selection import SELECTIONS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 OPTIMIZERS = ("radam", "adamw")
-SCHEDULES = ("plateau", "cosine")
+SCHEDULES = ("plateau", "cosine", "wsd")
+TIMED = ("cosine", "wsd")
+"""Schedules that are as long as the training."""
 
 ENDLESS = 10**9
 """Epochs, or validations, that are never reached: another limit ends the training."""
@@ -44,20 +46,26 @@ class OptimizerOptions:
     clip: float | None = 1.0
     """Largest norm of the gradient; null: not clipped."""
     schedule: str = SCHEDULES[0]
-    """What the learning rate does: plateau (falls when the validation accuracy does not rise), or cosine (rises in a
-    straight line over warmup_steps, then falls as half a cosine's wave to minimum_learning_rate at total_steps)."""
+    """What the learning rate does: plateau (falls when the validation accuracy does not rise); cosine (rises in a
+    straight line over warmup_steps, then falls as half a cosine's wave to minimum_learning_rate at the end); or wsd
+    (warm-up, stable, decay: rises so, too, stays, then falls in a straight line to minimum_learning_rate). The end is
+    at total_steps or total_minutes, whichever comes first."""
     plateau_factor: float = 0.5
     """What the learning rate is multiplied by on a plateau."""
     plateau_patience: int = 3
     """Validations in a row without a better accuracy (or loss: trainer.select) that make a plateau."""
     warmup_steps: int = 0
-    """Steps of a cosine schedule until the rate is highest; at most a tenth of the run's if total_steps is null, so
-    that a run that is cut short is a whole schedule."""
+    """Steps of cosine and wsd until the rate is highest; at most a tenth of the run's if total_steps is null, so
+    that a run that is cut short is a whole schedule. Weights that begin anew (data.curriculum) are warmed up anew."""
+    stable: float = 0.4
+    """Share of the training during which the rate of wsd is highest, the warm-up included."""
     total_steps: int | None = None
-    """Steps until a cosine schedule is at its lowest, where it stays; null: as many as max_epochs, max_steps and
+    """Steps until cosine and wsd are at their lowest, where they stay; null: as many as max_epochs, max_steps and
     max_sequences allow when the run begins."""
+    total_minutes: float | None = None
+    """Minutes of training until cosine and wsd are at their lowest; null: max_minutes when the run begins."""
     minimum_learning_rate: float = 1e-6
-    """Lowest learning rate of a cosine schedule."""
+    """Lowest learning rate of cosine and wsd."""
 
     def __post_init__(self) -> None:
         """Check each option.
@@ -79,20 +87,25 @@ class OptimizerOptions:
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor!r}")
         check_at_least("plateau_patience", self.plateau_patience, 1)
-        self._check_cosine()
+        self._check_timed()
 
-    def _check_cosine(self) -> None:
-        """Check the options of a cosine schedule, or that there are none where there is no cosine."""
+    def _check_timed(self) -> None:
+        """Check the options of a schedule that is as long as the training, or that there are none where it is not."""
         check_at_least("warmup_steps", self.warmup_steps, 0)
         _check_optional("total_steps", self.total_steps)
+        if self.total_minutes is not None:
+            check_positive("total_minutes", self.total_minutes)
+        check_probability("stable", self.stable)
         if not 0 <= self.minimum_learning_rate < float("inf"):
             raise ValueError(
                 f"minimum_learning_rate must be a number of at least 0, not {self.minimum_learning_rate!r}"
             )
-        if self.schedule != "cosine":
-            for name in ("warmup_steps", "total_steps"):
+        if self.schedule not in TIMED:
+            for name in ("warmup_steps", "total_steps", "total_minutes"):
                 if getattr(self, name):
-                    raise ValueError(f"{name} must be left out, or schedule be cosine, not {self.schedule!r}")
+                    raise ValueError(
+                        f"{name} must be left out, or schedule be {' or '.join(TIMED)}, not {self.schedule!r}"
+                    )
             return
         if self.minimum_learning_rate > self.learning_rate:
             raise ValueError(
@@ -102,15 +115,19 @@ class OptimizerOptions:
         if self.total_steps is not None and self.warmup_steps >= self.total_steps:
             raise ValueError(f"warmup_steps must be below the total_steps {self.total_steps}, not {self.warmup_steps}")
 
-    def settled(self, steps: int) -> OptimizerOptions:
-        """Return the options with a cosine's length filled in, so that a resumed run keeps to it.
+    def settled(self, steps: int, minutes: float | None = None) -> OptimizerOptions:
+        """Return the options with a schedule's length filled in, so that a resumed run keeps to it.
 
         Args:
             steps: how many the run has by its limits.
+            minutes: how many the run has; None: no limit.
         """
-        if self.schedule != "cosine" or self.total_steps is not None:
+        if self.schedule not in TIMED:
             return self
-        return replace(self, total_steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
+        settled = self if self.total_minutes or minutes is None else replace(self, total_minutes=minutes)
+        if settled.total_steps is not None:
+            return settled
+        return replace(settled, total_steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
 
 
 @dataclass(frozen=True)
@@ -121,16 +138,17 @@ class TrainerOptions:
     """Run whose best weights the model begins with; null: random weights. Parts of the encoder that it has nothing of,
     such as an S4D layer, begin as without it. Optimizer and schedule begin anew."""
     max_epochs: int = 100
-    """Passes over the training examples, at most."""
+    """Passes over the training examples, at most; steps of a curriculum's stages count as if they were of these."""
     max_steps: int | None = None
     """Optimizer steps, at most; null: no limit."""
     max_minutes: float | None = None
-    """Minutes of training, validation included, at most; null: no limit."""
+    """Minutes of training, validation included, at most; null: no limit. What depends on time (this limit, and with it
+    schedules and curricula) is not the same to the last bit when a run is repeated."""
     max_sequences: int | None = None
     """Training examples, counted every time they are seen, at most: the last batch is cut; null: no limit."""
     patience: int | None = 4
     """Training stops after so many + 1 validations in a row without a better accuracy (or loss: select); null: it does
-    not."""
+    not. Validations in a curriculum's stages but the last do not count, for plateaus neither."""
     select: str = "accuracy"
     """What the best weights, patience and plateaus go by: accuracy or loss, on the validation examples."""
     validate_every: int | None = None

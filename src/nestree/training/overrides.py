@@ -33,7 +33,9 @@ def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, An
     if encoder is not None and encoder != values.get("encoder", {}).get("name"):
         changed["encoder"] = {**_known(ENCODERS.get(encoder), values.get("encoder", {})), "name": encoder}
     if task is not None and task != values.get("data", {}).get("task"):
-        changed["data"] = {**_known(TASKS.get(task), values.get("data", {})), "task": task}
+        kept = _known(TASKS.get(task), values.get("data", {}))
+        kept.pop("curriculum", None)  # its stages are of the other task
+        changed["data"] = {**kept, "task": task}
     return changed
 
 

@@ -52,11 +52,12 @@ class TrainingProgress(ProgressBar):
         return self.sequences / self.seconds if self.seconds else 0.0
 
     def share_done(self) -> float:
-        """Return how much of the training is done, by steps or by minutes, whichever ends first."""
+        """Return how much of the training is done, by steps, sequences or minutes, whichever ends first."""
         remaining = self.timer.time_remaining()
         elapsed = self.timer.time_elapsed()
         by_time = 0.0 if remaining is None else elapsed / max(elapsed + remaining, 1e-9)
-        return min(1.0, max(by_time, self.stream.position / self.steps))
+        by_sequences = self.stream.sequences / self.stream.limit if self.stream.limit else 0.0
+        return min(1.0, max(by_time, by_sequences, self.stream.position / self.steps))
 
     def time_left(self) -> str:
         """Estimate the time to the end, as hours:minutes:seconds."""
@@ -86,36 +87,37 @@ class TrainingProgress(ProgressBar):
         self.seconds += seconds
         loss = float(outputs["loss"])
         self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
-        position = self.stream.position
         pl_module.log_dict(
             {
                 "loss": loss,
                 "gradient_norm": outputs["norm"],
                 "learning_rate": outputs["rate"],
                 "sequences_per_second": batch.size / seconds,
-                "epoch": position / self.stream.batches_per_epoch,
+                "epoch": self.stream.epoch,
                 "seconds": self.timer.time_elapsed(),
             }
         )
-        self._bar.update(
-            self._task, completed=self.share_done(), description=f"step {position}", figures=self._figures()
-        )
+        self._bar.update(self._task, completed=self.share_done(), description=self._where(), figures=self._figures())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that it validates."""
-        self._bar.update(self._task, description=f"step {self.stream.position}, validating")
+        self._bar.update(self._task, description=f"{self._where()}, validating")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write a line that stays."""
         if not self._shown:
             return
         accuracy = float(trainer.callback_metrics[ACCURACY])
-        epoch = self.stream.position / self.stream.batches_per_epoch
+        stage = str(self.stream.curriculum)
+        where = [stage] if stage else []
+        if not self.stream.curriculum.running:
+            where.append(f"epoch {self.stream.epoch:6.2f}")
         self.console.print(
-            f"step {self.stream.position:>6}  epoch {epoch:6.2f}  loss {self._loss:.4f}  "
+            f"step {self.stream.position:>6}  {'  '.join(where)}  loss {self._loss:.4f}  "
             f"validation accuracy {accuracy:.4f}{' *' if self.best.step == trainer.global_step else '  '} "
             f"{self.sequences_per_second:8.1f} sequences/s  {self.time_left()} left",
             highlight=False,
+            markup=False,
         )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -134,6 +136,9 @@ class TrainingProgress(ProgressBar):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.sequences, self.seconds, self._loss = (state_dict[key] for key in ("sequences", "seconds", "loss"))
+
+    def _where(self) -> str:
+        return ", ".join(filter(None, (f"step {self.stream.position}", str(self.stream.curriculum))))
 
     def _figures(self) -> str:
         best = f"  validation accuracy {self.best.accuracy:.4f}" if self.best.step else ""

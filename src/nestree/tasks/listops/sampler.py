@@ -116,8 +116,11 @@ class LengthLaw:
         with np.errstate(divide="ignore"):
             return np.log(self._nodes[depth]) - self.log_tilt * np.arange(self.longest + 1, dtype=np.float64)
 
-    def draw_roots(self, count: int, rng: np.random.Generator) -> Ints:
-        """Draw the lengths of ``count`` expressions."""
+    def draw_roots(self, count: int, rng: np.random.Generator, *, uniform: bool = False) -> Ints:
+        """Draw the lengths of ``count`` expressions, or ``uniform`` ones from all lengths that there are."""
+        if uniform:
+            there = self.shortest + np.flatnonzero(self._nodes[1][self.shortest :])
+            return there[rng.integers(len(there), size=count)]
         return self.shortest + _invert(self._roots, rng.random(count))
 
     def draw_arities(self, depth: int, shared: Ints, rng: np.random.Generator) -> Ints:
@@ -179,10 +182,26 @@ def sample(grammar: Grammar, count: int, rng: np.random.Generator) -> RaggedExam
     return _assemble(arities, rng)
 
 
-def sample_within(law: LengthLaw, count: int, rng: np.random.Generator) -> RaggedExamples:
-    """Draw ``count`` expressions with lengths in the law's range, independently, as rejection would draw them."""
+def sample_within(
+    law: LengthLaw,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    weights: Floats | None = None,
+    uniform_lengths: bool = False,
+) -> RaggedExamples:
+    """Draw ``count`` expressions with lengths in the law's range, independently, as rejection would draw them.
+
+    Args:
+        law: The grammar, and the range.
+        count: How many.
+        rng: Draws them.
+        weights: Of the operators, shape (4,), in their order; None draws all equally often.
+        uniform_lengths: Draw every length that there is in the range equally often, and given its length an expression
+            as otherwise.
+    """
     arities: list[Ints] = []
-    lengths = law.draw_roots(count, rng)
+    lengths = law.draw_roots(count, rng, uniform=uniform_lengths)
     for depth in range(1, law.grammar.depth + 1):
         operators = np.flatnonzero(lengths > 1)
         shared = lengths[operators] - 2
@@ -192,17 +211,19 @@ def sample_within(law: LengthLaw, count: int, rng: np.random.Generator) -> Ragge
         chosen = law.draw_arities(depth, shared, rng)
         arities[-1][operators] = chosen
         lengths = law.draw_children(depth, shared, chosen, rng)
-    return _assemble(arities, rng)
+    return _assemble(arities, rng, weights)
 
 
-def _assemble(arities: list[Ints], rng: np.random.Generator) -> RaggedExamples:
+def _assemble(arities: list[Ints], rng: np.random.Generator, weights: Floats | None = None) -> RaggedExamples:
     """Draw operators and digits for trees of a known shape, evaluate them and lay out their tokens.
 
     Args:
         arities: For each depth from the root down, the number of arguments of each node there, 0 for a digit; the nodes
             of one depth stand in the order of their parents.
         rng: Draws the symbols.
+        weights: Of the operators; None: all equal.
     """
+    bounds = np.cumsum(np.ones(len(OPERATORS)) if weights is None else weights)
     lengths, values, symbols = np.empty(0, np.int64), np.empty(0, np.int64), []
     befores: list[Ints] = []  # for each depth, the tokens of all nodes there that stand before each node
     for arity in reversed(arities):
@@ -210,7 +231,7 @@ def _assemble(arities: list[Ints], rng: np.random.Generator) -> RaggedExamples:
         children, before = offsets_of(arity), offsets_of(lengths)
         uniform = rng.random(len(arity))
         digits = (uniform * 10).astype(np.int64)
-        operators = FIRST_OPERATOR + (uniform * len(OPERATORS)).astype(np.int64)
+        operators = FIRST_OPERATOR + _invert(bounds, uniform)
         values = np.where(arity > 0, _apply(operators, arity, values), digits)
         lengths = np.where(arity > 0, 2 + np.diff(before[children]), 1)
         symbols.append(np.where(arity > 0, operators, FIRST_DIGIT + digits))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.tasks.contract import DataOptions, Progress
+from nestree.tasks.listops.curriculum import CURRICULA, ListOpsStage
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
 from nestree.tasks.listops.sampler import Grammar
@@ -36,6 +37,9 @@ class ListOpsOptions(DataOptions):
     max_args: int = PUBLISHED.max_args
     """Most arguments of an operator in train, validation and near-iid."""
 
+    stage_kind = ListOpsStage
+    curricula = CURRICULA
+
     def __post_init__(self) -> None:
         """Check each option.
 
@@ -52,6 +56,13 @@ class ListOpsOptions(DataOptions):
                 f"depth must be lower where an operator has up to {self.max_args} arguments: at {self.depth} an "
                 f"expression has {nodes:,.0f} nodes on average, and train takes at most 100 tokens"
             )
+        for stage in self.stages:
+            assert isinstance(stage, ListOpsStage)
+            if stage is not self.stages[-1]:
+                try:
+                    stage.check(Grammar(self.depth, self.max_args))
+                except ValueError as error:
+                    raise ValueError(f"curriculum: stage {stage.name!r}: {error}") from None
 
     def open(self, state: Mapping[str, Any] | None = None) -> ListOps:
         """Return the task."""

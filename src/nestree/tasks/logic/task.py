@@ -15,6 +15,7 @@ from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.errors import UserError
 from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, Row
+from nestree.tasks.logic.curriculum import CURRICULA, LogicStage
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
 from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
 from nestree.tasks.logic.reader import LAST, find_files, read_pairs
@@ -35,6 +36,9 @@ class LogicOptions(DataOptions):
     """Task, by name."""
     path: str | None = None
     """Folder with the official files train0, test0, ..., or any folder above it; null: the pairs are generated."""
+
+    stage_kind = LogicStage
+    curricula = CURRICULA
 
     def open(self, state: Mapping[str, Any] | None = None) -> Logic:
         """Return the task."""

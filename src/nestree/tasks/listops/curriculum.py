@@ -1,0 +1,157 @@
+"""Curricula of ListOps: expressions that are drawn otherwise than the training split, before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestree.checks import check_at_least
+from nestree.data import RaggedExamples
+from nestree.tasks.listops.expression import OPERATORS
+from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample_within
+from nestree.tasks.listops.splits import PUBLISHED, SPLITS
+from nestree.tasks.stages import Sampler, Stage
+
+if TYPE_CHECKING:
+    from nestree.tasks.contract import Task
+
+NAMES = tuple(operator.removeprefix("[") for operator in OPERATORS)
+
+MOST_TOKENS = (SPLITS["train"].lengths or (0, 0))[1]
+"""Tokens of the longest expression that a stage may draw: no more than the training split has."""
+
+
+@dataclass(frozen=True)
+class ListOpsStage(Stage):
+    """A stage of expressions of its own; what is not set is as in the training split."""
+
+    operators: Mapping[str, float] | None = None
+    """Weights of the operators, as {SM: 3, MIN: 1}; those that are left out are not drawn. None: all equally."""
+    depth: int | None = None
+    """Operators inside one another, at most: 1 allows flat lists only."""
+    max_args: int | None = None
+    """Most arguments of an operator."""
+    operator_probability: float = PUBLISHED.operator_probability
+    """Of a node that may be an operator."""
+    shortest: int = 1
+    """Fewest tokens."""
+    longest_tokens: int = MOST_TOKENS
+    """Most tokens. Within the two, lengths have the law of the grammar."""
+    uniform_lengths: bool = False
+    """Draw all lengths within the range equally often, instead; those that no expression has are left out."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        if self.operators is not None:
+            _check_weights(self.operators)
+        for name, least in (("depth", 1), ("max_args", 2)):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), least)
+        check_at_least("shortest", self.shortest, 1)
+        if check_at_least("longest_tokens", self.longest_tokens, self.shortest) > MOST_TOKENS:
+            raise ValueError(
+                f"longest_tokens must be at most {MOST_TOKENS}, as in the training split, not {self.longest_tokens}"
+            )
+        if not isinstance(self.uniform_lengths, bool):
+            raise ValueError(f"uniform_lengths must be true or false, not {self.uniform_lengths!r}")
+        if not isinstance(self.operator_probability, float) or not 0 < self.operator_probability < 1:
+            raise ValueError(f"operator_probability must be between 0 and 1, not {self.operator_probability!r}")
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of its longest expression."""
+        return self.longest_tokens
+
+    def check(self, grammar: Grammar) -> None:
+        """Make sure that the stage draws nothing beyond the training split's grammar, and that there is such a thing.
+
+        Raises:
+            ValueError: names the option.
+        """
+        if self.depth is not None and self.depth >= grammar.depth:
+            raise ValueError(f"depth must be at most {grammar.depth - 1}, as in the training split, not {self.depth}")
+        if self.max_args is not None and self.max_args > grammar.max_args:
+            raise ValueError(
+                f"max_args must be at most {grammar.max_args}, as in the training split, not {self.max_args}"
+            )
+        self.law(grammar)
+
+    def law(self, grammar: Grammar) -> LengthLaw:
+        """Return the law of the lengths.
+
+        Args:
+            grammar: of the training split.
+
+        Raises:
+            ValueError: no expression has such a length.
+        """
+        depth = grammar.depth if self.depth is None else self.depth + 1
+        own = Grammar(depth, self.max_args or grammar.max_args, self.operator_probability)
+        return LengthLaw(own, self.shortest, self.longest_tokens)
+
+    def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
+        """Return what draws the stage's own expressions."""
+        law = self.law(getattr(task, "grammar", PUBLISHED))
+        weights = None if self.operators is None else np.array([self.operators.get(name, 0.0) for name in NAMES], float)
+
+        def draw(count: int, rng: np.random.Generator) -> RaggedExamples:
+            return sample_within(law, count, rng, weights=weights, uniform_lengths=self.uniform_lengths)
+
+        return draw
+
+
+def _check_weights(operators: object) -> None:
+    """Check the weights of operators."""
+    if not isinstance(operators, Mapping) or not operators:
+        raise ValueError(f"operators must be weights by name, as {{SM: 3, MIN: 1}}, not {operators!r}")
+    for name, weight in operators.items():
+        if name not in NAMES:
+            raise ValueError(f"operators must be of {', '.join(NAMES)}, not {name!r}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"operators {name} must be a number of at least 0, not {weight!r}")
+    if sum(operators.values()) <= 0:
+        raise ValueError("operators must have a weight above 0")
+
+
+def _sums_first() -> tuple[ListOpsStage, ...]:
+    """Return the stages in which the sum modulo ten is learnt before the other operators can hide it.
+
+    Drawn with all the others, the sum stays at chance: they order the digits, and it needs them on a circle. The first
+    stage is slow, since its full rate may be trapped with half of the sum learnt; later ones rehearse it.
+    """
+    sums = {"sums": 0.25}
+    return (
+        ListOpsStage(
+            "sums", mark=0.9, longest=0.08, otherwise="again", rate=0.5,
+            operators={"SM": 1}, depth=1, shortest=4, longest_tokens=7,
+        ),
+        ListOpsStage(
+            "half sums", mark=0.85, longest=0.1,
+            operators={"SM": 5, "MIN": 1, "MAX": 1, "MED": 1}, depth=1, shortest=4, longest_tokens=7,
+        ),
+        ListOpsStage(
+            "nested", mark=0.85, longest=0.3, also=sums,
+            depth=3, operator_probability=0.35, shortest=7, longest_tokens=14,
+        ),
+        ListOpsStage(
+            "longer", mark=0.8, longest=0.1, also=sums,
+            depth=3, operator_probability=0.4, shortest=4, longest_tokens=30,
+        ),
+        ListOpsStage(
+            "deeper", mark=0.8, longest=0.1, also=sums,
+            depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
+        ),
+        ListOpsStage("train"),
+    )  # fmt: skip
+
+
+CURRICULA = {"sums-first": _sums_first()}
+"""By name, as ``--data.curriculum`` takes it."""

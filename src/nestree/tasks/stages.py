@@ -1,0 +1,177 @@
+"""The stages of a curriculum: what is drawn in each, and when a training leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestree.checks import check_at_least, check_one_of, check_positive, check_share
+from nestree.data import RaggedExamples
+from nestree.suggest import unknown
+
+if TYPE_CHECKING:
+    from nestree.tasks.contract import Task
+
+NONE = "none"
+"""Name of the curriculum that is none."""
+OWN = "own"
+"""Name of a list of stages that was given without a name."""
+TRAIN = "train"
+"""What the training split is called among the sources of a stage's examples."""
+OTHERWISE = ("next", "again")
+
+Sampler = Callable[[int, np.random.Generator], RaggedExamples]
+"""Draws so many examples."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training. Its examples are drawn from the training split; a task's own stages say from what else."""
+
+    name: str
+    mark: float | None = None
+    """Training accuracy over the last batches at which the stage is left; None in the last stage alone."""
+    longest: float = 0.1
+    """Longest time in the stage, as a share of the training's limit: of its minutes, or its steps, whichever share is
+    larger."""
+    otherwise: str = OTHERWISE[0]
+    """What follows when that time is over: next (the next stage), or again (the same one, with fresh weights)."""
+    rate: float = 1.0
+    """Factor on the learning rate."""
+    batch: int | None = None
+    """Examples of one step, over all devices; None: as data.batch says."""
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Shares of the examples that are drawn as in other stages, by name, or from the training split ("train")."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        if self.mark is not None:
+            check_share("mark", self.mark)
+        if check_share("longest", self.longest) == 0:
+            raise ValueError("longest must be above 0: it is a share of the training")
+        check_one_of("otherwise", self.otherwise, OTHERWISE)
+        check_positive("rate", self.rate)
+        if self.batch is not None:
+            check_at_least("batch", self.batch, 1)
+        if not isinstance(self.also, Mapping):
+            raise ValueError(f"also must be shares by the names of other stages, not {self.also!r}")
+        for name, share in self.also.items():
+            check_share(f"also {name}", share)
+        if sum(self.also.values()) > 1 + 1e-9:
+            raise ValueError(f"also must be shares that are together at most 1, not {sum(self.also.values()):g}")
+
+    def drawn(self) -> list[str]:
+        """Return those of its options that say what is drawn; none of them is set in the last stage."""
+        common = {common.name for common in fields(Stage)}
+        return [own.name for own in fields(self) if own.name not in common and getattr(self, own.name) != own.default]
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of its longest example, where that is not one of the training split; else 0."""
+        return 0
+
+    def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
+        """Return what draws the stage's own examples.
+
+        Args:
+            task: the task.
+            train: its training examples.
+        """
+        del task
+        return from_split(train)
+
+
+def from_split(examples: RaggedExamples) -> Sampler:
+    """Return what draws from examples, any of them perhaps more than once."""
+
+    def draw(count: int, rng: np.random.Generator) -> RaggedExamples:
+        return examples.select(rng.integers(len(examples), size=count))
+
+    return draw
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A curriculum: its stages in order, the last of which draws the training split."""
+
+    name: str
+    stages: tuple[Stage, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, which [`read_plan`][] turns into an equal plan."""
+        return {"name": self.name, "stages": [{**asdict(stage), "also": dict(stage.also)} for stage in self.stages]}
+
+
+def read_plan(values: object, *, kind: type[Stage], known: Mapping[str, tuple[Stage, ...]]) -> Plan | None:
+    """Return the curriculum that an option spells; None if it says that there is none.
+
+    Args:
+        values: "none", a known name, a list of stages as plain values, or a mapping with ``name`` and ``stages``.
+        kind: class of the task's stages.
+        known: the task's curricula by name.
+
+    Raises:
+        ValueError: names the stage and what would be right.
+    """
+    if isinstance(values, str):
+        check_one_of("curriculum", values, (NONE, *known))
+        return None if values == NONE else Plan(values, known[values])
+    name, stages = (values.get("name"), values.get("stages")) if isinstance(values, Mapping) else (OWN, values)
+    if not isinstance(name, str) or not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
+        raise ValueError(
+            f"curriculum must be one of {', '.join((NONE, *known))}, a list of stages, or their name and stages, "
+            f"not {values!r}"
+        )
+    if name in ("", NONE):
+        raise ValueError(f"curriculum: its name must be another than {name!r}")
+    plan = Plan(name, tuple(_read_stage(stage, number, kind) for number, stage in enumerate(stages, start=1)))
+    _check_order(plan.stages)
+    return plan
+
+
+def _read_stage(values: object, number: int, kind: type[Stage]) -> Stage:
+    """Return one stage of plain values."""
+    name = values.get("name") if isinstance(values, Mapping) else None
+    if not isinstance(values, Mapping) or not isinstance(name, str) or not name:
+        raise ValueError(f"curriculum: stage {number} must be a mapping with a name, not {values!r}")
+    known = [option.name for option in fields(kind)]
+    for option in values:
+        if option not in known:
+            raise ValueError(f"curriculum: stage {name!r}: {unknown('option', str(option), known)}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"curriculum: stage {name!r}: {error}") from None
+
+
+def _check_order(stages: Sequence[Stage]) -> None:
+    """Check the stages of a curriculum against one another."""
+    names = [stage.name for stage in stages]
+    for number, stage in enumerate(stages):
+        last = number == len(stages) - 1
+        wrong = None
+        if stage.name in names[:number]:
+            wrong = "its name must be its own"
+        elif stage.name == TRAIN and not last:
+            wrong = f"only the last stage may be called {TRAIN}, as the training split is"
+        elif last != (stage.mark is None):
+            wrong = "mark must be left out in the last stage" if last else "mark must be set in all stages but the last"
+        elif stage.otherwise == OTHERWISE[1] and (number > 0 or last):
+            wrong = "otherwise can be again in the first stage only: what was learnt before would be lost"
+        elif last and (stage.also or stage.drawn()):
+            wrong = (
+                f"{' and '.join(('also', *stage.drawn()))} must be left out: the last stage draws the training split"
+            )
+        for other in stage.also:
+            if other not in (*names[:-1], TRAIN) or other == stage.name:
+                others = [name for name in names[:-1] if name != stage.name]
+                wrong = unknown("other stage", other, [*others, TRAIN])
+        if wrong is not None:
+            raise ValueError(f"curriculum: stage {stage.name!r}: {wrong}")
