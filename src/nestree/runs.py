@@ -29,6 +29,7 @@ from nestree.hub import PREFIX, download
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
 from nestree.tasks import Task
+from nestree.tasks.stages import LABEL
 from nestree.training.config import Config, read_config
 
 RUNS = Path("runs")
@@ -239,6 +240,22 @@ class Run:
             UserError: files that it needs are missing.
         """
         return self.config.data.open(read_json(self.task_file) or None)
+
+    @property
+    def protocol(self) -> str:
+        """How the task's splits came about, and the curricula of the trainings that made the run: what a result is
+        labelled with."""
+        return self.labelled(self.task.protocol)
+
+    def labelled(self, protocol: str) -> str:
+        """Return the protocol of the task with the curricula, if any, as ``generated, curriculum sums-first``."""
+        return LABEL.join([protocol, *self.curricula()])
+
+    def curricula(self) -> list[str]:
+        """Return the names of the curricula of the run, and of those that it began with."""
+        earlier = str((self.about().get("start") or {}).get("protocol", "")).split(LABEL)[1:]
+        own = self.config.data.plan
+        return list(dict.fromkeys([*earlier, *([own.name] if own is not None else [])]))
 
     def trainings(self) -> list[dict[str, Any]]:
         """Return what is noted of the trainings that made it, that of the run it began with first."""

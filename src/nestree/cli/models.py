@@ -50,7 +50,7 @@ def _shipped() -> Table:
             name,
             run.config.encoder_name,
             f"{about.get('parameters', 0):,}",
-            f"{data.task}, at most {about.get('train_longest')} tokens",
+            f"{run.labelled(data.task)}, at most {about.get('train_longest')} tokens",
             "; ".join(accuracies),
         )
     return models

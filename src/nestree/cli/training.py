@@ -21,6 +21,7 @@ from nestree.evaluation.run_tests import evaluate_run, present_tests
 from nestree.evaluation.tables import show
 from nestree.runs import Run
 from nestree.tasks import Task
+from nestree.tasks.stages import LABEL
 from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.config import Config
@@ -85,18 +86,19 @@ def _check_resumable(before: Config, now: Config) -> None:
         for name, value in new[section].items():
             free = section == "trainer" and name in RESUMABLE
             if not free and old[section].get(name) != value:
-                raise UserError(
-                    f"--{section}.{name} cannot change when a run is resumed (it is {old[section].get(name)!r})"
-                )
+                it = old[section].get(name)
+                it = it["name"] if isinstance(it, dict) else it  # a curriculum
+                raise UserError(f"--{section}.{name} cannot change when a run is resumed (it is {it!r})")
 
 
 def _introduce(console: Console, training: Training) -> None:
     """Say what is about to be trained, and where."""
     config, stream = training.config, training.stream
+    label = [training.task.protocol, *([config.data.plan.name] if config.data.plan is not None else [])]
     console.print(f"recipe      {config.recipe}, seed {config.seed}")
     console.print(f"encoder     {config.encoder_name}, {training.module.model.parameter_count():,} parameters")
     console.print(
-        f"data        {config.data.task} ({training.task.protocol}): {len(stream.examples):,} training examples "
+        f"data        {config.data.task} ({LABEL.join(label)}): {len(stream.examples):,} training examples "
         f"(longest {stream.examples.lengths.max()} tokens), {len(training.data.validation):,} for validation"
     )
     labels = label_shares(training.task, stream.examples)

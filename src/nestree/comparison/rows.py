@@ -29,8 +29,9 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The label, with the inference where there are several."""
-        return f"{self.contender.label}, {self.inference}" if self.several else self.contender.label
+        """The label, with the curriculum if there was one, and the inference where there are several."""
+        label = self.run.labelled(self.contender.label)
+        return f"{label}, {self.inference}" if self.several else label
 
     @property
     def failed(self) -> str | None:
@@ -47,6 +48,7 @@ class Row:
             "recipe": self.contender.recipe,
             "options": list(self.contender.options),
             "inference": self.inference,
+            "curricula": self.run.curricula(),
             "run": self.run.path.name,
             "encoder": self.run.config.encoder_name,
             "error": self.failed,

@@ -11,7 +11,7 @@ import yaml
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import EDGES, Result
-from nestree.evaluation.report import current_results, protocol_about, training_facts
+from nestree.evaluation.report import current_results, curriculum_table, protocol_about, training_facts
 from nestree.evaluation.tables import interval, markdown_table, percent, stratum_rows
 from nestree.hub import PREFIX
 from nestree.pretrained import pretrained_names
@@ -50,6 +50,7 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
         f"{percent(about.get('validation_accuracy'))} % on {about.get('validation_examples', 0):,} examples. "
         + ("The last command's run:" if len(run.commands()) > 1 else "The run:"),
         markdown_table(["", ""], training_facts(about)),
+        *curriculum_table(about),
         "```sh\n" + "\n".join(run.commands()) + "\n```",
         *(["The course of the training is in `log.csv`."] if run.thin_log.is_file() else []),
         f"Every option, resolved:\n\n```yaml\n{yaml.safe_dump(run.config.as_dict(), sort_keys=False)}```",
@@ -104,7 +105,7 @@ def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
         return [f"Not evaluated yet: `{command}` does it."]
     named = dict.fromkeys(name for result in results for name in result.strata if name not in EDGES)
     return [
-        f"Data: {protocol_about(run.task.protocol)}, seed {run.config.data.seed}. Intervals are 95 % Wilson "
+        f"Data: {protocol_about(run.protocol)}, seed {run.config.data.seed}. Intervals are 95 % Wilson "
         f"intervals; the baseline always answers {run.task.baseline_about}.",
         figures_table(results),
         *(
@@ -121,8 +122,9 @@ def training_line(run: Run) -> str:
     minutes = sum(training.get("minutes", 0) for training in trainings)
     runs = f" in {len(trainings)} runs" if len(trainings) > 1 else ""
     versions = about.get("versions", {})
+    with_curricula = "".join(f", curriculum {name}" for name in run.curricula())
     return (
-        f"{about.get('parameters', 0):,} parameters, seed {run.config.seed}; "
+        f"{about.get('parameters', 0):,} parameters, seed {run.config.seed}{with_curricula}; "
         f"{minutes:,.0f} minutes of training{runs} on {about.get('threads')} "
         f"of {about.get('cpus')} CPUs ({about.get('processor')}), PyTorch {versions.get('torch')}; commit "
         f"{str(about.get('commit'))[:10]}; weights chosen at a validation accuracy of "

@@ -20,7 +20,7 @@ from nestree.evaluation.evaluate import Result, Share, group_order
 from nestree.evaluation.gallery import Specimen, gallery
 from nestree.evaluation.history import Row, read_history
 from nestree.evaluation.plots import accuracy_figure, groups_figure, inline_svg, training_figure
-from nestree.evaluation.report import by_inference, current_results, protocol_about, training_facts
+from nestree.evaluation.report import by_inference, current_results, curriculum_rows, protocol_about, training_facts
 from nestree.evaluation.tables import percent, stratum_rows, summary_rows, tree_rows
 from nestree.runs import Run, nestree_version
 from nestree.trees.svg import STYLE, draw_svg
@@ -113,7 +113,7 @@ def render_page(
         speed=_speed(told),
         galleries=[_gallery(one, trees, advance) for one in told] if trees else [],
         options=_options(told),
-        facts=[(one, training_facts(one.about)) for one in told],
+        facts=[(one, training_facts(one.about), curriculum_rows(one.about)) for one in told],
         protocols=_protocols(told),
         yaml={one.name: yaml.safe_dump(one.run.config.as_dict(), sort_keys=False) for one in told},
         command=command,
@@ -135,7 +135,7 @@ def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
         [
             one.name,
             one.run.config.encoder_name,
-            one.run.config.data.task,
+            one.run.labelled(one.run.config.data.task),
             _count(one.about.get("parameters")),
             str(one.run.config.seed),
             percent(one.about.get("validation_accuracy")),
@@ -152,7 +152,7 @@ def _protocols(told: Sequence[_Told]) -> dict[str, list[str]]:
     """Return what there is to say of the data, and the runs of which it is true."""
     found: dict[str, list[str]] = {}
     for one in told:
-        protocol = protocol_about(str(one.about.get("protocol", "generated")))
+        protocol = protocol_about(one.run.protocol)
         about = f"Data: {protocol}. The baseline always answers {one.run.task.baseline_about}."
         found.setdefault(about, []).append(one.name)
     return found
@@ -297,6 +297,13 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in options.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):  # the stages of a curriculum
+            found |= {prefix + stage["name"]: _stage(stage) for stage in value}
         else:
             found[prefix + name] = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     return found
+
+
+def _stage(options: dict[str, Any]) -> str:
+    """Return what is set of a stage's options, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in options.items() if name != "name" and value not in (None, {}))

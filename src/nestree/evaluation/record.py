@@ -22,7 +22,7 @@ def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str,
     """
     entry = {
         **result.as_dict(),
-        "protocol": run.task.protocol,
+        "protocol": run.protocol,
         "seed": seed,
         **({"encoder_options": dict(encoder_options)} if encoder_options else {}),
         "weights": weights_digest(run),

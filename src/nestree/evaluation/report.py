@@ -16,6 +16,7 @@ from nestree.evaluation.plots import accuracy_figure, save_png, training_figure
 from nestree.evaluation.record import as_configured, largest
 from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
+from nestree.tasks.stages import LABEL
 
 EXAMPLES = 200
 """How many examples of each test a report evaluates of its own accord."""
@@ -45,6 +46,7 @@ def write_report(run: Run) -> Path:
         "## Training",
         *(["![Loss and validation accuracy](training.png)"] if history else []),
         markdown_table(["", ""], training_facts(about)),
+        *curriculum_table(about),
         "## How to make it again",
         *_again(run, about),
     ]
@@ -83,20 +85,23 @@ def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
         f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
         + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
         + f". The baseline always answers {run.task.baseline_about}.",
-        f"Data: {protocol_about(str(about.get('protocol', 'generated')))}. Intervals are 95 % Wilson intervals.",
+        f"Data: {protocol_about(run.protocol)}. Intervals are 95 % Wilson intervals.",
     ]
     return "\n\n".join(lines)
 
 
 def protocol_about(protocol: str) -> str:
-    """Say how the splits came about."""
-    return {
+    """Say how the splits came about, and whether there was a curriculum."""
+    kind, *curricula = protocol.split(LABEL)
+    taught = f"; trained with curriculum {' and '.join(curricula)}, not on the published distribution alone"
+    about = {
         "generated": "generated (sampling as published), not the official files",
         "official": "official files, with their own validation split",
         "own": "tables of the user's own, one of them for validation",
         "clean": "protocol clean: validation is held out of the training split",
         "paper": "protocol paper: validated on the test split, as published, so the test is not held out",
-    }.get(protocol, protocol)
+    }.get(kind, kind)
+    return about + (taught if curricula else "")
 
 
 def _accuracy(results: Sequence[Result]) -> list[str]:
@@ -131,6 +136,28 @@ def training_facts(about: dict[str, Any]) -> list[list[str]]:
         ["versions", versions],
         ["commit", str(about.get("commit"))],
     ]
+
+
+def curriculum_rows(about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of when each stage of a curriculum was left; no rows where there was none."""
+    how = {"mark": "its mark was reached", "time": "its time was over", "again": "begun anew"}
+    rows = [
+        [
+            left["stage"] + (f", attempt {left['attempt']}" if left["attempt"] > 1 else ""),
+            f"{left['step']:,}",
+            f"{left['minutes']:.2f}",
+            percent(left["accuracy"]),
+            how.get(left["how"], left["how"]),
+        ]
+        for left in about.get("curriculum") or ()
+    ]
+    return ["stage", "left at step", "minutes", "training accuracy %", "because"], rows
+
+
+def curriculum_table(about: dict[str, Any]) -> list[str]:
+    """Return the parts of a Markdown text that show when each stage was left; none where there was no curriculum."""
+    header, rows = curriculum_rows(about)
+    return ["Curriculum: when each stage was left.", markdown_table(header, rows, right=(1, 2, 3))] if rows else []
 
 
 def _again(run: Run, about: dict[str, Any]) -> list[str]:

@@ -68,7 +68,7 @@ def evaluate_run(
                     test=test,
                     strata=task.strata(examples),
                     baseline=task.baseline(train, examples),
-                    protocol=task.protocol,
+                    protocol=run.protocol,
                     gold=task.gold if trees else None,
                     tokens=tokens or run.config.data.evaluation_tokens,
                     advance=lambda count, bar=bar: progress.advance(bar, count),

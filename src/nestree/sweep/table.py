@@ -9,6 +9,7 @@ from rich.table import Table
 from nestree.data.files import replacing
 from nestree.evaluation.tables import markdown_table, percent
 from nestree.sweep.sweep import Sweep
+from nestree.tasks.stages import LABEL
 
 STATES = {TrialState.COMPLETE: "", TrialState.PRUNED: "pruned", TrialState.RUNNING: "in training"}
 
@@ -40,7 +41,7 @@ def table_rows(sweep: Sweep) -> list[list[str]]:
 
 def screen_table(sweep: Sweep) -> Table:
     """Return the table for a screen."""
-    table = Table(title=escape(f"{sweep.recipe}, {len(sweep.trials())} trials"), title_justify="left")
+    table = Table(title=escape(f"{_recipe(sweep)}, {len(sweep.trials())} trials"), title_justify="left")
     for name in header(sweep):
         table.add_column(escape(name), justify="right" if name else "left", overflow="fold")
     for row in table_rows(sweep):
@@ -52,12 +53,18 @@ def write(sweep: Sweep) -> None:
     """Write ``sweep.md`` into the sweep's folder."""
     names, winner = header(sweep), best(sweep)
     parts = [
-        f"# {sweep.recipe}: {len(sweep.trials())} trials",
+        f"# {_recipe(sweep)}: {len(sweep.trials())} trials",
         markdown_table(names, table_rows(sweep), right=range(len(names) - 1)),
         *(["The best again:", f"```sh\n{sweep.command(winner.params)}\n```"] if winner else []),
     ]
     with replacing(sweep.folder / "sweep.md") as temporary:
         temporary.write_text("\n\n".join(parts) + "\n")
+
+
+def _recipe(sweep: Sweep) -> str:
+    """Name the recipe, and its curriculum if it has one that is not swept over itself."""
+    plan = None if "data.curriculum" in sweep.space else sweep.base.data.plan
+    return sweep.recipe if plan is None else LABEL.join([sweep.recipe, plan.name])
 
 
 def _ordered(sweep: Sweep) -> list[FrozenTrial]:

@@ -21,6 +21,8 @@ OWN = "own"
 """Name of a list of stages that was given without a name."""
 TRAIN = "train"
 """What the training split is called among the sources of a stage's examples."""
+LABEL = ", curriculum "
+"""Stands between the protocol of a result's data and each curriculum that its model was trained with."""
 OTHERWISE = ("next", "again")
 
 Sampler = Callable[[int, np.random.Generator], RaggedExamples]

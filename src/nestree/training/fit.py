@@ -289,7 +289,7 @@ class Training:
             "train_examples": len(self.stream.examples),
             "train_longest": self.stream.longest,
             "validation_examples": len(self.data.validation),
-            "protocol": self.task.protocol,
+            "protocol": self.run.labelled(self.task.protocol),
             "parameters": self.module.model.parameter_count(),
             "curriculum": [asdict(left) for left in self.curriculum.left],
             "peak_memory_bytes": self.memory.peak,
