@@ -8,8 +8,9 @@ import torch
 from pytorch_optimizer import Lookahead
 from torch import nn
 
+from nestree.evaluation.history import read_history, series
 from nestree.layers.s4d import ssm_parameters
-from nestree.training.module import build_optimizer, build_schedule
+from nestree.training.module import build_optimizer, build_schedule, rate_share
 from nestree.training.options import OptimizerOptions
 from training_helpers import config, fresh_model, training
 
@@ -94,6 +95,52 @@ def test_cosine_rates_are_the_formula_in_both_groups(name: str) -> None:
         assert found[20:] == pytest.approx([1e-5] * 5)
 
 
+def shares(options: OptimizerOptions, moments: list[tuple[int, float]], **others: int) -> list[float]:
+    """The rates' shares of the highest after so many steps and minutes."""
+    return [rate_share(step, highest=1e-2, options=options, minutes=minutes, **others) for step, minutes in moments]
+
+
+WSD: dict[str, Any] = {"schedule": "wsd", "learning_rate": 1e-2, "minimum_learning_rate": 1e-3}
+
+
+def test_wsd_rises_stays_and_falls_by_steps() -> None:
+    options = OptimizerOptions(**WSD, warmup_steps=4, total_steps=20, stable=0.5)
+    found = shares(options, [(step, 0.0) for step in range(25)])
+    assert found[:4] == pytest.approx([0.25, 0.5, 0.75, 1])
+    assert found[4:11] == pytest.approx([1] * 7)
+    assert found[11:21] == pytest.approx([1 - 0.09 * step for step in range(1, 11)])
+    assert found[20:] == pytest.approx([0.1] * 5)
+
+
+def test_schedules_follow_time_where_that_ends_first() -> None:
+    wsd = OptimizerOptions(**WSD, warmup_steps=4, total_steps=1000, total_minutes=10.0)
+    moments = [(2, 9.0), (10, 0.0), (10, 3.9), (10, 7.0), (10, 10.0), (10, 11.0), (700, 1.0)]
+    assert shares(wsd, moments) == pytest.approx([0.75, 1, 1, 0.55, 0.1, 0.1, 0.55])
+    cosine = OptimizerOptions(**{**WSD, "schedule": "cosine"}, warmup_steps=4, total_steps=1004, total_minutes=10.0)
+    assert shares(cosine, [(2, 9.0), (4, 5.0), (504, 1.0), (4, 10.0)]) == pytest.approx([0.75, 0.55, 0.55, 0.1])
+
+
+def test_weights_that_begin_anew_are_warmed_up_anew() -> None:
+    options = OptimizerOptions(**WSD, warmup_steps=4, total_steps=20)
+    assert shares(options, [(5, 0.0), (6, 0.0), (9, 0.0)], weights_since=5) == pytest.approx([0.25, 0.5, 0.925])
+
+
+def test_a_schedule_reads_the_clock(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute a step, of ten: as slow a machine as it takes."""
+    made = config(
+        optimizer={"schedule": "wsd", "learning_rate": 1e-2, "minimum_learning_rate": 1e-3, "warmup_steps": 2},
+        trainer={"max_minutes": 10, "max_steps": None, "validate_every": 100},
+    )
+    trained = training(tmp_path / "run", made)
+    monkeypatch.setattr(trained.timer, "time_elapsed", lambda *_: 60.0 * trained.stream.position)
+    facts = trained.fit()
+    assert (facts["steps"], facts["why"], trained.config.optimizer.total_minutes) == (10, "10 minutes are over", 10)
+    _, rates = series(read_history(trained.run), "learning_rate")
+    assert rates == pytest.approx([5e-3, *[1e-2] * 4, 8.5e-3, 7e-3, 5.5e-3, 4e-3, 2.5e-3])
+    assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3)
+    assert series(read_history(trained.run), "validation_accuracy")[0] == [9]  # at the end, as always
+
+
 def test_a_lowest_rate_above_a_cap_leaves_the_cap() -> None:
     options = OptimizerOptions(
         learning_rate=1e-2, ssm_learning_rate=1e-4, schedule="cosine", total_steps=2, minimum_learning_rate=1e-3
@@ -112,8 +159,10 @@ def test_a_cosine_is_as_long_as_the_run_unless_it_is_said() -> None:
     assert (open_ended.settled(50).total_steps, open_ended.settled(50).warmup_steps) == (50, 5)
     given = OptimizerOptions(schedule="cosine", warmup_steps=30, total_steps=40)
     assert given.settled(1000) is given
+    assert (given.settled(1000, 5.0).total_steps, given.settled(1000, 5.0).total_minutes) == (40, 5.0)
+    assert given.settled(1000, 5.0).settled(2000, 10.0) == given.settled(1000, 5.0)
     plateau = OptimizerOptions()
-    assert plateau.settled(1000) is plateau
+    assert plateau.settled(1000, 5.0) is plateau
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 5])

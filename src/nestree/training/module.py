@@ -146,6 +146,10 @@ class ClassifierModule(pl.LightningModule):
         self.model.load_state_dict(model.state_dict())
         for optimizer in self.trainer.optimizers:
             forget(optimizer)
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):  # it moved on with the last step: now to where a warm-up begins
+            schedule.last_epoch -= 1
+            schedule.step()
 
     def _touch_all(self) -> Tensor:
         """Return a zero that depends on every parameter, so that each has a gradient in every step.
