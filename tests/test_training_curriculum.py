@@ -234,6 +234,40 @@ def test_a_stage_draws_what_it_says() -> None:
 SHORT = {"depth": 3, "shortest": 7, "longest_tokens": 20}
 
 
+def test_a_stage_draws_nothing_that_is_held_out() -> None:
+    task = ListOps()
+    held = {tokens.tobytes() for split in ("validation", "near-iid") for tokens in rows(task.load(split))}
+    stage = ListOpsStage("pairs", mark=1.0, depth=1, shortest=4, longest_tokens=4)
+    drawn = examples_of(stage, 5_000)
+    assert len(drawn) == 5_000
+    found = {tokens.tobytes() for tokens in rows(drawn)}
+    possible = {
+        bytes([operator, 6 + left, 6 + right, 5])
+        for operator in range(1, 5)
+        for left in range(10)
+        for right in range(10)
+    }
+    assert 10 < len(possible & held) < 100
+    assert found == possible - held
+    with pytest.raises(UserError, match=r"--data\.curriculum: stage 'pairs': its expressions are held out, nearly all"):
+        stage.sampler(HoldingAllOut(possible), digits(5))(10, np.random.default_rng(0))
+
+
+class HoldingAllOut(ListOps):
+    """A task whose validation split has certain expressions."""
+
+    def __init__(self, held: set[bytes]) -> None:
+        super().__init__()
+        self.held = [np.frombuffer(tokens, np.uint8) for tokens in held]
+
+    def load(self, split: str, **_: object) -> RaggedExamples:
+        return RaggedExamples.from_sequences(self.held, [0] * len(self.held), name=split)
+
+
+def rows(examples: RaggedExamples) -> list[np.ndarray]:
+    return [examples[row][0] for row in range(len(examples))]
+
+
 def test_lengths_are_uniform_where_that_is_asked_for() -> None:
     drawn = examples_of(ListOpsStage("long", shortest=1, longest_tokens=100, uniform_lengths=True), 20_000)
     counts = np.bincount(drawn.lengths, minlength=101)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
+from nestree.errors import UserError
 from nestree.tasks.listops.expression import OPERATORS
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample_within
-from nestree.tasks.listops.splits import PUBLISHED, SPLITS
+from nestree.tasks.listops.splits import POOLED, PUBLISHED, SPLITS
 from nestree.tasks.stages import Sampler, Stage
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ NAMES = tuple(operator.removeprefix("[") for operator in OPERATORS)
 
 MOST_TOKENS = (SPLITS["train"].lengths or (0, 0))[1]
 """Tokens of the longest expression that a stage may draw: no more than the training split has."""
+
+HELD_OUT = tuple(name for name in POOLED if name != "train")
+"""The other splits of expressions as short as a stage's."""
+
+_MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -98,14 +105,32 @@ class ListOpsStage(Stage):
         return LengthLaw(own, self.shortest, self.longest_tokens)
 
     def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
-        """Return what draws the stage's own expressions."""
+        """Return what draws the stage's own expressions: none that is held out for validation or near-iid.
+
+        Raises:
+            UserError: while drawing, hardly an expression is not held out.
+        """
         law = self.law(getattr(task, "grammar", PUBLISHED))
+        held_out = {row for split in HELD_OUT for row in _rows(task.load(split))}
         weights = None if self.operators is None else np.array([self.operators.get(name, 0.0) for name in NAMES], float)
 
         def draw(count: int, rng: np.random.Generator) -> RaggedExamples:
-            return sample_within(law, count, rng, weights=weights, uniform_lengths=self.uniform_lengths)
+            parts: list[RaggedExamples] = []
+            for _ in range(_MOST_ROUNDS):
+                missing = count - sum(map(len, parts))
+                drawn = sample_within(law, missing, rng, weights=weights, uniform_lengths=self.uniform_lengths)
+                parts.append(drawn.select(np.array([row not in held_out for row in _rows(drawn)], bool)))
+                if len(parts[-1]) == missing:
+                    return RaggedExamples.concatenate(parts)
+            raise UserError(f"--data.curriculum: stage {self.name!r}: its expressions are held out, nearly all of them")
 
         return draw
+
+
+def _rows(examples: RaggedExamples) -> Iterator[bytes]:
+    """Yield the tokens of each expression."""
+    content = examples.tokens.tobytes()
+    return (content[first:end] for first, end in itertools.pairwise(examples.offsets.tolist()))
 
 
 def _check_weights(operators: object) -> None:
