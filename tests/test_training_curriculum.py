@@ -66,7 +66,8 @@ def course(run: Run) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize(
-    ("step", "name"), [(2, "radam"), (4, "radam"), (4, "adamw"), (21, "adamw"), (23, "radam"), (30, "radam")]
+    ("step", "name"),
+    [(2, "radam"), (4, "radam"), (4, "adamw"), (6, "muon"), (21, "adamw"), (23, "radam"), (30, "radam")],
 )
 def test_a_run_is_resumed_exactly_in_every_stage_and_where_one_ends(tmp_path: Path, step: int, name: str) -> None:
     made = with_stages(optimizer={"name": name, "schedule": "wsd", "warmup_steps": 3})

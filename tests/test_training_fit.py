@@ -124,7 +124,7 @@ VALIDATIONS = {"accuracy": [0.25, 0.5, 0.375, 0.375, 0.375, 0.375], "loss": [2.0
 """What the validations of a training find: accuracy is best at the second, loss at the third."""
 
 
-@pytest.mark.parametrize(("select", "best", "stops"), [("accuracy", 2, 4), ("loss", 3, 5)])
+@pytest.mark.parametrize(("select", "best", "stops"), [("accuracy", 2, 4), ("loss", 3, 5), ("last", 4, 4)])
 def test_best_weights_patience_and_plateau_go_by_what_is_selected(
     tmp_path: Path, select: str, best: int, stops: int
 ) -> None:
@@ -138,7 +138,7 @@ def test_best_weights_patience_and_plateau_go_by_what_is_selected(
     assert (facts["validation_accuracy"], facts["validation_loss"]) == tuple(
         VALIDATIONS[name][best - 1] for name in ("accuracy", "loss")
     )
-    assert facts["why"] == f"2 validations without a {'better accuracy' if select == 'accuracy' else 'lower loss'}"
+    assert facts["why"] == f"2 validations without a {'lower loss' if select == 'loss' else 'better accuracy'}"
     assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-4)
     with safe_open(trained.run.weights, "pt") as file:
         assert json.loads(file.metadata()["about"])["step"] == best
@@ -271,6 +271,18 @@ def test_a_minute_limit_ends_with_a_validation(tmp_path: Path) -> None:
     assert 1 <= facts["steps"] < 20
     assert trained.run.weights.is_file()
     assert trained.over()
+
+
+def test_the_weights_at_the_end_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    """In the middle of an interval between validations, since time is over, and not better than those before."""
+    made = config(trainer={"max_minutes": 5, "validate_every": 4, "select": "last"})
+    trained = training(tmp_path / "run", made)
+    trained.timer.time_elapsed = lambda *_: 60.0 * trained.stream.position  # type: ignore[method-assign]
+    after = iter(torch.tensor([0.5, 0.25]))
+    trained.module.accuracy.compute = lambda: next(after)  # type: ignore[method-assign]
+    facts = trained.fit()
+    assert (facts["steps"], facts["best_step"], facts["validation_accuracy"]) == (5, 5, 0.25)
+    assert_same(load_file(trained.run.weights), dict(trained.module.model.state_dict()))
 
 
 def test_an_epoch_is_validated_at_its_end(tmp_path: Path) -> None:

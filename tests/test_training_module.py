@@ -10,8 +10,9 @@ from torch import nn
 
 from nestree.evaluation.history import read_history, series
 from nestree.layers.s4d import ssm_parameters
-from nestree.training.module import build_optimizer, build_schedule, rate_share
+from nestree.training.optimizers import build_optimizer, encoder_matrices, forget
 from nestree.training.options import OptimizerOptions
+from nestree.training.schedules import build_schedule, rate_share
 from training_helpers import config, fresh_model, training
 
 
@@ -53,9 +54,10 @@ def test_lookahead_moves_slow_weights_every_few_steps() -> None:
     [
         ({}, Lookahead),
         ({"lookahead_steps": None}, torch.optim.RAdam),
+        ({"name": "radam-lookahead"}, Lookahead),
         ({"name": "adamw"}, torch.optim.AdamW),
     ],
-    ids=["radam with Lookahead", "radam", "adamw"],
+    ids=["radam with Lookahead", "radam", "radam-lookahead", "adamw"],
 )
 def test_optimizers_have_their_names(options: dict[str, Any], kind: type) -> None:
     optimizer = build_optimizer(fresh_model("s4d"), OptimizerOptions(weight_decay=0.3, **options))
@@ -72,6 +74,80 @@ def test_weight_decay_is_decoupled(options: dict[str, Any]) -> None:
     model.weight.grad = torch.zeros_like(before)
     build_optimizer(model, OptimizerOptions(learning_rate=0.1, weight_decay=0.2, **options)).step()
     torch.testing.assert_close(model.weight, before * (1 - 0.1 * 0.2))
+
+
+def test_muon_is_for_the_matrices_of_the_encoder_and_adamw_for_the_rest() -> None:
+    model = fresh_model("rir-grc")
+    options = OptimizerOptions(name="muon", learning_rate=3e-3, muon_learning_rate=0.02, weight_decay=0.1, beta2=0.98)
+    optimizer = build_optimizer(model, options)
+    rest, ssm, matrices = optimizer.param_groups
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    names = {named[id(parameter)] for parameter in matrices["params"]}
+    wanted = {
+        name
+        for name, parameter in model.encoder.named_parameters(prefix="encoder")
+        if parameter.ndim == 2 and ".ssm." not in name
+    }
+    assert names == wanted
+    assert {"encoder.leaf.project.weight", "encoder.inner.cell.gates.weight"} <= names
+    assert {id(p) for p in ssm["params"]} == {id(p) for p in ssm_parameters(model)}
+    assert len(named) == sum(len(group["params"]) for group in optimizer.param_groups)
+    assert "embedding.weight" in {named[id(parameter)] for parameter in rest["params"]}
+    assert [group["use_muon"] for group in optimizer.param_groups] == [False, False, True]
+    assert [group["lr"] for group in optimizer.param_groups] == [3e-3, 1e-3, 0.02]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0, 0.1]
+    assert (rest["betas"], rest["eps"]) == ((0.9, 0.98), 1e-8)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch before 2.9 has no Muon")
+def test_muon_is_pytorchs_muon_and_adamw() -> None:
+    model, twin = fresh_model("grc"), fresh_model("grc")
+    twin.load_state_dict(model.state_dict())
+    optimizer = build_optimizer(model, OptimizerOptions(name="muon", weight_decay=0.1))
+    matrices, rest = encoder_matrices(twin), {id(p) for p in encoder_matrices(twin)}
+    others = [parameter for parameter in twin.parameters() if id(parameter) not in rest]
+    steppers = [
+        torch.optim.Muon(matrices, lr=1e-2, weight_decay=0.1),
+        torch.optim.AdamW(others, lr=1e-3, weight_decay=0.1),
+    ]
+    for _ in range(3):
+        for left, right in zip(model.parameters(), twin.parameters(), strict=True):
+            left.grad = torch.randn_like(left)
+            right.grad = left.grad.clone()
+        optimizer.step()
+        for stepper in steppers:
+            stepper.step()
+    for left, right in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("name", ["radam", "adamw", "muon"])
+def test_an_optimizer_that_forgets_is_as_new(name: str) -> None:
+    model, twin = fresh_model("s4d"), fresh_model("s4d")
+    optimizer = build_optimizer(model, OptimizerOptions(name=name, lookahead_steps=3))
+
+    def step(stepped: nn.Module, stepper: torch.optim.Optimizer) -> None:
+        for parameter in stepped.parameters():
+            parameter.grad = torch.full_like(parameter, 0.5)
+        stepper.step()
+
+    for _ in range(4):
+        step(model, optimizer)
+    model.load_state_dict(twin.state_dict())
+    forget(optimizer)
+    new = build_optimizer(twin, OptimizerOptions(name=name, lookahead_steps=3))
+    for _ in range(4):
+        step(model, optimizer)
+        step(twin, new)
+    for left, right in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_betas_are_those_that_are_set() -> None:
+    for name in ("adamw", "radam"):
+        options = OptimizerOptions(name=name, beta1=0.8, beta2=0.95, lookahead_steps=None)
+        groups = build_optimizer(fresh_model("s4d"), options).param_groups
+        assert [group["betas"] for group in groups] == [(0.8, 0.95)] * 2
 
 
 @pytest.mark.parametrize("name", ["radam", "adamw"])

@@ -145,8 +145,9 @@ def imbalance(task: Task, train: RaggedExamples, validation: RaggedExamples) -> 
 
 def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
     """Say what came of it."""
+    which = "last" if facts["select"] == "last" else "best"
     console.print(
-        f"finished: {facts['why']}; best validation accuracy {facts['validation_accuracy']:.4f} at step "
+        f"finished: {facts['why']}; {which} validation accuracy {facts['validation_accuracy']:.4f} at step "
         f"{facts['best_step']}; {facts['sequences_per_second']:.1f} sequences/s, {facts['minutes']:.1f} minutes"
     )
     console.print(f"weights     {run.weights}")

@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pytorch_optimizer import Lookahead
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from nestree.errors import UserError
-from nestree.layers.s4d import ssm_parameters
 from nestree.models import Classifier
 from nestree.training.batches import Batch
 from nestree.training.curriculum import Curriculum
+from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.options import OptimizerOptions
+from nestree.training.schedules import build_schedule
 from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
 
@@ -196,97 +194,3 @@ class ClassifierModule(pl.LightningModule):
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and not self.curriculum.running:
             schedule.step(figures[self.selection.monitor].item())
-
-
-def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
-    """Return RAdam, perhaps inside Lookahead, or AdamW; both with decoupled weight decay.
-
-    State-space parameters have a group of their own: no weight decay, and a capped learning rate (Gu et al. 2022).
-    """
-    ssm = ssm_parameters(model)
-    apart = {id(parameter) for parameter in ssm}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart and parameter.requires_grad]
-    groups: list[dict[str, object]] = [{"params": rest}]
-    if ssm:
-        rate = min(options.ssm_learning_rate, options.learning_rate)
-        groups.append({"params": ssm, "lr": rate, "weight_decay": 0.0})
-    if options.name == "adamw":
-        return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
-    radam = torch.optim.RAdam(
-        groups, lr=options.learning_rate, weight_decay=options.weight_decay, decoupled_weight_decay=True
-    )
-    if options.lookahead_steps is None:
-        return radam
-    return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)
-
-
-def forget(optimizer: Optimizer) -> None:
-    """Bring an optimizer into the state of a new one; its learning rates stay."""
-    optimizer.state.clear()
-    if isinstance(optimizer, Lookahead):
-        forget(optimizer.optimizer)
-        for group in optimizer.param_groups:
-            group["counter"] = 0
-            optimizer.init_group(group)
-
-
-def build_schedule(
-    optimizer: Optimizer,
-    options: OptimizerOptions,
-    *,
-    mode: Literal["min", "max"] = "max",
-    minutes: Callable[[], float] = lambda: 0.0,
-    weights_since: Callable[[], int] = lambda: 0,
-) -> ReduceLROnPlateau | LambdaLR:
-    """Return the schedule of a fresh optimizer's learning rates.
-
-    Args:
-        optimizer: the optimizer.
-        options: its options; ``total_steps`` must be set for all schedules but plateau.
-        mode: whether a plateau is where a figure no longer rises, or no longer falls.
-        minutes: returns the minutes of training so far.
-        weights_since: returns the step after which the weights began.
-    """
-    if options.schedule == "plateau":
-        return ReduceLROnPlateau(
-            optimizer,
-            mode=mode,
-            factor=options.plateau_factor,
-            patience=options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
-            threshold=0.0,
-            threshold_mode="abs",
-        )
-
-    def share(step: int, highest: float) -> float:
-        return rate_share(step, highest=highest, options=options, minutes=minutes(), weights_since=weights_since())
-
-    return LambdaLR(optimizer, [partial(share, highest=group["lr"]) for group in optimizer.param_groups])
-
-
-def rate_share(
-    step: int, *, highest: float, options: OptimizerOptions, minutes: float = 0.0, weights_since: int = 0
-) -> float:
-    """Return the share of the ``highest`` rate that a group of parameters has after ``step`` steps.
-
-    In step s of the first w = ``warmup_steps``, counted from 1, the rate is the highest one's share s / w. How far it
-    has fallen later depends on the share of the training that is done: of ``total_steps`` (for a cosine without the
-    warm-up) or of ``total_minutes``, whichever is larger.
-
-    Args:
-        step: from the beginning of the training.
-        highest: rate of the group.
-        options: those of a cosine or of wsd.
-        minutes: from the beginning of the training.
-        weights_since: step after which the weights began; they are warmed up from there.
-    """
-    warmup, total = options.warmup_steps, options.total_steps
-    assert total is not None
-    if step - weights_since < warmup:
-        return (step - weights_since + 1) / warmup
-    by_time = minutes / options.total_minutes if options.total_minutes else 0.0
-    lowest = min(1.0, options.minimum_learning_rate / highest)
-    if options.schedule == "cosine":
-        done = min(1.0, max((step - warmup) / (total - warmup), by_time))
-        return lowest + (1 - lowest) * (1 + math.cos(math.pi * done)) / 2
-    done = min(1.0, max(step / total, by_time))
-    return lowest + (1 - lowest) * min(1.0, (1 - done) / (1 - options.stable))

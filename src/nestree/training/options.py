@@ -11,7 +11,7 @@ from nestree.checks import check_at_least, check_one_of, check_positive, check_p
 from nestree.training.selection import SELECTIONS
 
 ACCELERATORS = ("auto", "cpu", "gpu")
-OPTIMIZERS = ("radam", "adamw")
+OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
 SCHEDULES = ("plateau", "cosine", "wsd")
 TIMED = ("cosine", "wsd")
 """Schedules that are as long as the training."""
@@ -32,15 +32,22 @@ class OptimizerOptions:
     """
 
     name: str = OPTIMIZERS[0]
-    """Optimizer: radam (with Lookahead) or adamw (without)."""
+    """Optimizer: adamw; radam-lookahead (RAdam inside Lookahead; radam is the same, or without Lookahead where
+    lookahead_steps is null); or muon (for the encoder's weight matrices; AdamW for all else)."""
     learning_rate: float = 1e-3
     """Learning rate at the start; with a cosine, the highest."""
     ssm_learning_rate: float = 1e-3
     """Highest learning rate of state-space parameters; they also have no weight decay."""
+    muon_learning_rate: float = 1e-2
+    """Learning rate of Muon at the start, or the highest; learning_rate is then of all that AdamW optimizes."""
     weight_decay: float = 1e-2
     """Decoupled weight decay, as a share of the learning rate."""
+    beta1: float = 0.9
+    """Decay of AdamW's and RAdam's running mean of the gradient, per step."""
+    beta2: float = 0.999
+    """Decay of their running mean of the squared gradient, per step."""
     lookahead_steps: int | None = 5
-    """Steps between two moves of radam's Lookahead's slow weights; null: no Lookahead."""
+    """Steps between two moves of Lookahead's slow weights; null: no Lookahead."""
     lookahead_alpha: float = 0.8
     """Share of the way that the slow weights move towards the fast ones, above 0 up to 1."""
     clip: float | None = 1.0
@@ -76,9 +83,14 @@ class OptimizerOptions:
         check_one_of("name", self.name, OPTIMIZERS)
         check_positive("learning_rate", self.learning_rate)
         check_positive("ssm_learning_rate", self.ssm_learning_rate)
+        check_positive("muon_learning_rate", self.muon_learning_rate)
+        check_probability("beta1", self.beta1)
+        check_probability("beta2", self.beta2)
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
         _check_optional("lookahead_steps", self.lookahead_steps)
+        if self.name == "radam-lookahead" and self.lookahead_steps is None:
+            raise ValueError("lookahead_steps must be set, or name be radam")
         if not 0 < self.lookahead_alpha <= 1:
             raise ValueError(f"lookahead_alpha must be above 0 and at most 1, not {self.lookahead_alpha!r}")
         if self.clip is not None:
@@ -150,7 +162,9 @@ class TrainerOptions:
     """Training stops after so many + 1 validations in a row without a better accuracy (or loss: select); null: it does
     not. Validations in a curriculum's stages but the last do not count, for plateaus neither."""
     select: str = "accuracy"
-    """What the best weights, patience and plateaus go by: accuracy or loss, on the validation examples."""
+    """What the best weights, patience and plateaus go by: accuracy or loss, on the validation examples. last keeps the
+    weights of the last validation, which ends every training, whatever it says; patience and plateaus go by accuracy.
+    """
     validate_every: int | None = None
     """Steps between validations; null: once an epoch."""
     checkpoint_every: int = 100

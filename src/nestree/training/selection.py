@@ -21,19 +21,22 @@ class Selection:
     mode: Literal["min", "max"]
     worst: float
     """What every validation is better than."""
+    always: bool = False
+    """Whether the weights of every validation take the place of those before."""
 
     def better(self, value: float, best: float) -> bool:
         """Tell whether ``value`` is better than ``best``; a NaN is not."""
-        return value > best if self.mode == "max" else value < best
+        return self.always or (value > best if self.mode == "max" else value < best)
 
     @property
     def comparative(self) -> str:
-        """What a better one is called."""
-        return f"{'better' if self.mode == 'max' else 'lower'} {self.name}"
+        """What a better figure is called."""
+        return "better accuracy" if self.mode == "max" else "lower loss"
 
 
 SELECTIONS = {
     "accuracy": Selection("accuracy", ACCURACY, "max", -1.0),
     "loss": Selection("loss", LOSS, "min", float("inf")),
+    "last": Selection("last", ACCURACY, "max", -1.0, always=True),
 }
 """By name, as ``--trainer.select`` takes it."""

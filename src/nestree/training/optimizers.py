@@ -1,0 +1,75 @@
+"""Optimizers by name, and the groups of parameters that they treat differently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_optimizer import Lookahead, Muon
+from torch import nn
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from nestree.layers.s4d import ssm_parameters
+from nestree.training.options import OptimizerOptions
+
+
+def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
+    """Return the optimizer that ``options`` name; its weight decay is decoupled.
+
+    State-space parameters have a group of their own: no weight decay, and a capped learning rate (Gu et al. 2022).
+
+    Args:
+        model: what to optimize; with Muon a [`Classifier`][nestree.models.Classifier].
+        options: name, rates and the rest.
+    """
+    ssm = ssm_parameters(model)
+    matrices = encoder_matrices(model) if options.name == "muon" else []
+    apart = {id(parameter) for parameter in (*ssm, *matrices)}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart and parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": rest, "lr": options.learning_rate, "weight_decay": options.weight_decay}]
+    if ssm:
+        rate = min(options.ssm_learning_rate, options.learning_rate)
+        groups.append({"params": ssm, "lr": rate, "weight_decay": 0.0})
+    betas = (options.beta1, options.beta2)
+    if options.name == "muon":
+        adam = [{**group, "use_muon": False, "betas": betas, "eps": ADAM_EPS} for group in groups]
+        rate = options.muon_learning_rate
+        matrix = {"params": matrices, "use_muon": True, "lr": rate, "weight_decay": options.weight_decay}
+        return Muon([*adam, matrix])
+    if options.name == "adamw":
+        return torch.optim.AdamW(groups, betas=betas, eps=ADAM_EPS)
+    radam = torch.optim.RAdam(groups, betas=betas, decoupled_weight_decay=True)
+    if options.lookahead_steps is None:
+        return radam
+    return Lookahead(radam, k=options.lookahead_steps, alpha=options.lookahead_alpha)
+
+
+ADAM_EPS = 1e-8
+
+
+def encoder_matrices(model: nn.Module) -> list[Parameter]:
+    """Return the weight matrices of a classifier's encoder, which Muon is for: not embedding, head or state spaces."""
+    encoder = getattr(model, "encoder", None)
+    assert isinstance(encoder, nn.Module), "the model has no encoder"
+    apart = {id(parameter) for parameter in ssm_parameters(encoder)}
+    return [
+        parameter
+        for parameter in encoder.parameters()
+        if parameter.ndim == 2 and id(parameter) not in apart and parameter.requires_grad
+    ]
+
+
+def forget(optimizer: Optimizer) -> None:
+    """Bring an optimizer into the state of a new one; its learning rates stay."""
+    optimizer.state.clear()
+    for group in optimizer.param_groups:
+        group.update({name: 0 for name in COUNTERS if name in group})
+    if isinstance(optimizer, Lookahead):
+        forget(optimizer.optimizer)
+        for group in optimizer.param_groups:
+            optimizer.init_group(group)
+
+
+COUNTERS = ("counter", "step")
+"""What Lookahead and Muon count in a group of parameters."""
