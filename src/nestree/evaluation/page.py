@@ -98,6 +98,7 @@ def render_page(
     told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
     series = all_series({one.name if len(told) > 1 else "": one.run for one in told})
     drawn = panels(series, advance=advance)
+    scored = [one for one in told if any(result.trees for result in one.results)]
     environment = Environment(
         loader=PackageLoader("nestree.evaluation"),
         autoescape=True,
@@ -109,8 +110,8 @@ def render_page(
         told=told,
         title=", ".join(one.name for one in told),
         summary=_summary(told),
-        tests=_joined(told, drawn, summary_rows),
-        scores=_joined([one for one in told if any(result.trees for result in one.results)], drawn, tree_rows),
+        tests=_joined(told, drawn, summary_rows, alone=len(told) == 1),
+        scores=_joined(scored, drawn, tree_rows, alone=len(told) == 1),
         strata=_strata(told, drawn),
         accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(told)),
         training=training_chart({one.name: one.history for one in told if one.history}),
@@ -176,11 +177,13 @@ def _joined(
     told: Sequence[_Told],
     drawn: Sequence[Panel],
     rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]],
+    *,
+    alone: bool,
 ) -> tuple[list[str], list[list[str]]]:
     """Join the runs' tables to one, as narrow as can be.
 
-    The run is a column where there are several. Columns that are empty are left out, protocols that are all the same
-    (they stand above), and seconds (speeds have their own table).
+    The run is a column unless it is ``alone`` on the page. Columns that are empty are left out, protocols that are all
+    the same (they stand above), and seconds (speeds have their own table).
     """
     header: list[str] = []
     joined: list[list[str]] = []
@@ -189,8 +192,9 @@ def _joined(
         header = ["run", *columns]
         joined += [[one.name, *row] for row in rows]
     values = {name: {row[place] for row in joined} for place, name in enumerate(header)}
-    hidden = {"seconds", *(name for name, found in values.items() if found == {""})}
-    hidden |= {name for name in ("run", "protocol") if len(values.get(name, ())) == 1}
+    hidden = {"seconds", *(["run"] if alone else []), *(name for name, found in values.items() if found == {""})}
+    if len(values.get("protocol", ())) == 1:
+        hidden.add("protocol")
     kept = [place for place, name in enumerate(header) if name not in hidden]
     return [header[place] for place in kept], [[row[place] for place in kept] for row in joined]
 
