@@ -22,6 +22,8 @@ HEIGHT = 3.0
 """Of a panel, inches."""
 APART = 5.0
 """Points from one series' marker to the next one's at the same place, unless there are many series."""
+WIDEST = 4.9
+"""A panel, inches, unless its title needs more."""
 ABREAST = 2.5
 """Inches that labels of groups may take side by side; where they need more, they stand upright."""
 
@@ -85,11 +87,8 @@ def pool_figures(pools: Sequence[Pool], *, label: str) -> list[Figure]:
 
 def _pool_figure(pool: Pool, label: str) -> Figure:
     names = list(dict.fromkeys(group for shares in pool.shares.values() for group in shares))
-    slot = 0.12 + 0.09 * max(map(len, names))
-    slot = slot if slot * len(names) <= ABREAST else 0.26
-    figure = Figure(
-        figsize=(max(0.9 + slot * len(names), _title_width(pool.panel.title)), HEIGHT), layout="constrained"
-    )
+    width = max(0.9 + _slots(names, most=ABREAST, upright=0.26), _title_width(pool.panel.title))
+    figure = Figure(figsize=(width, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     for one, shift in _shifts(pool.panel.series):
         shares = pool.shares[one.name]
@@ -102,8 +101,19 @@ def _pool_figure(pool: Pool, label: str) -> Figure:
 
 def panel_width(panel: Panel) -> float:
     """Return the width of a panel's figure, inches."""
-    width = 4.9 if panel.family.by_length else 0.9 + 0.5 * (len(panel.tests) + 1)
-    return max(min(width, 4.9), _title_width(panel.title))
+    if panel.family.by_length:
+        width = WIDEST
+    elif panel.family.axis is None:
+        width = 0.8 + _slots(panel.tests, most=WIDEST - 0.7, upright=0.4)
+    else:
+        width = 1.4 + 0.5 * len(panel.tests)
+    return max(min(width, WIDEST), _title_width(panel.title))
+
+
+def _slots(names: Sequence[str], *, most: float, upright: float) -> float:
+    """Return the inches that labels take: side by side if that is at most ``most``, or ``upright`` for each."""
+    abreast = len(names) * (0.12 + 0.09 * max(map(len, names)))
+    return abreast if abreast <= most else upright * len(names)
 
 
 def _title_width(title: str) -> float:
