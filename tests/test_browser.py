@@ -15,7 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nestree.cli.serve import listen
+from nestree.evaluation import Result, Share
 from nestree.evaluation.page import write_page
+from nestree.evaluation.record import record
 from nestree.serve.app import application
 from nestree.serve.reader import Reader
 from nestree.tasks.listops import ListOps, encode, evaluate
@@ -77,12 +79,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page about a tiny RIR with a log of its training, and trees."""
+    """A page about a tiny RIR with results, a log of its training, and trees."""
     folder = tmp_path_factory.mktemp("reports")
     run = saved_run(folder / "rir", "rir-ebt-grc", encoder={"arity": 4, "beam_size": 3})
     logs = run.logs / "csv" / "000"
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("step,loss,validation_accuracy\n0,2.0,\n1,1.5,0.25\n")
+    for number, (test, length) in enumerate((("near-iid", 40), ("10000", 9100), ("args-10", 450), ("lra", 1030))):
+        for inference in ("grouped", "flat"):
+            groups = ["0-10", *(f"{first}01-{first + 1}00" for first in range(1, 10)), "1001-2000", "10001-"]
+            strata = {"length": [Share(group, 3, 5) for group in groups], "depth": [Share("1", 36, 60)]}
+            record(run, Result(test, inference, Share(test, 36, 60), strata, length, 1.0 + number, 0.25), seed=0)
     with pytest.MonkeyPatch.context() as patch:
         load = ListOps.load
         patch.setattr(ListOps, "load", lambda task, split, size=None: load(task, split, size=8))
@@ -147,6 +154,23 @@ def test_sliders_and_beams_change_what_is_shown(page: Page, address: str) -> Non
     page.locator(".beams button").nth(1).click()
     expect(page.locator(".beams button").nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".tree svg > title")).to_contain_text("tree 2 of")
+
+
+@pytest.mark.parametrize("clock", ["as it is", "standing still"])
+def test_the_times_add_up(page: Page, address: str, clock: str) -> None:
+    if clock == "standing still":  # as a browser may have it, to which the server's times are longer than the whole
+        page.add_init_script("performance.now = () => 0")
+    page.goto(address)
+    expect(page.locator("#timing")).to_contain_text("ms from request to display")
+    page.get_by_role("button", name="Draw one").click()
+    expect(page.locator("#timing")).not_to_contain_text("9 tokens")
+    said = re.fullmatch(
+        r"\d+ tokens; (\d+) ms from request to display: (\d+) ms reading, (\d+) ms drawing trees, (\d+) ms the rest",
+        page.inner_text("#timing"),
+    )
+    assert said
+    whole, *parts = map(int, said.groups())
+    assert whole == sum(parts)
 
 
 def test_what_cannot_be_read_is_said_and_never_run(page: Page, address: str) -> None:
@@ -339,12 +363,28 @@ def test_dark_readers_get_a_dark_page(page: Page, address: str) -> None:
     assert all(int(part) < 40 for part in background[4:-1].split(","))
 
 
+def test_the_tables_and_charts_of_a_report_fit_a_window(page: Page, report: Path) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    wider = """() => [...document.querySelectorAll(".scroll")]
+        .filter((box) => box.querySelector("table, .chart") && box.scrollWidth > box.clientWidth)
+        .map((box) => box.getAttribute("aria-label"))"""
+    assert page.evaluate(wider) == []
+    beside = """[...document.querySelectorAll(".panels")]
+        .map((row) => new Set([...row.children].map((panel) => panel.offsetTop)).size)"""
+    assert page.evaluate(beside) == [1, 1, 1]
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate(beside) == [3, 3, 3]
+    assert fits(page)
+
+
 @SCHEMES
 def test_a_report_opens_on_a_phone(page: Page, report: Path, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     page.goto(report.as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("rir")
-    expect(page.locator("svg.chart")).to_have_count(1)
+    expect(page.locator("svg.chart")).to_have_count(3 * 3 + 1)  # accuracy and two strata, each of three; the training
     expect(page.get_by_role("img", name="Tree: probability").first).to_be_visible()
     colours = page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle($chart).fill]".replace("$chart", TICK)

@@ -223,11 +223,21 @@ def test_scores_of_trees_outlive_an_evaluation_without(run: Run) -> None:
     assert entry["trees"] == {"model": {"f1": 0.5, "recall": 0.25}}
 
 
-def test_a_stratum_has_a_row_a_group_and_a_column_a_test() -> None:
+def test_a_stratum_of_few_groups_has_them_side_by_side() -> None:
     results = [made_up("a", 5, 10, length=20), made_up("b", 0, 4, length=20, inference="flat")]
     header, rows = stratum_rows(results, "depth")
-    assert header == ["depth", "a", "b (flat)"]
-    assert rows == [["2", "50.0 [24, 76] n=10", "0.0 [0, 49] n=4"]]
+    assert header == ["test", "inference", "2"]
+    assert rows == [["a", "", "50.0 [24, 76] n=10"], ["b", "flat", "0.0 [0, 49] n=4"]]
+    assert stratum_rows(results[:1], "depth") == (["test", "2"], [["a", "50.0 [24, 76] n=10"]])
+
+
+def test_a_stratum_of_many_groups_has_a_row_for_each() -> None:
+    shares = [Share(str(depth), depth, 10) for depth in range(1, 10)]
+    many = replace(made_up("a", 5, 10, length=20), strata={"depth": shares})
+    header, rows = stratum_rows([made_up("b", 5, 10, length=20), many], "depth")
+    assert header == ["test", "depth", "accuracy %", "95 % interval", "examples"]
+    assert rows[0] == ["b", "2", "50.0", "23.7 to 76.3", "10"]
+    assert [row[:3] for row in rows[1:]] == [["a", str(depth), f"{10 * depth:.1f}"] for depth in range(1, 10)]
 
 
 def test_sessions_of_logs_join_where_the_later_one_begins(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def write(folder: Path, *rows: str, header: str = "Source\tTarget", end: str = "
 
 
 def test_the_published_sizes_are_the_whole_set_cut_in_three() -> None:
-    assert {name: about.size for name, about in ListOpsLRA.splits.items()} == {
+    assert {name: about.size for name, about in ListOpsLRA().splits.items()} == {
         "train": 96_000,
         "validation": 2_000,
         "test": 2_000,

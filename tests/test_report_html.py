@@ -102,6 +102,9 @@ def test_headings_and_tables_can_be_read_aloud(page: str) -> None:
         assert found[0].tag == "caption"
         assert all(cell.get("scope") for cell in found.iter("th"))
     for chart in tree.iter("{http://www.w3.org/2000/svg}svg"):
+        if chart.get("aria-hidden") == "true":  # a swatch of a legend, whose text stands behind it
+            assert "swatch" in str(chart.get("class"))
+            continue
         assert chart.get("role") == "img"
         assert text(chart[0])
         assert text(chart[1])
@@ -135,12 +138,37 @@ def test_runs_stand_side_by_side(page: str, runs: tuple[Run, Run]) -> None:
     assert all(part in again for part in ("nestree train tiny", "seed3", "python 3.", "recipe: tiny"))
 
 
+def test_a_run_alone_needs_no_column_for_it(runs: tuple[Run, Run]) -> None:
+    header, *rows = table(render_page(runs[:1], trees=0), "Tests")
+    assert header == ["test", "examples", "mean length", "accuracy %", "95 % interval", "baseline %"]
+    assert [row[0] for row in rows] == ["near-iid", "200-300"]
+
+
+def test_a_chart_says_which_tests_and_how_many_examples(page: str) -> None:
+    captions = [text(caption) for caption in parsed(page).iter("figcaption")]
+    assert captions[0] == "Length: 40 examples each of near-iid, 200-300. Bars are 95 % Wilson intervals."
+    assert captions[1] == "Tests of one panel counted together. Length: 40 examples each of near-iid, 200-300."
+
+
+def test_tests_stand_as_they_are_drawn(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    run = Run(shutil.copytree(runs[0].path, tmp_path / "more"))
+    for test, length in (("args-10", 30.0), ("10000", 9000.0), ("lra", 25.0)):
+        record(run, result(test, length, 20), seed=0)
+    page = render_page([run], trees=0)
+    assert [row[0] for row in table(page, "Tests")][1:] == ["near-iid", "200-300", "10000", "args-10", "lra"]
+    charts = re.findall(r'<svg role="img" class="chart".*?</svg>', page, flags=re.DOTALL)
+    assert len(charts) == 4 * 3 + 1  # a panel each for length, arguments and the Arena; and the training
+
+
 def test_charts_take_the_colours_of_the_page(page: str) -> None:
     charts = re.findall(r'<svg role="img" class="chart".*?</svg>', page, flags=re.DOTALL)
     assert len(charts) == 5  # accuracy, three strata, training
     for chart in charts:
         assert not re.search(r"#[0-9a-f]{6}\b", chart)
         assert "var(--c1)" in chart
+    swatches = re.findall(r'<svg aria-hidden="true" class="swatch".*?</svg>', page, flags=re.DOTALL)
+    assert not any(re.search(r"#[0-9a-f]{6}\b", swatch) for swatch in swatches)
+    assert len(swatches) == 2 + 3 + 3 * 2  # both runs, baseline, claim and range of training; both in each stratum
     history = [{"step": 0.0, "loss": 1.0, "validation_accuracy": 0.5}]
     first, again = (inline_svg(training_figure({"a": history}), name="x", title="<t>", about="&") for _ in range(2))
     assert first == again

@@ -65,6 +65,7 @@ def test_the_answer_is_the_models(client: TestClient, rir: Run) -> None:
     assert [tree["brackets"] for tree in found["sides"][0]] == [tree.brackets() for tree in reading.sides[0]]
     assert (found["right"], found["tokens"]) == ("9", [9])
     assert all(0 <= tree["f1"] <= 1 for tree in found["sides"][0])
+    assert all(found["milliseconds"][part] > 0 for part in ("reading", "drawing"))
     drawing = ElementTree.fromstring(found["sides"][0][0]["svg"])
     assert not list(drawing.iter("{http://www.w3.org/2000/svg}style"))  # the page's policy forbids them
 

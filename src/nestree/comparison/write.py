@@ -19,11 +19,11 @@ def write(comparison: Comparison) -> None:
     """Write ``comparison.json``, ``comparison.md`` and ``comparison.png`` from what there is."""
     found = rows(comparison)
     about = comparison.run(comparison.plan.contenders[0]).about()
-    plot(
+    drawn = plot(
         found,
         comparison.path / "comparison.png",
         title=f"{comparison.task.name}, {comparison.plan.budget} of training each",
-        train_longest=max((row.about.get("train_longest") or 0 for row in found), default=0) or None,
+        baseline=comparison.task.baseline_about,
     )
     write_json(
         comparison.path / "comparison.json",
@@ -39,7 +39,7 @@ def write(comparison: Comparison) -> None:
         },
     )
     with replacing(comparison.path / "comparison.md") as temporary:
-        temporary.write_text("\n\n".join(_markdown(comparison, found, about)) + "\n")
+        temporary.write_text("\n\n".join(_markdown(comparison, found, about, drawn)) + "\n")
 
 
 MACHINE = ("versions", "platform", "processor", "cpus", "commit")
@@ -71,7 +71,8 @@ def _once(found: Sequence[Row]) -> list[Row]:
     return list({row.contender.label: row for row in reversed(found)}.values())[::-1]
 
 
-def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any]) -> list[str]:
+def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any], drawn: Sequence[str]) -> list[str]:
+    """Return the paragraphs; ``drawn`` is what is to be said of the picture, if there is one."""
     plan, tests = comparison.plan, comparison.tests
     body = [cells(row, tests) for row in found]
     versions = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
@@ -80,7 +81,7 @@ def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any
         markdown_table(
             header(found, tests), [*body, baseline_cells(found, tests)], right=range(1, 1 + len(tests) + len(FIGURES))
         ),
-        "![Accuracy against length](comparison.png)",
+        *(["![Accuracy](comparison.png)", " ".join(drawn)] if drawn else []),
         *notes(comparison, found),
         f"Machine: {about.get('platform')}, {about.get('cpus')} CPUs; {versions}; commit {about.get('commit')}.",
         "## How to make it again",

@@ -16,11 +16,19 @@ from markupsafe import Markup
 
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
-from nestree.evaluation.evaluate import Result, Share, group_order
+from nestree.evaluation.evaluate import Result
 from nestree.evaluation.gallery import Specimen, gallery
 from nestree.evaluation.history import Row, read_history
-from nestree.evaluation.plots import accuracy_figure, groups_figure, inline_svg, training_figure
-from nestree.evaluation.report import by_inference, current_results, curriculum_rows, protocol_about, training_facts
+from nestree.evaluation.page_charts import accuracy_chart, stratum_chart, training_chart
+from nestree.evaluation.panels import Panel, panels
+from nestree.evaluation.report import (
+    accuracy_about,
+    all_series,
+    current_results,
+    curriculum_rows,
+    protocol_about,
+    training_facts,
+)
 from nestree.evaluation.tables import percent, stratum_rows, summary_rows, tree_rows
 from nestree.runs import Run, nestree_version
 from nestree.trees.svg import STYLE, draw_svg
@@ -95,6 +103,9 @@ def render_page(
 ) -> str:
     """Return the page; see [`write_page`][]."""
     told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
+    series = all_series({one.name if len(told) > 1 else "": one.run for one in told})
+    drawn = panels(series, advance=advance)
+    scored = [one for one in told if any(result.trees for result in one.results)]
     environment = Environment(
         loader=PackageLoader("nestree.evaluation"),
         autoescape=True,
@@ -106,10 +117,11 @@ def render_page(
         told=told,
         title=", ".join(one.name for one in told),
         summary=_summary(told),
-        tests=_joined(told, summary_rows),
-        scores=_joined([one for one in told if any(result.trees for result in one.results)], tree_rows),
-        strata=_strata(told),
-        charts=_charts(told),
+        tests=_joined(told, drawn, summary_rows, alone=len(told) == 1),
+        scores=_joined(scored, drawn, tree_rows, alone=len(told) == 1),
+        strata=_strata(told, drawn),
+        accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(told)),
+        training=training_chart({one.name: one.history for one in told if one.history}),
         speed=_speed(told),
         galleries=[_gallery(one, trees, advance) for one in told] if trees else [],
         options=_options(told),
@@ -158,86 +170,59 @@ def _protocols(told: Sequence[_Told]) -> dict[str, list[str]]:
     return found
 
 
+def _baseline(told: Sequence[_Told]) -> str | None:
+    """Return what the baseline always answers, if it is the same in all runs."""
+    about = {one.run.task.baseline_about for one in told}
+    return about.pop() if len(about) == 1 else None
+
+
 def _count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
 def _joined(
-    told: Sequence[_Told], rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]]
+    told: Sequence[_Told],
+    drawn: Sequence[Panel],
+    rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]],
+    *,
+    alone: bool,
 ) -> tuple[list[str], list[list[str]]]:
-    """Join the runs' tables to one with a column for the run, without the columns that are empty in all of them."""
+    """Join the runs' tables to one, as narrow as can be.
+
+    The run is a column unless it is ``alone`` on the page. Columns that are empty are left out, protocols that are all
+    the same (they stand above), and seconds (speeds have their own table).
+    """
     header: list[str] = []
     joined: list[list[str]] = []
     for one in told:
-        columns, rows = rows_of(one.results)
+        columns, rows = rows_of(_in_order(one.results, drawn))
         header = ["run", *columns]
         joined += [[one.name, *row] for row in rows]
-    filled = [place for place, _ in enumerate(header) if not joined or any(row[place] for row in joined)]
-    return [header[place] for place in filled], [[row[place] for place in filled] for row in joined]
+    values = {name: {row[place] for row in joined} for place, name in enumerate(header)}
+    hidden = {"seconds", *(["run"] if alone else []), *(name for name, found in values.items() if found == {""})}
+    if len(values.get("protocol", ())) == 1:
+        hidden.add("protocol")
+    kept = [place for place, name in enumerate(header) if name not in hidden]
+    return [header[place] for place in kept], [[row[place] for place in kept] for row in joined]
 
 
-def _strata(told: Sequence[_Told]) -> list[dict[str, Any]]:
+def _strata(told: Sequence[_Told], drawn: Sequence[Panel]) -> list[dict[str, Any]]:
     """Return by stratum: its chart, and each run's table."""
     found = list(dict.fromkeys(name for one in told for result in one.results for name in result.strata))
     strata = []
     for number, name in enumerate(found):
         shown = [one for one in told if any(name in result.strata for result in one.results)]
-        tables = [(one, stratum_rows([r for r in one.results if name in r.strata], name)) for one in shown]
-        tests, pooled = _pooled(shown, name)
-        chart = None
-        if pooled:
-            chart = inline_svg(
-                groups_figure(pooled, label=name),
-                name=f"stratum-{number}",
-                title=f"Accuracy by {name}",
-                about=f"All examples of {', '.join(tests)} together. The tables below have the numbers of each test.",
-            )
-        strata.append({"name": name, "tables": tables, "tests": tests, "chart": chart and Markup(chart)})
+        tables = [
+            (one, stratum_rows(_in_order([r for r in one.results if name in r.strata], drawn), name)) for one in shown
+        ]
+        strata.append({"name": name, "tables": tables, "chart": stratum_chart(drawn, name, name=f"stratum-{number}")})
     return strata
 
 
-def _pooled(told: Sequence[_Told], stratum: str) -> tuple[list[str], dict[str, dict[str, Share]]]:
-    """Count together the tests that all runs have, so that runs are compared on the same ones."""
-    common = set.intersection(*({result.test for result in one.results} for one in told))
-    tests = list(dict.fromkeys(result.test for one in told for result in one.results if result.test in common))
-    pooled: dict[str, dict[str, Share]] = {}
-    for one in told:
-        for name, results in by_inference(one.results, run=one.name).items():
-            if not common <= {result.test for result in results}:
-                continue
-            shares = [s for result in results if result.test in common for s in result.strata.get(stratum, [])]
-            pooled[name] = {
-                group: Share(
-                    group,
-                    sum(share.correct for share in shares if share.group == group),
-                    sum(share.examples for share in shares if share.group == group),
-                )
-                for group in sorted({share.group for share in shares}, key=group_order)
-            }
-    return tests, {name: shares for name, shares in pooled.items() if shares}
-
-
-def _charts(told: Sequence[_Told]) -> dict[str, Markup]:
-    """Draw accuracy against length, and the trainings."""
-    charts = {}
-    named = {name: part for one in told for name, part in by_inference(one.results, run=one.name).items()}
-    if named:
-        longest = {one.about.get("train_longest") for one in told}
-        points = "; ".join(
-            f"{name}: " + ", ".join(f"{r.mean_length:.0f} tokens {percent(r.total.accuracy)} %" for r in part)
-            for name, part in named.items()
-        )
-        figure = accuracy_figure(named, train_longest=longest.pop() if len(longest) == 1 else None)
-        charts["accuracy"] = inline_svg(figure, name="accuracy", title="Accuracy against length", about=points)
-    histories = {one.name: one.history for one in told if one.history}
-    if histories:
-        charts["training"] = inline_svg(
-            training_figure(histories),
-            name="training",
-            title="Training loss and validation accuracy",
-            about=f"Against optimizer steps, of {', '.join(histories)}.",
-        )
-    return {name: Markup(svg) for name, svg in charts.items()}
+def _in_order(results: Sequence[Result], drawn: Sequence[Panel]) -> list[Result]:
+    """Return results in the order in which their tests are drawn."""
+    order = [test for panel in drawn for test in panel.tests]
+    return sorted(results, key=lambda result: order.index(result.test) if result.test in order else len(order))
 
 
 def _speed(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:

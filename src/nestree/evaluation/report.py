@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.history import read_history
-from nestree.evaluation.plots import accuracy_figure, save_png, training_figure
+from nestree.evaluation.panel_plots import panels_figure
+from nestree.evaluation.panels import Panel, Series, left_out, panels
+from nestree.evaluation.plots import save_png, training_figure
 from nestree.evaluation.record import as_configured, largest
 from nestree.evaluation.tables import markdown_table, percent, stratum_rows, summary_rows
 from nestree.runs import Run
@@ -32,16 +34,16 @@ def write_report(run: Run) -> Path:
     if not results:
         raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.name}` first")
     about = run.about()
-    figure = accuracy_figure(
-        by_inference(results), train_longest=about.get("train_longest"), baseline=run.task.baseline_about
-    )
-    save_png(figure, run.path / "accuracy.png")
+    series = all_series({"": run})
+    drawn = panels(series)
+    if drawn:
+        save_png(panels_figure(drawn, baseline=run.task.baseline_about), run.path / "accuracy.png")
     history = read_history(run)
     if history:
         save_png(training_figure({"": history}), run.path / "training.png")
     parts = [
         _heading(run, about, results),
-        "![Accuracy against length](accuracy.png)",
+        *(["![Accuracy](accuracy.png)", " ".join(accuracy_about(series, drawn))] if drawn else []),
         *_accuracy(results),
         "## Training",
         *(["![Loss and validation accuracy](training.png)"] if history else []),
@@ -63,13 +65,29 @@ def current_results(run: Run) -> list[Result]:
     return sorted(results, key=lambda result: (str(result.inference), result.mean_length))
 
 
-def by_inference(results: Sequence[Result], *, run: str = "") -> dict[str, list[Result]]:
-    """Return results by the name of their series: the run's, if it is told, and how RIR read its inputs."""
-    named: dict[str, list[Result]] = {}
-    for result in results:
-        inference = f"{result.inference} inference" if result.inference else ""
-        named.setdefault(", ".join(filter(None, (run, inference))) or "accuracy", []).append(result)
-    return named
+def all_series(runs: Mapping[str, Run]) -> list[Series]:
+    """Return what is drawn of runs: a series for each run and for each way in which RIR read its inputs.
+
+    Args:
+        runs: by name; a run alone may do without one.
+    """
+    found: list[Series] = []
+    for name, run in runs.items():
+        results = current_results(run)
+        for inference in dict.fromkeys(result.inference for result in results):
+            parts = filter(None, (name, f"{inference} inference" if inference else ""))
+            part = [result for result in results if result.inference == inference]
+            found.append(Series(", ".join(parts) or "accuracy", run, part, len(found)))
+    return found
+
+
+def accuracy_about(series: Sequence[Series], drawn: Sequence[Panel]) -> list[str]:
+    """Say of which examples the panels are, in a sentence or two each."""
+    said = [panel.about for panel in drawn]
+    missing = left_out(series, drawn)
+    if missing:
+        said.append(f"Not drawn, as not all were tested on the same examples: {', '.join(missing)}.")
+    return [*said, "Bars are 95 % Wilson intervals."]
 
 
 def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:

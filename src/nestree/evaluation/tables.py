@@ -10,6 +10,9 @@ from rich.table import Table
 
 from nestree.evaluation.evaluate import Result, Share, group_order
 
+ABREAST = 5
+"""Groups of a stratum that stand side by side, at most."""
+
 
 def percent(share: float | None) -> str:
     """Return a share in per cent, with one decimal."""
@@ -67,19 +70,27 @@ def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
 
 
 def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of accuracy by the groups of a stratum, a column a test.
+    """Return header and rows of accuracy by the groups of a stratum, so that the table is never wide.
 
-    A cell is the accuracy, its interval, and the number of examples.
+    Up to [`ABREAST`][] groups are columns, and a cell is the accuracy, its interval, and the number of examples. More
+    groups have a row each, test by test.
     """
-    order: dict[str, None] = {}
-    for result in results:
-        order |= dict.fromkeys(share.group for share in result.strata.get(stratum, []))
+    groups = {share.group: None for result in results for share in result.strata.get(stratum, [])}
+    order = sorted(groups, key=group_order)
+    several = any(result.inference for result in results)
     rows = []
-    for name in sorted(order, key=group_order):
-        shares = [next((s for s in result.strata.get(stratum, []) if s.group == name), None) for result in results]
-        rows.append([name, *(cell(share) for share in shares)])
-    columns = [result.test + (f" ({result.inference})" if result.inference else "") for result in results]
-    return [stratum, *columns], rows
+    for result in results:
+        shares = {share.group: share for share in result.strata.get(stratum, [])}
+        test = [result.test, *([result.inference or ""] if several else [])]
+        if len(order) <= ABREAST:
+            rows.append([*test, *(cell(shares.get(group)) for group in order)])
+        else:
+            rows += [
+                [*test, group, percent(share.accuracy), interval(share), str(share.examples)]
+                for group, share in sorted(shares.items(), key=lambda item: group_order(item[0]))
+            ]
+    columns = order if len(order) <= ABREAST else [stratum, "accuracy %", "95 % interval", "examples"]
+    return ["test", *(["inference"] if several else []), *columns], rows
 
 
 def cell(share: Share | None) -> str:

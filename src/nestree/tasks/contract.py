@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.data.vectors import Vectors
+from nestree.tasks.families import TESTS, Family
 from nestree.tasks.stages import NONE, Plan, Stage, read_plan
 from nestree.trees.scores import GoldTree
 
@@ -33,6 +34,16 @@ class SplitAbout(Protocol):
     @property
     def description(self) -> str:
         """One line."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """The tests it belongs on one chart with."""
+        ...
+
+    @property
+    def place(self) -> float | None:
+        """Where it stands on its family's axis; None where that is measured, or there is no axis."""
         ...
 
 
@@ -228,6 +239,10 @@ class OfficialSplit:
     """Rows of the official files that the reader yields; None where it is not known."""
     description: str
     """One line."""
+    family: Family = TESTS
+    """The tests it belongs on one chart with."""
+    place: float | None = None
+    """Where it stands on its family's axis, if that has numbers."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ async function read() {
       signal: asking.signal,
     });
     complain("");
-    show(result, performance.now() - began);
+    show(result);
+    $("timing").textContent = timing(result, performance.now() - began);
   } catch (error) {
     if (error.name === "AbortError") return;
     complain(error instanceof TypeError ? "The server does not answer: is nestree serve still running?" : error.message);
@@ -68,7 +69,7 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-function show(result, elapsed) {
+function show(result) {
   state.result = result;
   $("sides").classList.remove("stale");
   $("label").textContent = result.label;
@@ -91,8 +92,17 @@ function show(result, elapsed) {
   const focused = $("sides").contains(document.activeElement) ? document.activeElement.id : "";
   $("sides").replaceChildren(...result.sides.map(side));
   if (focused) ($(focused) ?? $("sides").querySelector("button"))?.focus();
+}
+
+function timing(result, elapsed) {
   const tokens = result.tokens.reduce((sum, count) => sum + count, 0);
-  $("timing").textContent = `${tokens} tokens; ${result.milliseconds} ms to read and draw, ${elapsed.toFixed(0)} ms in all`;
+  const [reading, drawing] = [result.milliseconds.reading, result.milliseconds.drawing].map(Math.round);
+  // Two clocks, each rounded: the rest is never negative, and the whole is the sum of what is shown.
+  const rest = Math.max(0, Math.round(elapsed) - reading - drawing);
+  return (
+    `${tokens} tokens; ${reading + drawing + rest} ms from request to display: ${reading} ms reading, ` +
+    `${drawing} ms drawing trees, ${rest} ms the rest`
+  );
 }
 
 function side(trees, number) {

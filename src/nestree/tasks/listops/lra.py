@@ -13,9 +13,9 @@ import numpy as np
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, cache_dir, load_or_write
 from nestree.errors import UserError
-from nestree.tasks.contract import DataOptions, OfficialSplit, Progress
+from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, SplitAbout
 from nestree.tasks.listops.reader import read_tsv
-from nestree.tasks.listops.splits import GENERATOR_VERSION, SPLITS, draw_within
+from nestree.tasks.listops.splits import ARENA, GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
 from nestree.tasks.text.files import beside, find
 from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
@@ -24,6 +24,9 @@ FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "bas
 
 PARTS = {"validation": (0, 2_000), "test": (2_000, 4_000), "train": (4_000, 100_000)}
 """Where each generated split lies in one set of distinct expressions."""
+
+_ABOUT = "501 to 1,999 tokens, up to 10 arguments, depth 10"
+_SPLITS = {name: OfficialSplit(PARTS[name][1] - PARTS[name][0], _ABOUT, ARENA) for name in FILES}
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,16 @@ class ListOpsLRA(ListOps):
 
     name: str = "listops-lra"
     first_tests: tuple[str, ...] = ("test",)
-    splits: Mapping[str, OfficialSplit] = {  # pyright: ignore[reportIncompatibleVariableOverride]
-        name: OfficialSplit(PARTS[name][1] - PARTS[name][0], "501 to 1,999 tokens, up to 10 arguments, depth 10")
-        for name in FILES
-    }
 
     def __init__(self, seed: int = 0, path: Path | None = None) -> None:
         """Draw the splits from ``seed``, or read the official files at ``path``."""
         super().__init__(seed)
         self.path = path
+
+    @property
+    def splits(self) -> Mapping[str, SplitAbout]:
+        """What each split is."""
+        return _SPLITS
 
     @property
     def protocol(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -16,6 +16,7 @@ import numpy as np
 from nestree.data import RaggedExamples, load_or_make
 from nestree.data import cache_dir as default_cache_dir
 from nestree.tasks.contract import Progress
+from nestree.tasks.families import MEAN_LENGTH, Claim, Family
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample, sample_within
 
 GENERATOR_VERSION = 1
@@ -39,6 +40,13 @@ class Split:
     """Examples (of train: drawn; those of at most 100 tokens, about 80,000, are kept)."""
     description: str
     """One line."""
+    family: Family
+    """The tests it belongs on one chart with."""
+
+    @property
+    def place(self) -> float | None:
+        """Most arguments of an operator, where that is what its family's tests differ in."""
+        return self.grammar.max_args if self.family.name == ARGUMENTS.name else None
 
     @property
     def pooled(self) -> bool:
@@ -50,27 +58,38 @@ POOLED = ("train", "validation", "near-iid")
 PUBLISHED = Grammar(depth=20, max_args=5)
 """What the published models are trained on."""
 
+LENGTH = Family(
+    "length",
+    "Length (up to 5 arguments)",
+    axis=MEAN_LENGTH,
+    claim=Claim(0.9, 1_000, "published for RIR: at least 90 % at every length up to 1,000"),
+)
+ARGUMENTS = Family("arguments", "Arguments (100 to 1,000 tokens)", axis="most arguments", trained=PUBLISHED.max_args)
+ARENA = Family("arena", "Long Range Arena")
+
 
 def _table() -> dict[str, Split]:
     """Build the table, in the order of its help."""
     rows = [
-        Split("train", PUBLISHED, (1, 100), 90_000, "those of 90,000 distinct expressions with at most 100 tokens"),
-        Split("validation", PUBLISHED, None, 1_000, "like train, but of any length"),
-        Split("near-iid", PUBLISHED, None, 10_000, "like train, but of any length (89 % have at most 100 tokens)"),
+        Split(
+            "train", PUBLISHED, (1, 100), 90_000, "those of 90,000 distinct expressions with at most 100 tokens", LENGTH
+        ),
+        Split("validation", PUBLISHED, None, 1_000, "like train, but of any length", LENGTH),
+        Split(
+            "near-iid", PUBLISHED, None, 10_000, "like train, but of any length (89 % have at most 100 tokens)", LENGTH
+        ),
     ]
     for shortest in range(200, 1_000, 100):
         span = (shortest, shortest + 100)
-        rows.append(
-            Split(
-                f"{span[0]}-{span[1]}", PUBLISHED, span, 2_000, f"length generalization, {span[0]} to {span[1]} tokens"
-            )
-        )
+        description = f"length generalization, {span[0]} to {span[1]} tokens"
+        rows.append(Split(f"{span[0]}-{span[1]}", PUBLISHED, span, 2_000, description, LENGTH))
     for name, most in (("args-iid", 5), ("args-10", 10), ("args-15", 15)):
         description = f"argument generalization, up to {most} arguments, 100 to 1,000 tokens"
-        rows.append(Split(name, Grammar(depth=9, max_args=most), (100, 1_000), 2_000, description))
+        rows.append(Split(name, Grammar(depth=9, max_args=most), (100, 1_000), 2_000, description, ARGUMENTS))
+    arena = "Long Range Arena's ListOps, as a test only"
     rows += [
-        Split("lra", Grammar(depth=10, max_args=10), (501, 1_999), 2_000, "Long Range Arena's ListOps, as a test only"),
-        Split("10000", PUBLISHED, (9_000, 10_000), 200, "length generalization, 9,000 to 10,000 tokens"),
+        Split("lra", Grammar(depth=10, max_args=10), (501, 1_999), 2_000, arena, ARENA),
+        Split("10000", PUBLISHED, (9_000, 10_000), 200, "length generalization, 9,000 to 10,000 tokens", LENGTH),
     ]
     return {row.name: row for row in rows}
 
@@ -125,9 +144,16 @@ def load_split(
 
 
 def split_of(name: str, grammar: Grammar) -> Split:
-    """Return the split of that name, drawn from ``grammar`` if it is one of those cut from the pool."""
+    """Return the split of that name where train, validation and near-iid are drawn from ``grammar``."""
     split = SPLITS[name]
-    return dataclasses.replace(split, grammar=grammar) if split.pooled else split
+    if split.pooled:
+        # With other numbers of arguments, near-IID differs from the tests of length in more than length.
+        own = Family("near-IID", f"Near-IID (up to {grammar.max_args} arguments)")
+        family = split.family if grammar.max_args == PUBLISHED.max_args else own
+        return dataclasses.replace(split, grammar=grammar, family=family)
+    if split.family is ARGUMENTS:
+        return dataclasses.replace(split, family=dataclasses.replace(ARGUMENTS, trained=grammar.max_args))
+    return split
 
 
 def split_path(split: Split, size: int, seed: int, cache_dir: str | Path | None = None) -> Path:

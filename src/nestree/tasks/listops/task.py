@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
-from nestree.tasks.contract import DataOptions, Progress
+from nestree.tasks.contract import DataOptions, Progress, SplitAbout
 from nestree.tasks.listops.curriculum import CURRICULA, ListOpsStage
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
 from nestree.tasks.listops.sampler import Grammar
-from nestree.tasks.listops.splits import PUBLISHED, SPLITS, Split, load_split, split_of, split_path
+from nestree.tasks.listops.splits import PUBLISHED, SPLITS, load_split, split_of, split_path
 from nestree.trees.scores import GoldTree
 
 SHALLOWEST = 3
@@ -76,7 +76,6 @@ class ListOps:
     vocabulary_size: int = len(VOCABULARY)
     sides: int = 1
     label_names: tuple[str, ...] = tuple("0123456789")
-    splits: Mapping[str, Split] = SPLITS
     protocol: str = "generated"
     first_tests: tuple[str, ...] = ("near-iid", "200-300", "500-600", "900-1000")
     baseline_about: str = "the commonest training label of the root operator"
@@ -85,6 +84,11 @@ class ListOps:
         """Draw the splits from ``seed``; train, validation and near-iid from ``grammar``."""
         self.seed = seed
         self.grammar = grammar
+
+    @property
+    def splits(self) -> Mapping[str, SplitAbout]:
+        """What each split is."""
+        return {name: split_of(name, self.grammar) for name in SPLITS}
 
     def is_there(self, split: str) -> bool:
         """Tell whether there is such a split: they are generated."""

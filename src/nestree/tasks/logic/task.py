@@ -15,6 +15,7 @@ from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.errors import UserError
 from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, Row
+from nestree.tasks.families import Family
 from nestree.tasks.logic.curriculum import CURRICULA, LogicStage
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
 from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
@@ -23,6 +24,8 @@ from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_di
 
 LONGEST_TRAINED = 6
 """Operators of the longer side in training and validation, at most."""
+
+OPERATORS_OF_LONGER = Family("operators", "Operators of the longer formula", axis="operators", trained=LONGEST_TRAINED)
 
 _VALIDATION_EVERY = 10
 _TESTS = {f"ops-{count}": count for count in range(LAST + 1)}
@@ -96,7 +99,8 @@ class Logic:
         for name, count in _TESTS.items():
             if self.path is None or (self.folder / f"test{count}").is_file():
                 more = " or more" if count == LAST and self.path is not None else ""
-                found[name] = OfficialSplit(TEST_SIZES[count], f"{count}{more} operators in the longer side")
+                description = f"{count}{more} operators in the longer side"
+                found[name] = OfficialSplit(TEST_SIZES[count], description, OPERATORS_OF_LONGER, count)
         return found
 
     def is_there(self, split: str) -> bool:

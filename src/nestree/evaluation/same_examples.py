@@ -1,0 +1,81 @@
+"""Results that are compared are results on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nestree.data.ragged import RaggedExamples
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result, Share, by_group, groups
+from nestree.runs import Run
+
+
+def same_examples(one: Result, other: Result) -> bool:
+    """Tell whether two results are of the same examples, as far as length and groups can tell.
+
+    Runs may have their data from different seeds and options; what differs in them shows in how many examples of each
+    length, label or operator there are.
+    """
+    return (
+        one.test == other.test
+        and one.total.examples == other.total.examples
+        and round(one.mean_length, 2) == round(other.mean_length, 2)
+        and all(_sizes(one)[name] == _sizes(other)[name] for name in one.strata.keys() & other.strata)
+    )
+
+
+def on_same_examples(found: Sequence[tuple[Run, Result]]) -> list[Result] | None:
+    """Return the results of one test, each counted on the examples that all share; None where that cannot be done.
+
+    The smallest set of examples decides. The others are recounted from which of their examples were right, if theirs
+    hold all of the smallest set; to know that, the task generates or loads both.
+
+    Args:
+        found: each result with the run that it is of.
+    """
+    smallest = min((result for _, result in found), key=lambda result: result.total.examples)
+    counted = [result if same_examples(result, smallest) else _part(run, result, smallest) for run, result in found]
+    return None if None in counted else [result for result in counted if result is not None]
+
+
+def _part(run: Run, result: Result, like: Result) -> Result | None:
+    """Recount a result on part of its examples; None unless these are known to be those of ``like``."""
+    if result.right is None or result.total.examples <= like.total.examples:
+        return None
+    try:
+        every, part = (run.task.load(result.test, size=one.total.examples) for one in (result, like))
+    except (UserError, ValueError):
+        return None
+    right = np.unpackbits(np.frombuffer(bytes.fromhex(result.right), np.uint8), count=result.total.examples)
+    if len(every) != result.total.examples or int(right.sum()) != result.total.correct:
+        return None
+    known = dict(zip(_keys(every), right.tolist(), strict=True))
+    found = [known.get(key) for key in _keys(part)]
+    if None in found:
+        return None
+    now = np.array(found, np.bool_)
+    strata = {name: by_group(now, groups(name, values)) for name, values in run.task.strata(part).items()}
+    counted = replace(
+        result,
+        total=Share(result.test, int(now.sum()), len(part)),
+        strata=strata,
+        mean_length=float(part.lengths.mean()),
+        baseline=like.baseline,
+        right=np.packbits(now).tobytes().hex(),
+        trees=None,
+    )
+    return counted if same_examples(counted, like) else None
+
+
+def _keys(examples: RaggedExamples) -> list[tuple[int, tuple[bytes, ...]]]:
+    """Return what tells each example from others: its label and its tokens."""
+    tokens = (tuple(sequence.tobytes() for sequence in examples.sequences(row)) for row in range(len(examples)))
+    return list(zip(examples.labels.tolist(), tokens, strict=True))
+
+
+def _sizes(result: Result) -> dict[str, list[tuple[str, int]]]:
+    """Return how many examples each group of each stratum has."""
+    return {name: [(share.group, share.examples) for share in shares] for name, shares in result.strata.items()}
