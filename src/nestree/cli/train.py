@@ -9,6 +9,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from nestree.cli.parsing import messages
+from nestree.cli.seeds import take_seeds, train_seeds
 from nestree.errors import UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
@@ -23,7 +25,7 @@ _FLAGS = ("-h", "--help", "--report")
 
 def main(arguments: Sequence[str]) -> int:
     """Train, and say what came of it."""
-    arguments = list(arguments)
+    seeds, arguments = take_seeds(arguments)
     recipe, rest = _split_recipe(arguments)
     resumed = option_value(rest, "--resume")
     if recipe is None and resumed is None:
@@ -34,12 +36,26 @@ def main(arguments: Sequence[str]) -> int:
     base = _base(recipe, resumed)
     parsed = _parse(base, rest, resumed)
     config = config_from(str(base["recipe"]), parsed)
+    if seeds:
+        if recipe is None or resumed is not None:
+            raise UserError("--seed takes several seeds for new runs only, not with --resume")
+        folder = Run.new(config.recipe, parsed.run).path
+        return train_seeds(recipe, seeds, _without(rest, "--run"), folder, messages())
     # Imported after the options were found good: Lightning takes its time.
     from nestree.cli.training import train_and_tell
 
     run = _run(config, parsed)
     command = shlex.join(["nestree", "train", *arguments])
     return train_and_tell(run, config, resumed=resumed is not None, report=parsed.report, command=command)
+
+
+def _without(arguments: Sequence[str], option: str) -> list[str]:
+    """Return arguments without an option and its value."""
+    left = [word for word in arguments if not word.startswith(f"{option}=")]
+    if option in left:
+        at = left.index(option)
+        del left[at : at + 2]
+    return left
 
 
 def _split_recipe(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -109,7 +125,7 @@ def is_further_process() -> bool:
 def _help() -> str:
     return "\n".join(
         [
-            "usage: nestree train RECIPE [--option value ...] [--run DIR] [--report]",
+            "usage: nestree train RECIPE [--option value ...] [--seed N ...] [--run DIR] [--report]",
             "       nestree train --resume RUN [--trainer.max_epochs N ...] [--report]",
             "",
             f"Recipes: {', '.join(recipe_names())}, or the path of a YAML file. `nestree recipes` describes them.",
@@ -118,5 +134,6 @@ def _help() -> str:
             "  --run DIR      folder for the run (default: runs/RECIPE-TIME); must be empty",
             "  --resume RUN   go on with a run, exactly where it stopped",
             "  --report       evaluate afterwards, and write a report",
+            "  --seed 1 2 3   a run with each seed, one after the other, and a table of them all",
         ]
     )

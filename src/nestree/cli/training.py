@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from nestree.cli.glance import show_glance
 from nestree.cli.main import INTERRUPTED
 from nestree.cli.parsing import messages, output
 from nestree.cli.train import RUN_VARIABLE, is_further_process
@@ -18,7 +19,6 @@ from nestree.data import RaggedExamples
 from nestree.errors import UserError
 from nestree.evaluation.report import EXAMPLES, write_report
 from nestree.evaluation.run_tests import evaluate_run, present_tests
-from nestree.evaluation.tables import show
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -158,7 +158,7 @@ def _report(run: Run, console: Console) -> None:
     tests = present_tests(run.task, run.task.first_tests, console)
     console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
     results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
-    show(output(), results, strata=False)
+    show_glance(output(), run, results)
     print(write_report(run))
 
 

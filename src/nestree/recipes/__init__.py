@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nestree.errors import UserError
-from nestree.runs import read_yaml
+from nestree.runs import read_json, read_yaml
 
 FOLDER = Path(str(resources.files(__name__)))
 
@@ -51,3 +51,21 @@ def load_recipe(name: str) -> Recipe:
     values = read_yaml(path)
     about, time = (str(values.pop(key, "")) for key in ("about", "time"))
     return Recipe(path.stem, about, time, {**values, "recipe": path.stem})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What other recipes achieve at a recipe's budget, kept from a comparison."""
+
+    date: str
+    """As 2026-01-31."""
+    command: str
+    """What made it."""
+    accuracies: Mapping[str, Mapping[str, float]]
+    """Share of right answers, by what is compared and test."""
+
+
+def kept_figures(name: str) -> Kept | None:
+    """Return the figures that are kept for a recipe of the package to be compared with, if there are any."""
+    path = FOLDER / f"{name}.json"
+    return Kept(**read_json(path)) if name in recipe_names() and path.is_file() else None

@@ -72,11 +72,36 @@ def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Seq
     Raises:
         KeyboardInterrupt: Ctrl-C, or SIGTERM: the training has saved and ended, and somebody wants to stop.
     """
+    command = [sys.executable, "-m", "nestree", "train", "--resume", str(run.path)]
+    code, signalled = attended(command, stop=stop, keep=keep, output=subprocess.DEVNULL)
+    if signalled:
+        raise KeyboardInterrupt
+    return code
+
+
+def attended(
+    command: Sequence[str],
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    keep: Sequence[int] = (),
+    output: int | None = None,
+) -> tuple[int, bool]:
+    """Run a command to its end, and hand on the signals to stop that come here.
+
+    Args:
+        command: what to run.
+        stop: see [`Train`][].
+        keep: see [`Train`][].
+        output: where its standard output goes; None: where that of this process goes.
+
+    Returns:
+        Its exit code, and whether there were signals.
+    """
     with _collected_signals() as came:
         process = subprocess.Popen(
-            [sys.executable, "-m", "nestree", "train", "--resume", str(run.path)],
+            list(command),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             start_new_session=True,  # or a terminal's Ctrl-C would reach it twice, which means: at once
             pass_fds=keep,
         )
@@ -88,9 +113,7 @@ def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Seq
             for signum in came[sent:]:
                 _send(process, signum)
                 sent += 1
-    if came:
-        raise KeyboardInterrupt
-    return code
+    return code, bool(came)
 
 
 def note_end(run: Run, code: int) -> str:
