@@ -221,10 +221,10 @@ def test_a_run_is_evaluated(run: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_run_is_evaluated_with_other_options_of_its_encoder(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["evaluate", run, "--tests", "200-300", "--limit", "4"]
     before = current_results(Run(Path(run)))
-    assert main([*asked, "--encoder.arity", "8", "--encoder.partial=0.5", "--encoder.beam_size", "2"]) == 0
-    assert "with encoder.arity=8, encoder.partial=0.5" in capsys.readouterr().out  # 2 beams are the run's own
+    assert main([*asked, "--encoder.arity", "8", "--encoder.partial=0.25", "--encoder.beam_size", "2"]) == 0
+    assert "with encoder.arity=8, encoder.partial=0.25" in capsys.readouterr().out  # 2 beams are the run's own
     entry = json.loads((Path(run) / "evaluation.json").read_text())["results"][-1]
-    assert entry["encoder_options"] == {"arity": 8, "partial": 0.5}
+    assert entry["encoder_options"] == {"arity": 8, "partial": 0.25}
     assert current_results(Run(Path(run))) == before  # that a report shows
     only = "only options of the run's encoder can be changed for an evaluation"
     assert f"--data.seed: {only}" in fails([*asked, "--data.seed", "2"], capsys)

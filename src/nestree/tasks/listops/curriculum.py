@@ -163,18 +163,14 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
             operators={"SM": 3, "MIN": 1, "MAX": 1, "MED": 1}, depth=1, shortest=4, longest_tokens=7,
         ),
         ListOpsStage(
-            "one inside another", mark=0.85, longest=0.12, also={"sums": 0.1},
-            depth=2, operator_probability=0.5, shortest=7, longest_tokens=9,
-        ),
-        ListOpsStage(
-            "nested", mark=0.9, longest=0.15, also={"sums": 0.1},
+            "nested", mark=0.88, longest=0.2, also={"sums": 0.1},
             depth=3, operator_probability=0.35, shortest=7, longest_tokens=14,
         ),
         ListOpsStage(
-            "longer", mark=0.98, longest=0.35, also={"sums": 0.05},
+            "longer", mark=0.9, longest=0.15, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
-        ListOpsStage("all lengths", mark=0.99, longest=0.5, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
+        ListOpsStage("all lengths", mark=0.99, longest=0.4, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
         ListOpsStage(TRAIN),
     )  # fmt: skip
 
