@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.recursions import Draws, KeyedDraws, Outer
-from nestree.recursions.alignment import align
+from nestree.recursions.beam.alignment import align
 from nestree.recursions.draws import Sites
 from nestree.recursions.outer import ALIGNMENTS
 from reference import systematic

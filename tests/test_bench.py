@@ -16,20 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nestree.bench import BenchOptions, apart, verify
-from nestree.bench.apart import OverBudget, measure_apart
+from nestree.bench import BenchOptions, verify
+from nestree.bench import child_process as apart
+from nestree.bench.child_process import OverBudget, measure_apart
 from nestree.bench.exponents import exponents, growth
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, resident
 from nestree.bench.plan import LISTOPS, ONE_BY_ONE, Job, engines, lengths, plan, spread, thinned
 from nestree.bench.plot import plot
 from nestree.bench.report import figure, growth_table, speedup, table
 from nestree.bench.rows import Measurement, Row
-from nestree.bench.run import run
+from nestree.bench.run_jobs import run
 from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
-from nestree.recursions.engine.store import NodeStore
+from nestree.recursions.beam.engine.store import NodeStore
 from nestree.tasks.listops import ListOps
 
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nestree.cli.serve import listen
 from nestree.evaluation import Result, Share
-from nestree.evaluation.page import write_page
 from nestree.evaluation.record import record
+from nestree.reports.page import write_page
 from nestree.serve.app import application
 from nestree.serve.reader import Reader
 from nestree.tasks.listops import ListOps, encode, evaluate

@@ -20,9 +20,9 @@ import nestree
 from nestree.cli import train
 from nestree.cli.main import COMMANDS, main
 from nestree.encoders.registry import ENCODERS
-from nestree.evaluation import report
-from nestree.evaluation.report import current_results
 from nestree.recipes import load_recipe, recipe_names
+from nestree.reports import markdown as report
+from nestree.reports.markdown import current_results
 from nestree.runs import Run
 from nestree.tasks.listops import ListOps
 

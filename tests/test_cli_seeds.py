@@ -19,8 +19,8 @@ from nestree.cli.main import main
 from nestree.cli.seeds import take_seeds
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share
+from nestree.evaluation.evaluate_run import evaluate_run
 from nestree.evaluation.record import record
-from nestree.evaluation.run_tests import evaluate_run
 from nestree.recipes import Kept, kept_figures, recipe_names
 from nestree.runs import Run
 from nestree.tasks.listops import ListOps
@@ -80,7 +80,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def trained(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Trainings:
     trainings = Trainings(**options)
-    monkeypatch.setattr("nestree.training.apart.attended", trainings)
+    monkeypatch.setattr("nestree.training.child_process.attended", trainings)
     return trainings
 
 

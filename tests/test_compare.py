@@ -17,19 +17,19 @@ import pytest
 import torch
 from rich.console import Console
 
+from nestree.cli.arguments import shared_options
 from nestree.cli.main import main
-from nestree.cli.parsing import shared_options
-from nestree.comparison import run as comparison_run
+from nestree.comparison import run_plan as comparison_run
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.comparison.plan import Comparison, Plan
+from nestree.comparison.results_table import screen_table
 from nestree.comparison.rows import rows
-from nestree.comparison.run import carry_out
-from nestree.comparison.table import screen_table
+from nestree.comparison.run_plan import carry_out
 from nestree.data.files import locked
 from nestree.errors import UserError
 from nestree.runs import Run
-from nestree.training.apart import INTERRUPTED, note_end, train_apart
+from nestree.training.child_process import INTERRUPTED, note_end, train_apart
 from training_helpers import QUIET, train_here
 
 SHARED = (
@@ -281,7 +281,7 @@ def test_one_that_fails_is_reported_and_the_others_go_on(
     assert found[f"{BBT} None"]["error"] is None
     assert found[f"{BBT} None"]["results"]
     assert "killed: training was killed by SIGKILL" in (comparison.path / "comparison.md").read_text()
-    monkeypatch.setattr("nestree.comparison.run.carry_out.__kwdefaults__", {"train": train})
+    monkeypatch.setattr("nestree.comparison.run_plan.carry_out.__kwdefaults__", {"train": train})
     assert main(["compare", "--resume", "out"]) == 1
     shown = capsys.readouterr().out
     assert "not finite" in shown

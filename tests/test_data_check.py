@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from nestree.cli.main import main
 from nestree.errors import UserError
+from nestree.tasks.base import Row
 from nestree.tasks.checks import FORMATS, PartReport, Report, Spread, recognise
 from nestree.tasks.checks.tally import MOST_REMARKS, Counting, Part, Tally, spread, words
-from nestree.tasks.contract import Row
 from nestree.tasks.text import DATASETS
 
 REVIEWS = "Sentiment\tText\nNegative\tDull.\nPositive\tFun.\n"

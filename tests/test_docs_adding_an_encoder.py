@@ -30,7 +30,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     added, line = (text[1:] for text in blocks("diff")[0].splitlines())
     registry = package / "encoders" / "registry.py"
     text = registry.read_text(encoding="utf-8")
-    first_import, last_name = "from nestree.encoders.contract", "}\n"
+    first_import, last_name = "from nestree.encoders.base", "}\n"
     text = text.replace(first_import, f"{added}\n{first_import}", 1).replace(last_name, f"{line}\n{last_name}", 1)
     registry.write_text(text, encoding="utf-8")
     return folder

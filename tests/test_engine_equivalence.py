@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions import KeyedDraws
-from nestree.recursions.engine.search import Search
+from nestree.recursions.beam.engine.search import Search
 from reference import padded, randomize
 from twins import (
     Case,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestree.recursions.engine.merging import classes_of
+from nestree.recursions.beam.engine.merging import classes_of
 from reference import expected_root, merge_orders
 from twins import Case, assert_same_gradients, assert_twins, cases, gradients
 

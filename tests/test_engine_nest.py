@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nestree.recursions.beam.engine.recursion import Forest
 from nestree.recursions.draws import Draws, Sites
-from nestree.recursions.engine.nest import Forest
 from twins import Case, assert_same_gradients, cases, outcome
 
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
-from nestree.recursions.draws import dropout_mask
-from nestree.recursions.engine.history import Choice, History
-from nestree.recursions.engine.replay import (
+from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.replay import (
     ROWS_AT_ONCE,
     cell_gradient,
     reachable_by_height,
     score_gradient,
     scorer_gradient,
 )
-from nestree.recursions.engine.store import NodeStore
+from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.draws import dropout_mask
 from reference import randomize
 
 LEAVES = 4

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nestree.recursions.beam.engine.columns import carry, first_of_equal, top
+from nestree.recursions.beam.engine.recursion import Forest
+from nestree.recursions.beam.engine.search import Search, SearchResult
+from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Sites
-from nestree.recursions.engine.columns import carry, first_of_equal, top
-from nestree.recursions.engine.nest import Forest
-from nestree.recursions.engine.search import Search, SearchResult
-from nestree.recursions.engine.store import NodeStore
 from twins import Case, cases, with_seeds
 
 FEW_VALUES = st.sampled_from([-math.inf, -2.5, -0.0, 0.0, 1e-30, -1e-30, 1.0, 3.0, 1e30])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import dropout_mask
-from nestree.recursions.engine.store import NodeStore
 from reference import randomize
 
 DTYPES = pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from nestree.data import RaggedExamples
 from nestree.evaluation import Result, Share, evaluate, probabilities, read, wilson
 from nestree.evaluation.evaluate import groups
-from nestree.evaluation.history import read_history, series
-from nestree.evaluation.plots import smooth
 from nestree.evaluation.record import entries, record
-from nestree.evaluation.report import current_results, write_report
-from nestree.evaluation.tables import stratum_rows, tree_rows
+from nestree.reports.markdown import current_results, write_report
+from nestree.reports.plots import smooth
+from nestree.reports.tables import stratum_rows, tree_rows
 from nestree.runs import Run, build_model
+from nestree.runs.history import read_history, series
 from nestree.tasks.listops import ListOps, encode
 from nestree.trees.scores import TreeScore
 from training_helpers import config, digits, fresh_model, training

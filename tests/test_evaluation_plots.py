@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from nestree.evaluation.evaluate import Result, Share
-from nestree.evaluation.panel_plots import panel_figure, panels_figure, pool_figures
-from nestree.evaluation.panels import Panel, Series, panels
+from nestree.reports.panel_plots import panel_figure, panels_figure, pool_figures
+from nestree.reports.panels import Panel, Series, panels
 from nestree.runs import Run
 from nestree.tasks.listops import SPLITS, ListOps
 from nestree.tasks.text import TextTask

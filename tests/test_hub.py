@@ -22,8 +22,8 @@ from nestree.cli.main import main
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share
 from nestree.evaluation.record import record
-from nestree.hub import check_repository, download
 from nestree.runs import SHARED, Run
+from nestree.runs.hub import check_repository, download
 from training_helpers import saved_run
 
 MINE = "me/listops-tiny"

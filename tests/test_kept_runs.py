@@ -13,8 +13,8 @@ import torch
 import nestree
 from nestree.cli.main import main
 from nestree.evaluation import read
-from nestree.evaluation.history import read_history
 from nestree.runs import Run
+from nestree.runs.history import read_history
 
 FIXTURES = Path(__file__).parent / "fixtures"
 KEPT = sorted(path.name for path in FIXTURES.glob("run-*") if path.is_dir())

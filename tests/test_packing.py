@@ -12,10 +12,10 @@ import pytest
 from nestree.cli.main import main
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share
-from nestree.evaluation.history import read_history, series, thinned
-from nestree.evaluation.packing import pack
 from nestree.evaluation.record import record
+from nestree.reports.packing import pack
 from nestree.runs import Run
+from nestree.runs.history import read_history, series, thinned
 from training_helpers import saved_run, training
 
 

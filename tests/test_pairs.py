@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import nestree
+from nestree.config.options import OptimizerOptions
 from nestree.data import RaggedExamples
 from nestree.models import ClassifierOptions, pad
 from nestree.training.batches import Batch, EvaluationBatches, TrainingStream, budget_batches, collate
 from nestree.training.module import ClassifierModule, build_optimizer
-from nestree.training.options import OptimizerOptions
 
 WORDS, CLASSES = 12, 3
 

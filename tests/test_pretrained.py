@@ -13,9 +13,9 @@ import torch
 import nestree
 from nestree.cli.main import main
 from nestree.errors import UserError
-from nestree.evaluation.card import model_card
 from nestree.evaluation.reproduce import Repetition, figures, reproduce
 from nestree.pretrained import FOLDER, pretrained_names
+from nestree.reports.card import model_card
 from nestree.runs import Run, write_json
 from training_helpers import saved_run, training
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, Draws, KeyedDraws, Outer
-from nestree.recursions.beam_tree import ENGINES
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
+from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.naive import Beam, Node
 from nestree.recursions.draws import Sites, dropout_mask
-from nestree.recursions.naive import Beam, Node
 from reference import (
     Training,
     assert_same_gradients,

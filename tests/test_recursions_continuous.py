@@ -13,8 +13,8 @@ from torch import Tensor
 import nestree
 from nestree.layers import GatedRecursiveCell, LeafTransform
 from nestree.recursions import Continuous, Outer, recompute
+from nestree.recursions.base import Leaves
 from nestree.recursions.continuous import Departures, merge_probabilities, merges_in_order, neighbours
-from nestree.recursions.contract import Leaves
 from nestree.trees import Tree
 from reference import assert_same_gradients, compose, gelu, leaf_transform, padded, randomize, rir
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, Draws, GumbelTree, KeyedDraws, Outer
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
+from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Sites, dropout_mask
-from nestree.recursions.engine.store import NodeStore
 from reference import assert_same_gradients, group, padded, randomize
 from reference_soft import gumbel_tree
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, ParentScorer
 from nestree.recursions import BeamTree, KeyedDraws, OneSoftBeamTree, Outer, recompute
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
 from nestree.recursions.draws import Sites, dropout_mask
 from reference import Training, assert_same_gradients, padded, randomize
 from reference_soft import one_soft

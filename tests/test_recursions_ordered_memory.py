@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions import OrderedMemory, Outer, recompute
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
 from nestree.recursions.ordered_memory import merges_of_slots
 from nestree.trees import Tree
 from reference import assert_same_gradients, compose, gelu, layer_norm, padded, randomize, rir

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions import Balanced, Chain, Outer, SingleRootRecursion
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
 from reference import assert_same_gradients, balanced, chain, group, padded, randomize, rir
 
 LENGTHS = st.lists(st.integers(1, 17), min_size=1, max_size=4)

@@ -13,10 +13,10 @@ import pytest
 
 from nestree.cli.main import main
 from nestree.evaluation.evaluate import Result, Share
-from nestree.evaluation.gallery import gallery, spread
-from nestree.evaluation.page import names, render_page
-from nestree.evaluation.plots import inline_svg, training_figure
 from nestree.evaluation.record import record
+from nestree.reports.gallery import gallery, spread
+from nestree.reports.page import names, render_page
+from nestree.reports.plots import inline_svg, training_figure
 from nestree.runs import Run
 from nestree.tasks.listops import ListOps
 from nestree.trees.scores import TreeScore

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import nestree.runs
+import nestree.runs.run
 from nestree.errors import UserError
-from nestree.evaluation.history import read_history
 from nestree.runs import Run, load, peak_memory, read_yaml
+from nestree.runs.history import read_history
 from training_helpers import config, fresh_model, training
 
 
@@ -139,19 +139,19 @@ def test_the_commit_is_only_known_in_a_checkout(tmp_path: Path, monkeypatch: pyt
             ["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    (tmp_path / "runs.py").write_text("tracked")
-    monkeypatch.setattr(nestree.runs, "__file__", str(tmp_path / "runs.py"))
+    (tmp_path / "run.py").write_text("tracked")
+    monkeypatch.setattr(nestree.runs.run, "__file__", str(tmp_path / "run.py"))
     git("init", "--quiet")
     (tmp_path / "other").write_text("1")
     git("add", "other")
     git("commit", "--quiet", "--message", "theirs")
-    assert nestree.runs.commit() is None
-    git("add", "runs.py")
+    assert nestree.runs.run.commit() is None
+    git("add", "run.py")
     git("commit", "--quiet", "--message", "ours")
     head = git("rev-parse", "HEAD")
-    assert nestree.runs.commit() == head
-    (tmp_path / "runs.py").write_text("changed")
-    assert nestree.runs.commit() == f"{head}+"
+    assert nestree.runs.run.commit() == head
+    (tmp_path / "run.py").write_text("changed")
+    assert nestree.runs.run.commit() == f"{head}+"
 
 
 def test_a_model_of_a_configuration_is_seeded_by_the_caller() -> None:

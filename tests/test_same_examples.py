@@ -13,9 +13,9 @@ import pytest
 from nestree.data import RaggedExamples
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share, by_group, groups
-from nestree.evaluation.panels import Series, left_out, panels
-from nestree.evaluation.report import accuracy_about, all_series
 from nestree.evaluation.same_examples import on_same_examples, same_examples
+from nestree.reports.markdown import accuracy_about, all_series
+from nestree.reports.panels import Series, left_out, panels
 from nestree.runs import Run
 from training_helpers import config, digits
 

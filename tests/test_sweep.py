@@ -15,13 +15,13 @@ from optuna.trial import TrialState
 
 from nestree.cli.main import main
 from nestree.errors import UserError
-from nestree.evaluation.history import read_history, series
 from nestree.runs import Run
-from nestree.sweep import run as sweep_run
-from nestree.sweep.run import carry_out
+from nestree.runs.history import read_history, series
+from nestree.sweep import run_trials as sweep_run
+from nestree.sweep.run_trials import carry_out
 from nestree.sweep.space import read_space
 from nestree.sweep.sweep import Sweep, mend
-from nestree.sweep.table import best, table_rows, write
+from nestree.sweep.trials_table import best, table_rows, write
 from training_helpers import QUIET, train_here
 
 SHARED = (
@@ -171,7 +171,7 @@ def test_without_the_extra_there_is_one_line(
 def test_a_sweep_trains_ordinary_runs_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("nestree.sweep.run.carry_out.__kwdefaults__", {"train": train_here})
+    monkeypatch.setattr("nestree.sweep.run_trials.carry_out.__kwdefaults__", {"train": train_here})
     assert main(["sweep", *COMMAND, *SHARED]) == 0
     shown = capsys.readouterr().out
     assert shown.endswith("study/sweep.md\n")
@@ -192,7 +192,9 @@ def test_a_sweep_trains_ordinary_runs_and_goes_on(
     winner = best(sweep)
     assert winner is not None
     assert sweep.command(winner.params) in (Path("study") / "sweep.md").read_text()
-    monkeypatch.setattr("nestree.sweep.run.carry_out.__kwdefaults__", {"train": None})  # nothing is left to train
+    monkeypatch.setattr(
+        "nestree.sweep.run_trials.carry_out.__kwdefaults__", {"train": None}
+    )  # nothing is left to train
     assert main(["sweep", *COMMAND, *SHARED]) == 0
 
 
@@ -312,7 +314,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_sweep import Pretended, opened
-from nestree.sweep.run import carry_out
+from nestree.sweep.run_trials import carry_out
 from training_helpers import QUIET
 pretended = Pretended()
 carry_out(opened(), 6, console=QUIET, train=pretended)

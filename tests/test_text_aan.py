@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nestree.errors import UserError
-from nestree.tasks.text.aan import LRA_RETRIEVAL
+from nestree.tasks.text.datasets.aan import LRA_RETRIEVAL
 
 
 def write(path: Path, content: str | bytes, part: str = "test") -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nestree.errors import UserError
-from nestree.tasks.text.imdb import IMDB, LRA_TEXT, find_reviews, read_split
+from nestree.tasks.text.datasets.imdb import IMDB, LRA_TEXT, find_reviews, read_split
 from nestree.tasks.text.official import OfficialTexts
 
 HEADER = "Sentiment\tText\n"

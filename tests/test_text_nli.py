@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nestree.errors import UserError
-from nestree.tasks.text.nli import MNLI, SNLI
+from nestree.tasks.text.datasets.nli import MNLI, SNLI
 
 CAT = {
     "gold_label": "neutral",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nestree.errors import UserError
-from nestree.tasks.text.polarity import POLARITY
+from nestree.tasks.text.datasets.polarity import POLARITY
 
 
 def folder(path: Path, *, lines: int = 25, end: str = "\n") -> Path:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
-from nestree.tasks.text.qqp import HEADER, LABELS, QQP
+from nestree.tasks.text.datasets.qqp import HEADER, LABELS, QQP
 
 HEAD = "\t".join(HEADER) + "\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nestree.errors import UserError
-from nestree.tasks.text.reviews import CONTRAST, COUNTERFACTUAL, COUNTERFACTUAL_ALL
+from nestree.tasks.text.datasets.reviews import CONTRAST, COUNTERFACTUAL, COUNTERFACTUAL_ALL
 
 HEADER = "Sentiment\tText\n"
 

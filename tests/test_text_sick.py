@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
-from nestree.tasks.text.parses import words_of
-from nestree.tasks.text.sick import SICK
+from nestree.tasks.text.datasets.parses import words_of
+from nestree.tasks.text.datasets.sick import SICK
 
 CAT, DOG = "( ( A cat ) sleeps )", "( ( A dog ) ( is awake ) )"
 HEADER = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\n"

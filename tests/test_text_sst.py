@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
-from nestree.tasks.text.sst import SST2, SST2_PHRASES, SST5, SST5_PHRASES, phrases
+from nestree.tasks.text.datasets.sst import SST2, SST2_PHRASES, SST5, SST5_PHRASES, phrases
 
 FUN = "(4 (2 It) (4 (2 is) (3 fun)))"
 DULL = "(1 (2 It) (1 (2 is) (0 dull)))"

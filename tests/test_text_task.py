@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
-from nestree.evaluation.run_tests import present_tests
+from nestree.evaluation.evaluate_run import present_tests
 from nestree.tasks import TASKS, Task
-from nestree.tasks.contract import Row
+from nestree.tasks.base import Row
+from nestree.tasks.official_files import find, first_line, under
 from nestree.tasks.text import DATASETS, OfficialOptions, TextTask
-from nestree.tasks.text.files import find, first_line, under
 from nestree.tasks.text.official import OfficialTexts
 from nestree.tasks.text.task import held_out
 

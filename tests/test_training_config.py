@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from nestree.config.config import config_from, config_parser, parse, read_config
+from nestree.config.options import TrainerOptions
 from nestree.errors import UserError
-from nestree.training.config import config_from, config_parser, parse, read_config
-from nestree.training.options import TrainerOptions
 from training_helpers import config
 
 
@@ -110,7 +110,7 @@ def test_arguments_override_defaults() -> None:
 def test_devices_that_are_left_to_the_machine_are_two_processes_of_one_thread(
     cores: int, devices: int, threads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nestree.training.options.CORES", cores)
+    monkeypatch.setattr("nestree.config.options.CORES", cores)
     settled = TrainerOptions(devices=None, accelerator="cpu").settled()
     assert (settled.devices, settled.threads, settled.accelerator) == (devices, threads, "cpu")
     assert settled.settled() == settled

@@ -16,10 +16,11 @@ import pytest
 import torch
 from rich.console import Console
 
+from nestree.config.config import read_config
 from nestree.data import RaggedExamples
 from nestree.errors import UserError
-from nestree.evaluation.history import read_history, series
 from nestree.runs import Run
+from nestree.runs.history import read_history, series
 from nestree.tasks.listops import ListOps, depth, root_operator
 from nestree.tasks.listops.curriculum import ListOpsStage
 from nestree.tasks.logic.curriculum import LogicStage
@@ -27,7 +28,6 @@ from nestree.tasks.stages import Stage
 from nestree.training import Config
 from nestree.training.batches import POOL, TrainingStream
 from nestree.training.callbacks import Interrupted
-from nestree.training.config import read_config
 from nestree.training.curriculum import ATTEMPTS, Curriculum, Limits, Spent
 from nestree.training.fit import Training
 from test_training_fit import after_step, assert_same, everything

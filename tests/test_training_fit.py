@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nestree.errors import UserError
-from nestree.evaluation.history import read_history, series
 from nestree.runs import Run, load
+from nestree.runs.history import read_history, series
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce, random_states, restore_random_states
 from nestree.training.fit import Training
 from nestree.training.module import NotFinite

@@ -8,10 +8,10 @@ import torch
 from pytorch_optimizer import Lookahead
 from torch import nn
 
-from nestree.evaluation.history import read_history, series
+from nestree.config.options import OptimizerOptions
 from nestree.layers.s4d import ssm_parameters
+from nestree.runs.history import read_history, series
 from nestree.training.optimizers import build_optimizer, encoder_matrices, forget
-from nestree.training.options import OptimizerOptions
 from nestree.training.schedules import build_schedule, rate_share
 from training_helpers import config, fresh_model, training
 

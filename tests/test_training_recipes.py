@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nestree.config.config import read_config
 from nestree.data import RaggedExamples
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.training import Config
-from nestree.training.config import read_config
 from nestree.training.fit import Training
 from training_helpers import QUIET
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from nestree.config.config import read_config
 from nestree.data import RaggedExamples
 from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.training import Config
-from nestree.training.apart import INTERRUPTED
 from nestree.training.callbacks import Interrupted
-from nestree.training.config import read_config
+from nestree.training.child_process import INTERRUPTED
 from nestree.training.fit import Training, load_examples
 from nestree.training.module import NotFinite
 
@@ -59,7 +59,7 @@ def training(folder: Path, configuration: Config | None = None, *, examples: int
 
 
 def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> int:
-    """Train as [`nestree.training.apart.train_apart`][] does, but in this process, asking after validations."""
+    """Train as [`nestree.training.child_process.train_apart`][] does, but in this process, asking after validations."""
     task = run.task
     trained = Training(run, run.config, task, *load_examples(task, run.config.data, QUIET), console=QUIET)
     validated = trained.keeper.on_validation_end

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, KeyedDraws, Outer
-from nestree.recursions.contract import Leaves
+from nestree.recursions.base import Leaves
 from nestree.recursions.outer import ALIGNMENTS
 from reference import randomize
 

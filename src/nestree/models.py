@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_probability
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.layers import ClassificationHead
 from nestree.recursions.draws import Draws
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
 from nestree.encoders.registry import ENCODERS
-from nestree.recursions.beam_tree import ENGINES
+from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
 from nestree.training.batches import epoch_batches

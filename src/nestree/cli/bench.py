@@ -14,9 +14,9 @@ from rich.progress import Progress, TaskID
 from nestree.bench.options import QUICK, BenchOptions
 from nestree.bench.plan import Job, plan
 from nestree.bench.report import Report, device_name, facts, growth_table, table
-from nestree.bench.run import run
+from nestree.bench.run_jobs import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
-from nestree.cli.parsing import command_parser, messages, output, parse_command
+from nestree.cli.arguments import command_parser, messages, output, parse_command
 from nestree.errors import UserError
 
 _LISTS = ("encoders", "lengths")

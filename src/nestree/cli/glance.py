@@ -12,10 +12,10 @@ from rich.text import Text
 
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.readings import Reading, read
-from nestree.evaluation.tables import interval, percent
 from nestree.recipes import Kept, kept_figures
+from nestree.reports.tables import interval, percent
 from nestree.runs import Run, load
-from nestree.tasks.contract import SplitAbout
+from nestree.tasks.base import SplitAbout
 from nestree.trees.terminal import ascii_only, draw_text
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser
 
+from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
-from nestree.cli.parsing import RUN, command_parser, options_first, parse_command
 from nestree.cli.prediction import predict_table
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError

@@ -52,8 +52,8 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
         UserError: a folder is in use.
     """
     # Imported after the options were found good: these take their time.
-    from nestree.evaluation.report import current_results
-    from nestree.training.apart import INTERRUPTED, attended
+    from nestree.reports.markdown import current_results
+    from nestree.training.child_process import INTERRUPTED, attended
 
     runs = [Run.new(recipe, folder / f"seed-{seed}") for seed in seeds]
     failed = []
@@ -85,7 +85,7 @@ def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Tab
         runs: one per seed.
         results: of each run.
     """
-    from nestree.evaluation.tables import percent
+    from nestree.reports.tables import percent
 
     title = f"{runs[0].config.recipe}: accuracy %, {runs[0].protocol}"
     table = Table(title=escape(title), title_justify="left")

@@ -9,13 +9,13 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from nestree.cli.parsing import messages
+from nestree.cli.arguments import messages
 from nestree.cli.seeds import take_seeds, train_seeds
+from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
+from nestree.config.overrides import option_value, rebased
 from nestree.errors import UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
-from nestree.training.config import Config, config_from, config_parser, encoder_name, parse, task_name
-from nestree.training.overrides import option_value, rebased
 
 RUN_VARIABLE = "NESTREE_RUN"
 """Tells the further processes of a parallel training which folder the first has made."""

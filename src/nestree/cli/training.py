@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from nestree.cli.arguments import messages, output
 from nestree.cli.glance import show_glance
 from nestree.cli.main import INTERRUPTED
-from nestree.cli.parsing import messages, output
 from nestree.cli.train import RUN_VARIABLE, is_further_process
+from nestree.config.config import Config
+from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
 from nestree.errors import UserError
-from nestree.evaluation.report import EXAMPLES, write_report
-from nestree.evaluation.run_tests import evaluate_run, present_tests
+from nestree.evaluation.evaluate_run import evaluate_run, present_tests
+from nestree.reports.markdown import EXAMPLES, write_report
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
 from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
-from nestree.training.config import Config
 from nestree.training.fit import RESUMABLE, Training, load_examples
-from nestree.training.options import ENDLESS
 
 RARE = 10
 """A class of fewer training examples is named."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.checks import check_probability
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIROptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform
 from nestree.recursions import Continuous
+from nestree.recursions.base import Recursion
 from nestree.recursions.continuous import check_window
-from nestree.recursions.contract import Recursion
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import GatedRecursiveCell, LeafTransform, PairScorer, Scorer
 from nestree.recursions import BeamTree
-from nestree.recursions.beam_tree import ENGINES
+from nestree.recursions.beam.beam_tree import ENGINES
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import LeafTransform
 from nestree.recursions import Balanced, Chain
-from nestree.recursions.contract import Leaves, Recursion
+from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
 from nestree.recursions.outer import Outer
 

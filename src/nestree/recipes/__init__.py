@@ -25,7 +25,7 @@ class Recipe:
     time: str
     """How long it takes, roughly, and on what."""
     values: Mapping[str, Any]
-    """As [`nestree.training.config.read_config`][] takes them."""
+    """As [`nestree.config.config.read_config`][] takes them."""
 
 
 def recipe_names() -> list[str]:

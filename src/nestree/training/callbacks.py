@@ -16,13 +16,13 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 from torch import Tensor
 
+from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.files import replacing
 from nestree.models import Classifier
 from nestree.runs import Run, peak_memory
 from nestree.training.batches import Batch, TrainingStream
 from nestree.training.curriculum import Curriculum, Left, Spent
 from nestree.training.module import ClassifierModule
-from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
 
 class Interrupted(Exception):

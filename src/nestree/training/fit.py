@@ -20,6 +20,9 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
+from nestree.config.config import Config
+from nestree.config.options import TrainerOptions
+from nestree.config.selection import SELECTIONS
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 from nestree.models import Classifier
@@ -37,12 +40,9 @@ from nestree.training.callbacks import (
     Stages,
     seed_everything,
 )
-from nestree.training.config import Config
 from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.module import ClassifierModule, NotFinite
-from nestree.training.options import TrainerOptions
 from nestree.training.progress import TrainingProgress
-from nestree.training.selection import SELECTIONS
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
 """Trainer options that may change when a run is resumed: none changes what a step does (max_sequences cuts a batch)."""

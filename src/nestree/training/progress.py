@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import ProgressBar, Timer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nestree.config.selection import ACCURACY
 from nestree.training.batches import Batch, TrainingStream
 from nestree.training.callbacks import KeepBest
-from nestree.training.selection import ACCURACY
 
 
 class TrainingProgress(ProgressBar):

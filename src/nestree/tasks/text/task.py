@@ -19,7 +19,7 @@ from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import UserError
-from nestree.tasks.contract import DataOptions, Progress, Row, SplitAbout
+from nestree.tasks.base import DataOptions, Progress, Row, SplitAbout
 
 READER_VERSION = 1
 """Raised with every change to what the readers make of a file; cached data of another version is made again."""
@@ -176,7 +176,7 @@ class TextTask:
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
+        """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._data_path(split)
