@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from rich.console import Console
 
 from nestree.config.config import read_config
@@ -482,6 +483,15 @@ def test_a_run_that_begins_with_one_that_had_a_curriculum_is_labelled_too(tmp_pa
     third = Run(tmp_path / "third").begin(with_stages("sums-first"), command="test")
     third.note(start={"protocol": second.protocol})
     assert third.protocol == "generated, curriculum own, curriculum sums-first"
+
+
+def test_the_documentation_s_curriculum_is_one() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    (shown,) = [part.partition("```")[0] for part in text.split("```yaml\n") if part.startswith("data:")]
+    made = config(data={"curriculum": yaml.safe_load(shown)["data"]["curriculum"]})
+    assert made.data.plan is not None
+    assert [stage.name for stage in made.data.stages] == ["sums", "nested", "train"]
+    assert made.data.stages[1].also == {"sums": 0.25}
 
 
 def test_stages_are_plain_values() -> None:

@@ -49,7 +49,7 @@ def notes(comparison: Comparison, found: Sequence[Row]) -> list[str]:
     """Return what must be known to read the table."""
     plan = comparison.plan
     inferred = {row.inference for row in found} - {None}
-    taught = [row.contender.label for row in _once(found) if row.run.curricula()]
+    taught = ", ".join(row.contender.label for row in _once(found) if row.run.curricula())
     examples = "all examples" if plan.limit is None else f"the first {plan.limit:,} examples"
     return [
         f"Each was trained for {plan.budget}, validations included in the time, and tested on {examples} of each test"
@@ -57,11 +57,7 @@ def notes(comparison: Comparison, found: Sequence[Row]) -> list[str]:
         + ". Accuracy in per cent with its 95 % Wilson interval; peak memory of training, all processes together.",
         f"The baseline always answers {comparison.task.baseline_about}.",
         f"Data: {protocol_about(comparison.task.protocol)}.",
-        *(
-            [f"Trained with a curriculum, not on the published distribution alone: {'; '.join(taught)}."]
-            if taught
-            else []
-        ),
+        *([f"With a curriculum, not trained on the published distribution alone: {taught}."] if taught else []),
         *(f"{row.contender.label}: {row.failed}" for row in _once(found) if row.failed is not None),
     ]
 
