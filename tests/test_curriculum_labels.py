@@ -17,14 +17,14 @@ from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.comparison.plan import Comparison, Plan
 from nestree.comparison.rows import rows
-from nestree.comparison.run import carry_out
-from nestree.comparison.table import screen_table
-from nestree.evaluation.card import model_card, training_line
-from nestree.evaluation.page import render_page
-from nestree.evaluation.report import protocol_about, write_report
-from nestree.evaluation.run_tests import evaluate_run
+from nestree.comparison.run_plan import carry_out
+from nestree.comparison.results_table import screen_table
+from nestree.reports.card import model_card, training_line
+from nestree.reports.page import render_page
+from nestree.reports.markdown import protocol_about, write_report
+from nestree.evaluation.evaluate_run import evaluate_run
 from nestree.runs import Run
-from nestree.sweep import table as sweep_table
+from nestree.sweep import trials_table as sweep_table
 from training_helpers import QUIET, config, saved_run, train_here
 
 LABEL = "generated, curriculum sums-first"
