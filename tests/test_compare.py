@@ -27,9 +27,9 @@ from nestree.comparison.results_table import screen_table
 from nestree.comparison.rows import rows
 from nestree.comparison.run_plan import carry_out
 from nestree.data.files import locked
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 from nestree.runs import Run
-from nestree.training.child_process import INTERRUPTED, note_end, train_apart
+from nestree.training.child_process import note_end, train_apart
 from training_helpers import QUIET, train_here
 
 SHARED = (

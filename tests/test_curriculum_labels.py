@@ -16,13 +16,13 @@ from rich.console import Console
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.comparison.plan import Comparison, Plan
+from nestree.comparison.results_table import screen_table
 from nestree.comparison.rows import rows
 from nestree.comparison.run_plan import carry_out
-from nestree.comparison.results_table import screen_table
-from nestree.reports.card import model_card, training_line
-from nestree.reports.page import render_page
-from nestree.reports.markdown import protocol_about, write_report
 from nestree.evaluation.evaluate_run import evaluate_run
+from nestree.reports.card import model_card, training_line
+from nestree.reports.markdown import protocol_about, write_report
+from nestree.reports.page import render_page
 from nestree.runs import Run
 from nestree.sweep import trials_table as sweep_table
 from training_helpers import QUIET, config, saved_run, train_here

@@ -12,11 +12,12 @@ import torch
 
 import nestree
 from nestree.cli.main import main
+from nestree.data.files import write_json
 from nestree.errors import UserError
 from nestree.evaluation.reproduce import Repetition, figures, reproduce
 from nestree.pretrained import FOLDER, pretrained_names
 from nestree.reports.card import model_card
-from nestree.runs import Run, write_json
+from nestree.runs import Run
 from training_helpers import saved_run, training
 
 ROOT = Path(__file__).parents[1]

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import nestree.runs.run
+import nestree.runs.provenance
+from nestree.data.files import read_yaml
 from nestree.errors import UserError
-from nestree.runs import Run, load, peak_memory, read_yaml
+from nestree.runs import Run, load
 from nestree.runs.history import read_history
+from nestree.runs.provenance import peak_memory
 from training_helpers import config, fresh_model, training
 
 
@@ -140,18 +142,18 @@ def test_the_commit_is_only_known_in_a_checkout(tmp_path: Path, monkeypatch: pyt
         ).stdout.strip()
 
     (tmp_path / "run.py").write_text("tracked")
-    monkeypatch.setattr(nestree.runs.run, "__file__", str(tmp_path / "run.py"))
+    monkeypatch.setattr(nestree.runs.provenance, "__file__", str(tmp_path / "run.py"))
     git("init", "--quiet")
     (tmp_path / "other").write_text("1")
     git("add", "other")
     git("commit", "--quiet", "--message", "theirs")
-    assert nestree.runs.run.commit() is None
+    assert nestree.runs.provenance.commit() is None
     git("add", "run.py")
     git("commit", "--quiet", "--message", "ours")
     head = git("rev-parse", "HEAD")
-    assert nestree.runs.run.commit() == head
+    assert nestree.runs.provenance.commit() == head
     (tmp_path / "run.py").write_text("changed")
-    assert nestree.runs.run.commit() == f"{head}+"
+    assert nestree.runs.provenance.commit() == f"{head}+"
 
 
 def test_a_model_of_a_configuration_is_seeded_by_the_caller() -> None:
@@ -167,7 +169,7 @@ def test_peak_memory_is_a_processs_own() -> None:
     held = bytearray(400_000_000)
     held[::4096] = b"x" * len(held[::4096])
     found = subprocess.run(
-        [sys.executable, "-c", "from nestree.runs import peak_memory; print(peak_memory())"],
+        [sys.executable, "-c", "from nestree.runs.provenance import peak_memory; print(peak_memory())"],
         capture_output=True,
         text=True,
         check=True,

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.data import RaggedExamples
+from nestree.data.batches import EvaluationBatches, budget_batches, collate, epoch_batches
 from nestree.errors import UserError
-from nestree.training.batches import EvaluationBatches, TrainingStream, budget_batches, collate, epoch_batches
+from nestree.training.stream import TrainingStream
 from training_helpers import digits
 
 LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=120).map(np.array)

@@ -27,10 +27,10 @@ from nestree.tasks.listops.curriculum import ListOpsStage
 from nestree.tasks.logic.curriculum import LogicStage
 from nestree.tasks.stages import Stage
 from nestree.training import Config
-from nestree.training.batches import POOL, TrainingStream
 from nestree.training.callbacks import Interrupted
 from nestree.training.curriculum import ATTEMPTS, Curriculum, Limits, Spent
 from nestree.training.fit import Training
+from nestree.training.stream import POOL, TrainingStream
 from test_training_fit import after_step, assert_same, everything
 from training_helpers import config, digits, training
 

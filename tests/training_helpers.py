@@ -12,11 +12,11 @@ from rich.console import Console
 
 from nestree.config.config import read_config
 from nestree.data import RaggedExamples
+from nestree.errors import INTERRUPTED
 from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.training import Config
 from nestree.training.callbacks import Interrupted
-from nestree.training.child_process import INTERRUPTED
 from nestree.training.fit import Training, load_examples
 from nestree.training.module import NotFinite
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
+from nestree.data.batches import epoch_batches
 from nestree.encoders.registry import ENCODERS
 from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
-from nestree.training.batches import epoch_batches
 
 LISTOPS = "ListOps <= 100"
 """What the rows are called whose lengths are those of ListOps' training split."""

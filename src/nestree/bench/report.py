@@ -18,7 +18,7 @@ from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
 from nestree.recursions.beam.beam_tree import ENGINES
-from nestree.runs import provenance
+from nestree.runs.provenance import provenance
 
 FORMAT = "nestree-bench-1"
 """Written into every JSON file."""

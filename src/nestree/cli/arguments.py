@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
 from nestree.config.config import parse
 from nestree.errors import UserError
@@ -69,14 +68,3 @@ def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             options.append(f"{name}={rest.pop(0)}")
     return own, options
-
-
-def output() -> Console:
-    """Return the console of results; a pipe gets lines of any width."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
-
-
-def messages() -> Console:
-    """Return the console of progress and messages, on standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)

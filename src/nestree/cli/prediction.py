@@ -14,7 +14,7 @@ from typing import IO, cast
 import numpy as np
 from jsonargparse import Namespace
 
-from nestree.cli.arguments import messages
+from nestree.cli.consoles import messages
 from nestree.data import RaggedExamples, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import probabilities

@@ -52,8 +52,9 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
         UserError: a folder is in use.
     """
     # Imported after the options were found good: these take their time.
+    from nestree.errors import INTERRUPTED
     from nestree.reports.markdown import current_results
-    from nestree.training.child_process import INTERRUPTED, attended
+    from nestree.training.child_process import attended
 
     runs = [Run.new(recipe, folder / f"seed-{seed}") for seed in seeds]
     failed = []

@@ -10,9 +10,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.arguments import command_parser, messages, output, parse_command, shared_options
-from nestree.cli.main import INTERRUPTED
-from nestree.errors import UserError
+from nestree.cli.arguments import command_parser, parse_command, shared_options
+from nestree.cli.consoles import messages, output
+from nestree.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
     from nestree.sweep.sweep import Sweep

@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from nestree.cli.arguments import messages
+from nestree.cli.consoles import messages
 from nestree.cli.seeds import take_seeds, train_seeds
 from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
 from nestree.config.overrides import option_value, rebased

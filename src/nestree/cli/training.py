@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from nestree.cli.arguments import messages, output
+from nestree.cli.consoles import messages, output
 from nestree.cli.glance import show_glance
-from nestree.cli.main import INTERRUPTED
 from nestree.cli.train import RUN_VARIABLE, is_further_process
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 from nestree.evaluation.evaluate_run import evaluate_run, present_tests
 from nestree.reports.markdown import EXAMPLES, write_report
 from nestree.runs import Run

@@ -16,8 +16,9 @@ from rich.console import Console
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.config.config import Config
+from nestree.data.files import read_json, write_json
 from nestree.errors import UserError
-from nestree.runs import RUNS, Run, read_json, write_json
+from nestree.runs import RUNS, Run
 from nestree.suggest import unknown
 from nestree.tasks import Task
 from nestree.training.child_process import settle

@@ -9,10 +9,10 @@ from nestree.comparison.plan import Comparison
 from nestree.comparison.rows import known, rows
 from nestree.comparison.write import write
 from nestree.data.files import locked
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 from nestree.evaluation.evaluate_run import evaluate_run
 from nestree.runs import Run
-from nestree.training.child_process import INTERRUPTED, OVER, Train, note_end, train_apart
+from nestree.training.child_process import OVER, Train, note_end, train_apart
 
 
 def carry_out(comparison: Comparison, *, console: Console, train: Train = train_apart) -> bool:

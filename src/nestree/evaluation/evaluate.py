@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
-from nestree.training.batches import budget_batches, collate
 from nestree.trees import ParsedTree
 from nestree.trees.scores import GoldTree, TreeScore, tree_scores
 

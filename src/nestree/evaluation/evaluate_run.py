@@ -43,7 +43,7 @@ def evaluate_run(
         console: for progress.
 
     Raises:
-        UserError: no such test, or no trees to score; or see [`nestree.runs.run.load`][].
+        UserError: no such test, or no trees to score; or see [`nestree.runs.loading.load`][].
     """
     task = run.task
     for test in tests:

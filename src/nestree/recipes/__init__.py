@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from nestree.data.files import read_json, read_yaml
 from nestree.errors import UserError
-from nestree.runs import read_json, read_yaml
 
 FOLDER = Path(str(resources.files(__name__)))
 

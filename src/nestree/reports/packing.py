@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from nestree.data.files import write_json
 from nestree.errors import UserError
 from nestree.evaluation.record import as_configured
 from nestree.reports.card import LICENSE, model_card
-from nestree.runs import SHARED, Run, load, write_json
+from nestree.runs import SHARED, Run, load
 from nestree.runs.history import read_history, thinned
 
 

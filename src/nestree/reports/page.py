@@ -29,8 +29,9 @@ from nestree.reports.markdown import (
 from nestree.reports.page_charts import accuracy_chart, stratum_chart, training_chart
 from nestree.reports.panels import Panel, panels
 from nestree.reports.tables import percent, stratum_rows, summary_rows, tree_rows
-from nestree.runs import Run, nestree_version
+from nestree.runs import Run
 from nestree.runs.history import Row, read_history
+from nestree.runs.provenance import nestree_version
 from nestree.trees.svg import STYLE, draw_svg
 
 TREES = 3

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
-import platform
-import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +16,12 @@ import yaml
 from safetensors import SafetensorError
 
 from nestree.config.config import Config, read_config
-from nestree.data.files import replacing, replacing_folder
-from nestree.encoders.registry import check_known
+from nestree.data.files import read_json, read_yaml, replacing, replacing_folder, write_json
 from nestree.errors import UserError
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
 from nestree.runs.hub import PREFIX, download
+from nestree.runs.provenance import provenance
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
 
@@ -315,136 +308,3 @@ class Run:
 def _part(name: str) -> str:
     """Return the part of the model that a weight belongs to, as ``encoder.context`` of ``encoder.context.mix.bias``."""
     return ".".join(name.split(".")[:2])
-
-
-def provenance() -> dict[str, Any]:
-    """Return versions, platform and, in a checkout of nestree, the commit."""
-    versions = {name: metadata.version(name) for name in ("torch", "lightning", "numpy")}
-    return {
-        "versions": {"python": platform.python_version(), "nestree": nestree_version(), **versions},
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cpus": os.cpu_count(),
-        "commit": commit(),
-    }
-
-
-def nestree_version() -> str:
-    """Return the version of this package."""
-    from nestree import __version__
-
-    return __version__
-
-
-def commit() -> str | None:
-    """Return the commit of the checkout this package runs from, with ``+`` if files were changed; None outside one."""
-    here = Path(__file__)
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", here.parent, *arguments], capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    # Installed inside somebody else's repository, this file is not one of those that git tracks.
-    if git("ls-files", "--error-unmatch", here.name) is None:
-        return None
-    head = git("rev-parse", "HEAD")
-    return f"{head}+" if head and git("status", "--porcelain", "--untracked-files=no") else head
-
-
-def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
-    """Return a run's model with its best weights, in evaluation mode, on the CPU.
-
-    Args:
-        run: its folder; or the name of a model that ships with the package, as ``"listops-rir"``; or
-            ``"hf:OWNER/NAME"`` for a model of the Hugging Face Hub.
-        encoder_options: options of the encoder to change, for example ``inference="flat"``.
-
-    Raises:
-        UserError: no such run, no weights yet, no such option, or weights that do not fit the configuration.
-    """
-    run = run if isinstance(run, Run) else Run.open(run)
-    model = build_model(run.config, run.task, **encoder_options)
-    run.read_weights(model)
-    return model.eval()
-
-
-def build_model(config: Config, task: Task, **encoder_options: object) -> Classifier:
-    """Return a freshly initialized model of a configuration for a task; see [`load`][] for ``encoder_options``.
-
-    Raises:
-        UserError: names the option.
-    """
-    try:
-        check_known(config.encoder_name, encoder_options)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    try:
-        encoder = dataclasses.replace(config.encoder, **encoder_options).build()
-    except ValueError as error:
-        raise UserError(f"--encoder.{error}") from None
-    return Classifier(
-        encoder,
-        vocabulary_size=task.vocabulary_size,
-        classes=len(task.label_names),
-        sides=task.sides,
-        options=config.model,
-    )
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a YAML mapping.
-
-    Raises:
-        UserError: names the file, and the line if it is no YAML.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        raise UserError(f"{where}: not YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{path}: holds no options")
-    return dict(values)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object, empty if there is no such file.
-
-    Raises:
-        UserError: names the file.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, all at once."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n")
-
-
-def peak_memory() -> int | None:
-    """Return the most memory that this process has held, bytes; None where the system does not say."""
-    try:
-        # On Linux getrusage begins with what the process held that started this one, which may be more.
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        status = ""
-    if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE):
-        return 1024 * int(found[1])
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -6,11 +6,11 @@ from optuna.trial import Trial, TrialState
 from rich.console import Console
 
 from nestree.config.selection import ACCURACY
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 from nestree.runs import Run, build_model
 from nestree.runs.history import read_history, series
 from nestree.sweep.sweep import Sweep, Taken
-from nestree.training.child_process import INTERRUPTED, OVER, Train, note_end, train_apart
+from nestree.training.child_process import OVER, Train, note_end, train_apart
 
 
 def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = train_apart) -> None:

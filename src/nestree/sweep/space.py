@@ -12,8 +12,8 @@ from typing import Any, get_args, get_type_hints
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nestree.config.config import Config
+from nestree.data.files import read_yaml
 from nestree.errors import UserError
-from nestree.runs import read_yaml
 from nestree.suggest import unknown
 
 KEYS = ("low", "high", "log", "step")

@@ -7,14 +7,18 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nestree.errors import UserError
 from nestree.tasks.base import Row
 
 DEEPEST = 4
 """Folders below the one that the user names in which files are looked for."""
+
+READER_VERSION = 1
+"""Raised with every change to what the readers make of a file; cached data of another version is made again."""
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -142,3 +146,13 @@ def count_empty(rows: Iterator[Row], path: Path) -> Iterator[Row]:
         yield row
     if empty:
         note(f"{path}: {empty:,} empty text{'s are' if empty > 1 else ' is'} taken as one unknown word each")
+
+
+def files_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return size and time of change of each file, or of a folder's subfolders, by path."""
+    found = {}
+    for path in paths:
+        for part in [path] if path.is_file() else [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
+            about = part.stat()
+            found[str(part)] = [about.st_size, about.st_mtime_ns]
+    return found

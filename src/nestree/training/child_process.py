@@ -16,11 +16,10 @@ import torch
 from rich.console import Console
 
 from nestree.config.config import Config
+from nestree.errors import INTERRUPTED
 from nestree.runs import Run
 from nestree.tasks import Task
 
-INTERRUPTED = 130
-"""Exit code of a training that a signal stopped; its checkpoint is written."""
 LOOK_EVERY = 0.25
 """Seconds between two looks whether a training should stop."""
 OVER = ("finished", "not finite")

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nestree.config.selection import ACCURACY
-from nestree.training.batches import Batch, TrainingStream
+from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
+from nestree.training.stream import TrainingStream
 
 
 class TrainingProgress(ProgressBar):

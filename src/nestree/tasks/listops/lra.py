@@ -12,13 +12,13 @@ import numpy as np
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.errors import UserError
 from nestree.tasks.base import DataOptions, OfficialSplit, Progress, SplitAbout
 from nestree.tasks.listops.reader import read_tsv
 from nestree.tasks.listops.splits import ARENA, GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
-from nestree.tasks.official_files import beside, find
-from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
+from nestree.tasks.official_files import READER_VERSION, beside, files_fingerprint, find
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.errors import UserError
 from nestree.tasks.base import DataOptions, OfficialSplit, Progress, Row
 from nestree.tasks.families import Family
@@ -20,7 +21,7 @@ from nestree.tasks.logic.curriculum import CURRICULA, LogicStage
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
 from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
 from nestree.tasks.logic.reader import LAST, find_files, read_pairs
-from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
+from nestree.tasks.official_files import READER_VERSION, files_fingerprint
 
 LONGEST_TRAINED = 6
 """Operators of the longer side in training and validation, at most."""
