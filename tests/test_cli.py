@@ -53,7 +53,7 @@ def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("run") / "rir"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NESTREE_CACHE", str(cache))
-        patch.setattr("nestree.cli.training.EXAMPLES", 4)
+        patch.setattr("nestree.reports.markdown.EXAMPLES", 4)
         patch.setattr(ListOps, "first_tests", ("near-iid", "200-300"))
         assert (
             main(["train", "listops-rir-quick", *TINY, "--encoder.beam_size", "2", "--run", str(folder), "--report"])

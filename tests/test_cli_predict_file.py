@@ -114,7 +114,7 @@ def test_parts_of_a_table_are_answered_alike(
     write("new.csv")
     assert main(["predict", run, "new.csv"]) == 0
     whole = list(csv.reader(capsys.readouterr().out.splitlines()))
-    monkeypatch.setattr("nestree.cli.prediction.ROWS", 7)
+    monkeypatch.setattr("nestree.evaluation.predict_table.ROWS", 7)
     assert main(["predict", run, "new.csv"]) == 0
     parts = list(csv.reader(capsys.readouterr().out.splitlines()))
     assert [row[:-1] for row in parts] == [row[:-1] for row in whole]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import nestree.cli.glance as glance
+import nestree.reports.glance as glance
 from nestree.cli import train
 from nestree.cli.main import main
-from nestree.cli.seeds import take_seeds
+from nestree.cli.train import take_seeds
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result, Share
 from nestree.evaluation.evaluate_run import evaluate_run

@@ -1,31 +1,25 @@
-"""The training behind ``nestree train``: what is said before, between and after."""
+"""The training of a run: what is said before, between and after."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from nestree.cli.consoles import messages, output
-from nestree.cli.glance import show_glance
-from nestree.cli.train import RUN_VARIABLE, is_further_process
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
 from nestree.errors import INTERRUPTED, UserError
-from nestree.evaluation.evaluate_run import evaluate_run, present_tests
-from nestree.reports.markdown import EXAMPLES, write_report
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
 from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.fit import RESUMABLE, Training, load_examples
+from nestree.training.parallel import is_further_process, run_folder_known
 
 RARE = 10
 """A class of fewer training examples is named."""
@@ -34,14 +28,21 @@ COMMON = 0.8
 """A class of more than this share of the training examples is named."""
 
 
-def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, command: str) -> int:
+def train_run(run: Run, config: Config, *, resumed: bool, command: str, console: Console) -> int:
     """Train a run and return the exit code.
+
+    Args:
+        run: one that is yet to begin, or with ``resumed`` one to go on with.
+        config: of the training.
+        resumed: go on where it stopped.
+        command: that makes the run again.
+        console: for messages; further processes of a parallel training say nothing.
 
     Raises:
         UserError: options that may not change on resuming, or that fit neither data nor machine; a loss not finite.
     """
     first = not is_further_process()
-    console = messages() if first else Console(quiet=True)
+    console = console if first else Console(quiet=True)
     if resumed and first:
         _check_resumable(run.config, config)
     task = run.task if resumed or not first else config.data.open()
@@ -58,7 +59,7 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
                 run.note(start=Run.open(start).about())
     try:
         if (over := training.over()) is None:
-            with _run_folder_known(run):
+            with run_folder_known(run):
                 facts = training.fit()
             _conclude(console, run, facts)
         else:
@@ -69,10 +70,6 @@ def train_and_tell(run: Run, config: Config, *, resumed: bool, report: bool, com
     except InterruptedAtOnce:
         console.print(f"stopped at once; the last checkpoint counts: nestree train --resume {run.path}")
         return INTERRUPTED
-    if report and first:
-        _report(run, console)
-    elif first:
-        console.print(f"next: nestree evaluate {run.path}")
     return 0
 
 
@@ -150,22 +147,3 @@ def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
         f"{facts['best_step']}; {facts['sequences_per_second']:.1f} sequences/s, {facts['minutes']:.1f} minutes"
     )
     console.print(f"weights     {run.weights}")
-
-
-def _report(run: Run, console: Console) -> None:
-    """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
-    tests = present_tests(run.task, run.task.first_tests, console)
-    console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
-    results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
-    show_glance(output(), run, results)
-    print(write_report(run))
-
-
-@contextmanager
-def _run_folder_known(run: Run) -> Iterator[None]:
-    """Tell processes that the training starts which folder it writes to."""
-    os.environ[RUN_VARIABLE] = str(run.path)
-    try:
-        yield
-    finally:
-        del os.environ[RUN_VARIABLE]

@@ -11,31 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nestree.errors import UserError
 from nestree.runs import Run
 
 if TYPE_CHECKING:
     from nestree.evaluation.evaluate import Result
-
-
-def take_seeds(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Return the seeds, if there are several behind ``--seed``, and the other arguments; else none and all arguments.
-
-    Raises:
-        UserError: a seed is there twice.
-    """
-    if "--seed" not in arguments:
-        return [], list(arguments)
-    first = list(arguments).index("--seed") + 1
-    end = first
-    while end < len(arguments) and arguments[end].isdecimal():
-        end += 1
-    seeds = [int(seed) for seed in arguments[first:end]]
-    if len(seeds) < 2:
-        return [], list(arguments)
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seed: one of {', '.join(map(str, seeds))} is there twice")
-    return seeds, [*arguments[: first - 1], *arguments[end:]]
 
 
 def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folder: Path, console: Console) -> int:

@@ -1,4 +1,4 @@
-"""The tables of ``nestree predict``: predictions beside the columns that are there."""
+"""Predictions for a table of texts, beside the columns that are there."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
-from jsonargparse import Namespace
+from rich.console import Console
 
-from nestree.cli.consoles import messages
 from nestree.data import RaggedExamples, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import probabilities
@@ -36,6 +35,24 @@ COLUMNS = ("prediction", "probability")
 
 
 @dataclass(frozen=True)
+class TableOptions:
+    """How a table is read, where that is not as in training, and where the predictions go."""
+
+    output: str | None = None
+    """The file to write; None: standard output."""
+    overwrite: bool = False
+    """Replace that file if it is there."""
+    text_column: str | None = None
+    """Column of texts; None here and below: as in training."""
+    text2_column: str | None = None
+    """Column of second texts, for pairs."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    quotes: bool | None = None
+    """Fields may stand in double quotes."""
+
+
+@dataclass(frozen=True)
 class _Columns:
     """What is read of each row."""
 
@@ -44,14 +61,15 @@ class _Columns:
     """Column of the right answers, if the table has it."""
 
 
-def predict_table(run: Run, model: Classifier, path: str, options: Namespace) -> None:
+def predict_table(run: Run, model: Classifier, path: str, options: TableOptions, *, console: Console) -> None:
     """Write a table with two more columns, to standard output or to a file.
 
     Args:
         run: what was trained; on the user's own texts, its columns and style are those of the table too.
         model: its model.
         path: the table.
-        options: of the command.
+        options: other columns and another style than in training, and where to write.
+        console: for messages.
 
     Raises:
         UserError: no such column, a row that cannot be read, or an output that is there or cannot be written.
@@ -63,22 +81,23 @@ def predict_table(run: Run, model: Classifier, path: str, options: Namespace) ->
     names = [_free(name, table.columns) for name in COLUMNS]
     for name, wanted in zip(names, COLUMNS, strict=True):
         if name != wanted:
-            messages().print(f"{table.shown} has a column {wanted} already; the new one is {name}")
+            console.print(f"{table.shown} has a column {wanted} already; the new one is {name}")
     with _output(table, options.output, overwrite=options.overwrite) as file:
         rows, known, right = _predict(run, model, table, columns, TableWriter(table, file, names))
     where = f", written to {options.output}" if options.output else ""
-    messages().print(f"{table.shown}: {rows:,} rows{where}")
+    console.print(f"{table.shown}: {rows:,} rows{where}")
     if known:
         low, high = wilson(right, known)
         seen = "; the model has learnt from this table" if own.train == os.path.abspath(path) else ""
-        messages().print(
+        console.print(
             f"accuracy {right / known:.4f} on the {known:,} rows with a label in {columns.label!r} "
             f"(95 % interval {low:.4f} to {high:.4f}){seen}"
         )
 
 
-def _opened(path: str, own: OwnOptions, options: Namespace) -> Table:
-    given = {name: options[name] for name in ("encoding", "delimiter", "quotes") if options[name] is not None}
+def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
+    asked = {"encoding": options.encoding, "delimiter": options.delimiter, "quotes": options.quotes}
+    given = {name: value for name, value in asked.items() if value is not None}
     try:
         style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
     except ValueError as error:
@@ -89,7 +108,7 @@ def _opened(path: str, own: OwnOptions, options: Namespace) -> Table:
     return Table(path, style)
 
 
-def _columns(task: Task, table: Table, own: OwnOptions, options: Namespace) -> _Columns:
+def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
     """Settle and check the columns."""
     named = [("--text", options.text_column or own.text), ("--text2", options.text2_column or own.text2)]
     if task.sides == 1 and options.text2_column is not None:
