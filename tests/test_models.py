@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 import nestree
 from nestree.data.batches import pad
 from nestree.models import PADDING
-from reference import randomize
+from support.reference import randomize
 
 TOKENS = [torch.tensor([3, 1, 4, 1, 5, 9]), torch.tensor([2]), torch.tensor([6, 5, 3])]
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian's Chromium for tests/test_browser.py where it is missing and can be had: on a machine of apt, as root.
+# Installs Debian's Chromium for tests/serve/test_browser.py where it is missing and can be had: on a machine of apt, as root.
 # It never fails; without Chromium those tests are skipped, with this as their reason.
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && exit 0
