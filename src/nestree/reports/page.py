@@ -104,7 +104,7 @@ def render_page(
 ) -> str:
     """Return the page; see [`write_page`][]."""
     told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
-    series = all_series({one.name if len(told) > 1 else "": one.run for one in told})
+    series = all_series({one.run.labelled(one.name) if len(told) > 1 else "": one.run for one in told})
     drawn = panels(series, advance=advance)
     scored = [one for one in told if any(result.trees for result in one.results)]
     environment = Environment(
@@ -146,9 +146,9 @@ def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
     header = ["run", "encoder", "task", "parameters", "seed", "validation %", "examples trained on", "longest", "step"]
     rows = [
         [
-            one.name,
+            one.run.labelled(one.name),
             one.run.config.encoder_name,
-            one.run.labelled(one.run.config.data.task),
+            one.run.config.data.task,
             _count(one.about.get("parameters")),
             str(one.run.config.seed),
             percent(one.about.get("validation_accuracy")),

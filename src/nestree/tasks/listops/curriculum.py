@@ -15,7 +15,7 @@ from nestree.errors import UserError
 from nestree.tasks.listops.expression import OPERATORS
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample_within
 from nestree.tasks.listops.splits import POOLED, PUBLISHED, SPLITS
-from nestree.tasks.stages import Sampler, Stage
+from nestree.tasks.stages import TRAIN, Sampler, Stage
 
 if TYPE_CHECKING:
     from nestree.tasks.base import Task
@@ -150,31 +150,32 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
     """Return the stages in which the sum modulo ten is learnt before the other operators can hide it.
 
     Drawn with all the others, the sum stays at chance: they order the digits, and it needs them on a circle. The first
-    stage is slow, since its full rate may be trapped with half of the sum learnt; later ones rehearse it.
+    stage is slow, since its full rate may be trapped with half of the sum learnt; later ones rehearse it. Then come
+    lists inside lists, as short as they can be, since a step takes as long as its longest expression.
     """
-    sums = {"sums": 0.25}
     return (
         ListOpsStage(
-            "sums", mark=0.9, longest=0.08, otherwise="again", rate=0.5,
+            "sums", mark=0.95, longest=0.06, otherwise="again", rate=0.5,
             operators={"SM": 1}, depth=1, shortest=4, longest_tokens=7,
         ),
         ListOpsStage(
-            "half sums", mark=0.85, longest=0.1,
-            operators={"SM": 5, "MIN": 1, "MAX": 1, "MED": 1}, depth=1, shortest=4, longest_tokens=7,
+            "flat lists", mark=0.92, longest=0.06,
+            operators={"SM": 3, "MIN": 1, "MAX": 1, "MED": 1}, depth=1, shortest=4, longest_tokens=7,
         ),
         ListOpsStage(
-            "nested", mark=0.85, longest=0.3, also=sums,
+            "one inside another", mark=0.85, longest=0.12, also={"sums": 0.1},
+            depth=2, operator_probability=0.5, shortest=7, longest_tokens=9,
+        ),
+        ListOpsStage(
+            "nested", mark=0.9, longest=0.15, also={"sums": 0.1},
             depth=3, operator_probability=0.35, shortest=7, longest_tokens=14,
         ),
         ListOpsStage(
-            "longer", mark=0.8, longest=0.1, also=sums,
-            depth=3, operator_probability=0.4, shortest=4, longest_tokens=30,
-        ),
-        ListOpsStage(
-            "deeper", mark=0.8, longest=0.1, also=sums,
+            "longer", mark=0.98, longest=0.35, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
-        ListOpsStage("train"),
+        ListOpsStage("all lengths", mark=0.99, longest=0.5, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
+        ListOpsStage(TRAIN),
     )  # fmt: skip
 
 
