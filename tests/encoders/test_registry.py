@@ -9,7 +9,15 @@ import torch
 
 import nestree
 from nestree.layers import BidirectionalS4D, GatedRecursiveCell, LeafTransform, PairScorer
-from nestree.recursions import Balanced, BeamTree, Chain, Continuous, OrderedMemory, Outer, SingleRootRecursion
+from nestree.recursions import (
+    BalancedTree,
+    BeamTree,
+    Chain,
+    ContinuousRecursion,
+    OrderedMemory,
+    Outer,
+    SingleRootRecursion,
+)
 from support.reference import padded
 
 RIR_NAMES = [name for name in nestree.ENCODERS if name.startswith("rir")]
@@ -130,7 +138,9 @@ def test_unknown_names_list_what_there_is() -> None:
 # --- by hand
 
 
-@pytest.mark.parametrize("inner", [Chain, Balanced, OrderedMemory, Continuous], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "inner", [Chain, BalancedTree, OrderedMemory, ContinuousRecursion], ids=lambda kind: kind.__name__
+)
 def test_any_recursion_goes_inside(inner: type[SingleRootRecursion]) -> None:
     encoder = nestree.RIR(inner(GatedRecursiveCell(4)), LeafTransform(4), Outer(3), context=BidirectionalS4D(4))
     states = padded([8, 1], 4, dtype=torch.float32)

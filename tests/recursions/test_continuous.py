@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nestree
 from nestree.layers import GatedRecursiveCell, LeafTransform
-from nestree.recursions import Continuous, Outer, recompute
+from nestree.recursions import ContinuousRecursion, Outer, recompute
 from nestree.recursions.base import Leaves
 from nestree.recursions.continuous import Departures, merge_probabilities, merges_in_order, neighbours
 from nestree.trees import Tree
@@ -24,8 +24,8 @@ LENGTHS = st.lists(st.integers(1, 8), min_size=1, max_size=4)
 
 def network(
     seed: int = 0, *, window: int = 5, threshold: float = 0.1, leaf: bool = False, dtype: torch.dtype = torch.float64
-) -> Continuous:
-    made = Continuous(
+) -> ContinuousRecursion:
+    made = ContinuousRecursion(
         GatedRecursiveCell(DIM), window=window, threshold=threshold, leaf=LeafTransform(DIM) if leaf else None
     )
     return randomize(made, seed).to(dtype).eval()
@@ -51,7 +51,7 @@ def mix(shares: dict[int, Tensor], values: list[Tensor]) -> Tensor:
     return sum((share * values[place] for place, share in shares.items()), torch.zeros_like(values[0]))
 
 
-def loop(net: Continuous, items: list[Tensor], record: list[list[float]] | None = None) -> Tensor:
+def loop(net: ContinuousRecursion, items: list[Tensor], record: list[list[float]] | None = None) -> Tensor:
     """One sequence, item by item, from the equations."""
     states = [net.start, *items, net.end]
     if net.leaf is not None:
@@ -82,7 +82,7 @@ def loop(net: Continuous, items: list[Tensor], record: list[list[float]] | None 
     return states[n]
 
 
-def assert_equal_to_loop(net: Continuous, lengths: list[int], arity: int | None) -> None:
+def assert_equal_to_loop(net: ContinuousRecursion, lengths: list[int], arity: int | None) -> None:
     batch = leaves(lengths)
     batch.states.requires_grad_()
     root = net.recurse(batch, Outer(arity)).root
@@ -112,7 +112,7 @@ def test_roots_and_gradients_equal_the_loop(
     assert_equal_to_loop(network(sum(lengths), window=window, threshold=threshold, leaf=leaf), lengths, arity)
 
 
-def rounds_of(net: Continuous, lengths: list[int]) -> list[int]:
+def rounds_of(net: ContinuousRecursion, lengths: list[int]) -> list[int]:
     """How many groups take part in each round."""
     rows = []
     step = net._round
@@ -132,7 +132,7 @@ def test_groups_stop_each_for_itself() -> None:
     assert together == [sum(rounds > number for rounds in own) for number in range(max(own))]
 
 
-def rounds_of_states(net: Continuous, states: Tensor) -> list[list[float]]:
+def rounds_of_states(net: ContinuousRecursion, states: Tensor) -> list[list[float]]:
     record: list[list[float]] = []
     loop(net, list(states[0]), record)
     return record
@@ -220,7 +220,7 @@ def test_extreme_scores_stay_finite(scale: float, dtype: torch.dtype) -> None:
 
 def test_training_reduces_the_loss() -> None:
     torch.manual_seed(0)
-    net = Continuous(GatedRecursiveCell(8))
+    net = ContinuousRecursion(GatedRecursiveCell(8))
     batch = Leaves(torch.randn(6, 7, 8), torch.tensor([7, 5, 7, 3, 4, 6]), [7, 5, 7, 3, 4, 6])
     goal = torch.randn(6, 8)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
@@ -240,14 +240,14 @@ def test_training_reduces_the_loss() -> None:
 )
 def test_bad_options_are_named(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{option} must be "):
-        Continuous(GatedRecursiveCell(DIM), **{option: value})
+        ContinuousRecursion(GatedRecursiveCell(DIM), **{option: value})
     with pytest.raises(ValueError, match=f"^{option} must be "):
         nestree.build("rir-crvnn", **{option: value})
 
 
 def test_a_leaf_transform_of_another_width_is_named() -> None:
     with pytest.raises(ValueError, match=r"^leaf must be for states of the cell's width 3, not 4"):
-        Continuous(GatedRecursiveCell(DIM), leaf=LeafTransform(4))
+        ContinuousRecursion(GatedRecursiveCell(DIM), leaf=LeafTransform(4))
 
 
 # --- neighbours and merge probabilities

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from nestree import recursions
 from nestree.layers import GatedRecursiveCell
-from nestree.recursions import Balanced, Chain, Outer, SingleRootRecursion
+from nestree.recursions import BalancedTree, Chain, Outer, SingleRootRecursion
 from nestree.recursions.base import Leaves
 from support.reference import assert_same_gradients, balanced, chain, group, padded, randomize, rir
 
@@ -22,7 +23,7 @@ DIM = 3
 Loop = Callable[..., Tensor]
 KINDS: dict[str, tuple[type[SingleRootRecursion], Loop]] = {
     "chain": (Chain, chain),
-    "balanced": (Balanced, balanced),
+    "balanced": (BalancedTree, balanced),
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
@@ -144,3 +145,12 @@ def test_depth_of_the_recursions(length: int, arity: int) -> None:
     levels = math.ceil(math.log(length) / math.log(arity) - 1e-9)
     last = arity + arity // 2 - 1
     assert height("chain", Outer(arity)) <= (max(levels, 1) - 1) * (arity - 1) + last - 1
+
+
+@pytest.mark.parametrize(("old", "new"), [("Balanced", "BalancedTree"), ("Continuous", "ContinuousRecursion")])
+def test_names_of_version_0_1_warn(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"recursions.{old} is now {new}"):
+        found = getattr(recursions, old)
+    assert found is getattr(recursions, new)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        recursions.Nothing  # noqa: B018
