@@ -25,7 +25,7 @@ KINDS: dict[str, Callable[[Draws, Sites, int], Tensor]] = {
     "candidate noise": lambda draws, sites, step: draws.candidate_noise(sites, step, positions(sites), torch.float64),
     "alignment": lambda draws, sites, step: draws.alignment(sites, 5),
     "slot order": lambda draws, sites, step: draws.slot_order(sites, 5),
-    "dropout words": lambda draws, sites, step: draws.words(sites, step, torch.zeros_like(sites.group), 8),
+    "dropout bits": lambda draws, sites, step: draws.random_bits(sites, step, torch.zeros_like(sites.group), 8),
 }
 STEPLESS = {"alignment", "slot order"}
 
@@ -78,9 +78,9 @@ def test_gumbel_noise_follows_its_law(draws: Draws, dtype: torch.dtype) -> None:
 @SOURCES
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_masks_drop_at_their_rate(draws: Draws, rate: float) -> None:
-    words = draws.words(sites(2000), 0, torch.arange(2000), 33)
-    assert words.shape == (2000, 33)
-    mask = dropout_mask(words, rate, torch.float32)
+    random_bits = draws.random_bits(sites(2000), 0, torch.arange(2000), 33)
+    assert random_bits.shape == (2000, 33)
+    mask = dropout_mask(random_bits, rate, torch.float32)
     assert sorted(mask.unique().tolist()) == [0.0, 1.0]
     assert mask.mean().item() == pytest.approx(1 - rate, abs=4 * math.sqrt(rate * (1 - rate) / 66_000))
     per_feature = mask.mean(0)
@@ -91,8 +91,8 @@ def test_dropout_masks_drop_at_their_rate(draws: Draws, rate: float) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 1e-9, 1 - 1e-9])
 def test_dropout_masks_at_the_ends_of_the_range(rate: float) -> None:
-    words = torch.tensor([-(2**15), 0, 2**15 - 1], dtype=torch.int16)
-    assert dropout_mask(words, rate, torch.float32).tolist() == ([1.0] * 3 if rate < 0.5 else [0.0, 0.0, 1.0])
+    random_bits = torch.tensor([-(2**15), 0, 2**15 - 1], dtype=torch.int16)
+    assert dropout_mask(random_bits, rate, torch.float32).tolist() == ([1.0] * 3 if rate < 0.5 else [0.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +121,7 @@ def test_keyed_draws_differ_between_places(kind: str) -> None:
     everything.append(draw(KeyedDraws(12), sites(1), 0))
     rows = {tuple(drawn.flatten().tolist()) for drawn in everything}
     assert len(rows) == len(everything)
-    if kind != "dropout words":  # 16 bits meet by chance
+    if kind != "dropout bits":  # 16 bits meet by chance
         numbers = torch.stack(everything).flatten()
         assert len(numbers.unique()) == len(numbers)
 
@@ -142,8 +142,8 @@ def test_keyed_draws_differ_between_kinds_and_seeds() -> None:
 
 
 def test_keyed_dropout_words_differ_between_beams() -> None:
-    words = KeyedDraws(1).words(sites(1).take(torch.zeros(50, dtype=torch.int64)), 0, torch.arange(50), 8)
-    assert len({tuple(row.tolist()) for row in words}) == 50
+    random_bits = KeyedDraws(1).random_bits(sites(1).take(torch.zeros(50, dtype=torch.int64)), 0, torch.arange(50), 8)
+    assert len({tuple(row.tolist()) for row in random_bits}) == 50
 
 
 def test_keyed_candidate_noise_belongs_to_the_position() -> None:

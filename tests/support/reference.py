@@ -108,9 +108,9 @@ def beam_search(
     def best(candidates: list, count: int) -> list:
         return sorted(candidates, key=lambda candidate: -candidate[0])[:count]  # stable: ties to the earlier
 
-    def parent(step: int, lane: int, left: Tensor, right: Tensor) -> Tensor:
+    def parent(step: int, mask_index: int, left: Tensor, right: Tensor) -> Tensor:
         if (id(left), id(right)) not in composed:
-            mask = training.mask(step, lane) if training else 1.0
+            mask = training.mask(step, mask_index) if training else 1.0
             composed[id(left), id(right)] = compose(tree.cell, left, right, mask)
         return composed[id(left), id(right)]
 
@@ -126,8 +126,11 @@ def beam_search(
         for b, (total, frontier) in enumerate(beams):
             parents = None
             if of_parents(tree):
-                lanes = (at * tree.beam_size + b for at in range(size[1]))
-                parents = [parent(step, lane, *pair) for lane, pair in zip(lanes, pairwise(frontier), strict=True)]
+                mask_indices = (at * tree.beam_size + b for at in range(size[1]))
+                parents = [
+                    parent(step, mask_index, *pair)
+                    for mask_index, pair in zip(mask_indices, pairwise(frontier), strict=True)
+                ]
             log_probabilities = frontier_log_probabilities(tree, frontier, parents)
             pairs = [((p + pair_noise[b, at]).item(), at) for at, p in enumerate(log_probabilities)]
             for at in sorted(at for _, at in best(pairs, tree.beam_size)):

@@ -241,10 +241,10 @@ class CountedDraws(KeyedDraws):
     asked = 0
     calls = 0
 
-    def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
+    def random_bits(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
         self.asked += len(beam)
         self.calls += 1
-        return super().words(sites, step, beam, features)
+        return super().random_bits(sites, step, beam, features)
 
 
 def test_a_pair_is_composed_once_whatever_beams_ask_for_it() -> None:
@@ -295,7 +295,7 @@ def test_training_equals_the_loop_with_the_same_draws(
         return draws.candidate_noise(place, step, position, torch.float64)[0] * noise
 
     def mask(step: int, beam: int) -> Tensor:
-        return 2 * dropout_mask(draws.words(place, step, torch.tensor([beam]), 4 * DIM), 0.5, torch.float64)[0]
+        return 2 * dropout_mask(draws.random_bits(place, step, torch.tensor([beam]), 4 * DIM), 0.5, torch.float64)[0]
 
     start = [(torch.zeros((), dtype=torch.float64), rows(batch)[0])]
     expected = expected_root(beam_search(tree, start, Training(pair_noise, candidate_noise, mask)))

@@ -53,10 +53,10 @@ def loop(tree: GumbelTree, row: list[Tensor], place: Sites, draws: KeyedDraws) -
             return torch.zeros(pairs, dtype=torch.float64)
         return draws.pair_noise(place, step, 1, pairs, torch.float64)[0, 0]
 
-    def mask(step: int, lane: int) -> Tensor | float:
+    def mask(step: int, mask_index: int) -> Tensor | float:
         rate = tree.cell.dropout if tree.training else 0.0
-        words = draws.words(place, step, torch.tensor([lane]), 4 * DIM)
-        return dropout_mask(words, rate, torch.float64)[0] / (1 - rate) if rate else 1.0
+        random_bits = draws.random_bits(place, step, torch.tensor([mask_index]), 4 * DIM)
+        return dropout_mask(random_bits, rate, torch.float64)[0] / (1 - rate) if rate else 1.0
 
     return gumbel_tree(tree, row, noise, mask)
 

@@ -72,9 +72,9 @@ def test_training_equals_the_loop_with_every_gradient(
             position = torch.arange(pairs).expand(1, beams, pairs)
             return draws.candidate_noise(place, step, position, torch.float64)[0] * noise
 
-        def mask(step: int, lane: int) -> Tensor | float:
-            words = draws.words(place, step, torch.tensor([lane]), 4 * DIM)
-            return dropout_mask(words, dropout, torch.float64)[0] / (1 - dropout) if dropout else 1.0
+        def mask(step: int, mask_index: int) -> Tensor | float:
+            random_bits = draws.random_bits(place, step, torch.tensor([mask_index]), 4 * DIM)
+            return dropout_mask(random_bits, dropout, torch.float64)[0] / (1 - dropout) if dropout else 1.0
 
         return one_soft(tree, list(batch.states[b, : lengths[b]]), Training(pair_noise, candidate_noise, mask))
 

@@ -175,10 +175,10 @@ class NaiveRecursion:
             left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
             scored = self.scorer(left, right)
         else:
-            lanes = [
+            mask_indices = [
                 (pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)
             ]
-            self.compose(lanes, composed, level, group, step)
+            self.compose(mask_indices, composed, level, group, step)
             scored = self.scorer(torch.stack([composed[pair].state for pair in number]))
         return scored.to(score_dtype(scored))[torch.tensor([[number[pair] for pair in row] for row in pairs])]
 
@@ -195,7 +195,7 @@ class NaiveRecursion:
         Each pair comes with the number that its mask is drawn for: that of the beam which asks for it, and where all
         pairs are composed to be scored, of beam and position.
         """
-        new = {pair: lane for pair, lane in reversed(pairs) if pair not in composed}
+        new = {pair: mask_index for pair, mask_index in reversed(pairs) if pair not in composed}
         if not new:
             return
         left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))
@@ -203,8 +203,8 @@ class NaiveRecursion:
         if self.dropout is not None and self.cell.dropout > 0:
             asking = torch.tensor(list(new.values()), device=left.device)
             sites = self.site(level, group).take(torch.zeros_like(asking))
-            words = self.dropout.words(sites, step, asking, self.cell.hidden_dim)
-            keep = dropout_mask(words, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
+            random_bits = self.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
+            keep = dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
         states = self.cell(left, right, keep)
         composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
 

@@ -130,8 +130,10 @@ class SoftSearch:
 
     def begin(self, states: Tensor) -> SoftBeams:
         """Return one beam a sequence, of its leaves (G, N, D)."""
-        lane = torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.beam_size
-        parents = self.compose(states[:, :-1], states[:, 1:], lane, 0)
+        mask_index = (
+            torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.beam_size
+        )
+        parents = self.compose(states[:, :-1], states[:, 1:], mask_index, 0)
         scores = states.new_zeros(len(states), 1, dtype=score_dtype(states))
         return SoftBeams(states.unsqueeze(1), parents.unsqueeze(1), scores)
 
@@ -159,16 +161,16 @@ class SoftSearch:
         width, pairs = self.tree.beam_size, beams.parents.shape[2]
         hard = min(width - 1, beam.shape[1])
         frontier, kept = self.merge_hard(beams, beam[:, :hard], position[:, :hard])
-        left, right, lane, columns = self.beside(frontier, position[:, :hard])
+        left, right, mask_index, columns = self.beside(frontier, position[:, :hard])
         totals = scores[:, :hard]
         if hard < beam.shape[1]:
             soft, total = self.merge_soft(beams, beam[:, hard:], position[:, hard:], scores[:, hard:])
             places = torch.arange(pairs - 1, device=beam.device).expand(len(beam), -1)
             left, right = torch.cat([left, soft[:, :-1]], dim=1), torch.cat([right, soft[:, 1:]], dim=1)
-            lane = torch.cat([lane, places * width + hard], dim=1)
+            mask_index = torch.cat([mask_index, places * width + hard], dim=1)
             frontier = torch.cat([frontier, soft.unsqueeze(1)], dim=1)
             totals = torch.cat([totals, total], dim=1)
-        fresh = self.compose(left, right, lane, step + 1)
+        fresh = self.compose(left, right, mask_index, step + 1)
         beside, rest = fresh.split([2 * hard, fresh.shape[1] - 2 * hard], dim=1)
         index = columns.unsqueeze(-1).expand(-1, -1, -1, fresh.shape[-1])
         parents = kept.scatter(2, index, beside.unflatten(1, (hard, 2)))[:, :, 1:-1]
@@ -247,11 +249,11 @@ class SoftSearch:
         m, c = mask.unsqueeze(-1), mask.cumsum(-1).unsqueeze(-1)
         return m * parents + (1 - c) * frontier[:, :-1] + (c - m) * frontier[:, 1:], total
 
-    def compose(self, left: Tensor, right: Tensor, lane: Tensor, step: int) -> Tensor:
-        """Return the parents of items (G, P, D), with dropout masks drawn for ``lane`` (G, P)."""
+    def compose(self, left: Tensor, right: Tensor, mask_index: Tensor, step: int) -> Tensor:
+        """Return the parents of items (G, P, D), with dropout masks drawn for ``mask_index`` (G, P)."""
         cell, keep = self.tree.cell, None
         if cell.dropout > 0:
-            group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(lane).flatten()
-            words = self.draws.words(self.sites.take(group), step, lane.flatten(), cell.hidden_dim)
-            keep = dropout_mask(words.view(*lane.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
+            group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(mask_index).flatten()
+            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), cell.hidden_dim)
+            keep = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
         return cell(left, right, keep)

@@ -31,8 +31,8 @@ def grown_store(merges: list[tuple[int, int]], *, dropout: float = 0.0, dim: int
         leaves = torch.randn(LEAVES, dim, dtype=torch.float64)
         store = NodeStore(leaves, LEAVES + len(merges), cell, scorer, record=True)
         for left, right in merges:
-            words = torch.randint(-(2**15), 2**15, (1, cell.hidden_dim), dtype=torch.int16) if dropout else None
-            store.append(torch.tensor([left % store.rows]), torch.tensor([right % store.rows]), words)
+            random_bits = torch.randint(-(2**15), 2**15, (1, cell.hidden_dim), dtype=torch.int16) if dropout else None
+            store.append(torch.tensor([left % store.rows]), torch.tensor([right % store.rows]), random_bits)
     return store
 
 
@@ -41,8 +41,8 @@ def by_modules(store: NodeStore, leaves: Tensor) -> list[Tensor]:
     states = list(leaves)
     for row in range(store.leaves, store.rows):
         keep = None
-        if store.words is not None:
-            keep = dropout_mask(store.words[row], store.cell.dropout, leaves.dtype) / (1 - store.cell.dropout)
+        if store.random_bits is not None:
+            keep = dropout_mask(store.random_bits[row], store.cell.dropout, leaves.dtype) / (1 - store.cell.dropout)
         left, right = states[store.left[row]], states[store.right[row]]
         states.append(store.cell.eval()(left, right, keep))
     return states

@@ -206,7 +206,7 @@ def test_a_search_without_gradients_keeps_no_history(case: Case) -> None:
     forest = searched(case)
     assert forest.tapes == []
     assert forest.store.hidden.numel() == forest.store.gates.numel() == 0
-    assert forest.store.words is None
+    assert forest.store.random_bits is None
 
 
 @pytest.mark.parametrize("how", ["no_grad", "inference_mode", "nothing needs a gradient"])

@@ -26,7 +26,7 @@ def store_of(
     return NodeStore(torch.randn(leaves, dim, dtype=dtype), leaves + 64, cell, scorer, record=record)
 
 
-def random_words(count: int, store: NodeStore) -> Tensor:
+def bits_of(count: int, store: NodeStore) -> Tensor:
     return torch.randint(-(2**15), 2**15, (count, store.cell.hidden_dim), dtype=torch.int16)
 
 
@@ -57,16 +57,16 @@ def test_rows_are_what_the_cell_gives(
     heights = [0] * 5
     for step, count in enumerate(appended):
         left, right = pairs(count, store.rows, seed + step)
-        words, keep = None, None
+        random_bits, keep = None, None
         if dropout is not None:
-            words = random_words(count, store)
-            keep = dropout_mask(words, dropout, dtype) / (1 - dropout)
+            random_bits = bits_of(count, store)
+            keep = dropout_mask(random_bits, dropout, dtype) / (1 - dropout)
         parents = store.cell.eval()(
             torch.stack([states[i] for i in left]), torch.stack([states[i] for i in right]), keep
         )
         states.extend(parents.detach())
         heights.extend(1 + max(heights[one], heights[other]) for one, other in zip(left, right, strict=True))
-        store.append(left, right, words)
+        store.append(left, right, random_bits)
     assert store.rows == len(states)
     torch.testing.assert_close(store.states[: store.rows], torch.stack(states), atol=tolerance, rtol=tolerance)
     assert store.height[: store.rows].tolist() == heights
@@ -102,9 +102,9 @@ def test_equal_pairs_have_equal_logits_wherever_they_stand(
 
 def test_a_store_that_records_nothing_holds_no_activations() -> None:
     store = store_of(4, record=False)
-    store.append(torch.tensor([0]), torch.tensor([1]), random_words(1, store))
+    store.append(torch.tensor([0]), torch.tensor([1]), bits_of(1, store))
     assert store.hidden.numel() == store.gates.numel() == 0
-    assert store.words is None
+    assert store.random_bits is None
 
 
 def test_a_full_store_refuses_another_row() -> None:

@@ -45,7 +45,7 @@ class LevelTape:
     """(G, W) the sorted beam that each slot of the next level takes."""
     items: Tensor
     """(G, largest) rows of the table below that each group's items are."""
-    heads: Tensor
+    first_root_rows: Tensor
     """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
     rows: int
     """Rows of this level's table."""
@@ -176,9 +176,9 @@ class BeamRecursion:
         # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
         handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
         owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
-        heads = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
+        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
         table_scores = scores.new_zeros(len(handed), slots.shape[1])
-        table_scores[heads] = scores.gather(-1, slots) - scores[:, :1]
+        table_scores[first_root_rows] = scores.gather(-1, slots) - scores[:, :1]
         aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
         last = [group for group, is_last in enumerate(level.last) if is_last]
         owner = [level.sequence[group] for group in last]
@@ -188,7 +188,7 @@ class BeamRecursion:
             order=order,
             slots=slots,
             items=items,
-            heads=heads,
+            first_root_rows=first_root_rows,
             rows=len(handed),
             real=real,
             last=torch.tensor(last, dtype=torch.int64, device=device),
@@ -275,7 +275,7 @@ def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History
         groups, slots = tape.slots.shape
         found = gradient.new_zeros(groups, slots)
         if table_gradient is not None:
-            found.scatter_add_(1, tape.slots, table_gradient[tape.heads])
+            found.scatter_add_(1, tape.slots, table_gradient[tape.first_root_rows])
         found[tape.last] = gradient[tape.owner]  # a last group goes to no other level
         searched = torch.zeros_like(found).scatter_(1, tape.order, found)[tape.by_size]
         start, of_pairs = score_gradient(tape.history, searched)

@@ -162,9 +162,9 @@ def pull_back(store: NodeStore, rows: Tensor, above: Tensor, gradients: CellGrad
 
     active = functional.gelu(hidden)
     of_active = of_gates @ cell.gates.weight
-    if store.words is not None:
-        words = store.words.index_select(0, rows)
-        let_through = dropout_mask(words, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
+    if store.random_bits is not None:
+        random_bits = store.random_bits.index_select(0, rows)
+        let_through = dropout_mask(random_bits, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
         active.mul_(let_through)
         of_active.mul_(let_through)
     of_hidden = torch.ops.aten.gelu_backward(of_active, hidden)

@@ -85,8 +85,8 @@ class Search:
         self.pairs: Tensor | None = None
         groups = len(sizes)
         self.logits = self._first_parent_logits() if self.of_parents else self._first_logits()
-        lanes = 2 * beam_size if self.of_parents else beam_size
-        self.composed_keys = torch.empty(groups, self.steps * lanes, dtype=torch.int64, device=frontier.device)
+        masks = 2 * beam_size if self.of_parents else beam_size
+        self.composed_keys = torch.empty(groups, self.steps * masks, dtype=torch.int64, device=frontier.device)
         self.composed_nodes = torch.empty_like(self.composed_keys)
         self.composed = 0
         self.final_nodes = frontier.new_zeros(groups, beam_size, max(roots))
@@ -217,8 +217,8 @@ class Search:
         if self.of_parents and self.pairs is not None:
             node = self.pairs.flatten(1).gather(1, beam * (items + 1) + position + 1)
         else:
-            lane = torch.arange(width, device=beam.device).expand_as(beam)
-            node = self._compose(left, right, scores == -torch.inf, lane, step)
+            mask_index = torch.arange(width, device=beam.device).expand_as(beam)
+            node = self._compose(left, right, scores == -torch.inf, mask_index, step)
         if self.history is not None:
             self.history.merged.append(node)
         if self.codes is not None and self.store.code is not None:
@@ -239,12 +239,14 @@ class Search:
         exists = torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1)
         columns = torch.cat([at, at + 1], dim=-1)
         if self.of_parents:
-            lane = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
+            mask_index = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
             absent = ~exists | (scores == -torch.inf).unsqueeze(-1)
             unfinished = self._merging(step + 1)
-            of_left, of_right, absent, lane = (of[:unfinished].flatten(1) for of in (left, right, absent, lane))
+            of_left, of_right, absent, mask_index = (
+                of[:unfinished].flatten(1) for of in (left, right, absent, mask_index)
+            )
             numbers = torch.zeros_like(left)
-            composed = self._compose(of_left, of_right, absent, lane, step + 1)
+            composed = self._compose(of_left, of_right, absent, mask_index, step + 1)
             numbers[:unfinished] = composed.view(unfinished, width, 2)
             logits = self.store.parent_logits(numbers)
         else:
@@ -256,11 +258,11 @@ class Search:
             self.pairs = carry(self.pairs, beam, at + 1)
             self.pairs.scatter_(2, columns, numbers)
 
-    def _compose(self, left: Tensor, right: Tensor, absent: Tensor, lane: Tensor, step: int) -> Tensor:
+    def _compose(self, left: Tensor, right: Tensor, absent: Tensor, mask_index: Tensor, step: int) -> Tensor:
         """Return the parents (G, P) of ``left`` and ``right`` (G, P): composed once for each group and pair.
 
-        The first of equal pairs is composed, with the dropout mask of its ``lane`` (G, P); those that are ``absent``
-        (G, P) get any number.
+        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, P); those that are
+        ``absent`` (G, P) get any number.
         """
         groups, width = left.shape
         column = torch.arange(width, device=left.device)
@@ -280,16 +282,16 @@ class Search:
             number = row.view(groups, width) + self.store.rows
             left, right = left.flatten(), right.flatten()
         if len(row):
-            self.store.append(left, right, self._words(row // width, lane.flatten()[row], step))
+            self.store.append(left, right, self._random_bits(row // width, mask_index.flatten()[row], step))
         self.composed_nodes[:groups, known:end] = number
         return self.composed_nodes[:groups].gather(1, first)
 
-    def _words(self, group: Tensor, lane: Tensor, step: int) -> Tensor | None:
-        """Return the words of dropout masks for what ``lane`` (M,) of ``group`` (M,) composes; None without dropout."""
+    def _random_bits(self, group: Tensor, mask_index: Tensor, step: int) -> Tensor | None:
+        """Return random bits of the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
         cell = self.store.cell
         if self.dropout is None or cell.dropout == 0:
             return None
-        return self.dropout.words(self.sites.take(group), step, lane, cell.hidden_dim)
+        return self.dropout.random_bits(self.sites.take(group), step, mask_index, cell.hidden_dim)
 
     def _first_logits(self) -> Tensor:
         """Score all neighbouring pairs of the items."""
@@ -318,9 +320,9 @@ class Search:
         number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
         number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
         if len(row):
-            lane = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
-            words = self._words(row // (beams * pairs), lane, 0)
-            self.store.append(left.flatten()[row], right.flatten()[row], words)
+            mask_index = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
+            random_bits = self._random_bits(row // (beams * pairs), mask_index, 0)
+            self.store.append(left.flatten()[row], right.flatten()[row], random_bits)
         parents = number.view(groups, -1).gather(1, first).view(left.shape)
         logits = self.store.parent_logits(parents).to(self.scores.dtype).masked_fill_(~real.to(device), -torch.inf)
         self.pairs = functional.pad(parents, (1, 1))

@@ -58,15 +58,15 @@ class NodeStore:
         self.hidden = leaves.new_empty(tape_rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(tape_rows, 4 * dim)
-        self.words: Tensor | None = None
-        """Random words of the dropout masks, for a training cell with dropout."""
+        self.random_bits: Tensor | None = None
+        """Random bits of the dropout masks, for a training cell with dropout."""
         self.record = record
         self.code = leaf_codes(capacity, leaves.device) if coded else None
         """What tree each node is, for finding equal frontiers."""
         self._project(0, rows)
 
-    def append(self, left: Tensor, right: Tensor, words: Tensor | None) -> None:
-        """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows, with dropout where there are ``words``."""
+    def append(self, left: Tensor, right: Tensor, random_bits: Tensor | None) -> None:
+        """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows, with dropout if there are ``random_bits``."""
         first, end = self.rows, self.rows + len(left)
         rows = slice(first, end)
         cell, dim = self.cell, self.states.shape[1]
@@ -81,13 +81,13 @@ class NodeStore:
         torch.addmm(cell.hidden.bias, children.view(-1, 2 * dim), cell.hidden.weight.T, out=hidden)
         active = functional.gelu(hidden)
         scale = 1.0
-        if words is not None:
+        if random_bits is not None:
             scale = 1 / (1 - cell.dropout)
-            active.mul_(dropout_mask(words, cell.dropout, active.dtype))
+            active.mul_(dropout_mask(random_bits, cell.dropout, active.dtype))
             if self.record:
-                if self.words is None:
-                    self.words = words.new_empty(self.capacity, cell.hidden_dim)
-                self.words[rows] = words
+                if self.random_bits is None:
+                    self.random_bits = random_bits.new_empty(self.capacity, cell.hidden_dim)
+                self.random_bits[rows] = random_bits
         torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
         new = gates[:, 3 * dim :]
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
