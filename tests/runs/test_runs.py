@@ -129,7 +129,7 @@ def test_a_new_run_does_not_touch_what_is_there(tmp_path: Path, monkeypatch: pyt
 def test_half_written_files_are_swept(trained: Run) -> None:
     left = trained.path / ".last.ckpt.0123.tmp"
     left.write_text("half")
-    trained.sweep()
+    trained.remove_temporary_files()
     assert not left.exists()
     assert trained.checkpoint.exists()
 

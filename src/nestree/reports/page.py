@@ -42,7 +42,7 @@ WIDTH = 80
 
 
 @dataclass(frozen=True)
-class _Told:
+class _RunView:
     """A run, and what the page tells of it."""
 
     name: str
@@ -103,10 +103,10 @@ def render_page(
     runs: Sequence[Run], *, trees: int = TREES, command: str = "", advance: Callable[[str], None] = lambda _: None
 ) -> str:
     """Return the page; see [`write_page`][]."""
-    told = [_Told(name, run) for name, run in zip(names(runs), runs, strict=True)]
-    series = all_series({one.run.labelled(one.name) if len(told) > 1 else "": one.run for one in told})
+    views = [_RunView(name, run) for name, run in zip(names(runs), runs, strict=True)]
+    series = all_series({one.run.labelled(one.name) if len(views) > 1 else "": one.run for one in views})
     drawn = panels(series, advance=advance)
-    scored = [one for one in told if any(result.trees for result in one.results)]
+    scored = [one for one in views if any(result.trees for result in one.results)]
     environment = Environment(
         loader=PackageLoader("nestree.reports"),
         autoescape=True,
@@ -115,20 +115,20 @@ def render_page(
         lstrip_blocks=True,
     )
     return environment.get_template("report.html").render(
-        told=told,
-        title=", ".join(one.name for one in told),
-        summary=_summary(told),
-        tests=_joined(told, drawn, summary_rows, alone=len(told) == 1),
-        scores=_joined(scored, drawn, tree_rows, alone=len(told) == 1),
-        strata=_strata(told, drawn),
-        accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(told)),
-        training=training_chart({one.name: one.history for one in told if one.history}),
-        speed=_speed(told),
-        galleries=[_gallery(one, trees, advance) for one in told] if trees else [],
-        options=_options(told),
-        facts=[(one, training_facts(one.about), curriculum_rows(one.about)) for one in told],
-        protocols=_protocols(told),
-        yaml={one.name: yaml.safe_dump(one.run.config.as_dict(), sort_keys=False) for one in told},
+        views=views,
+        title=", ".join(one.name for one in views),
+        summary=_summary(views),
+        tests=_joined(views, drawn, summary_rows, alone=len(views) == 1),
+        scores=_joined(scored, drawn, tree_rows, alone=len(views) == 1),
+        strata=_strata(views, drawn),
+        accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(views)),
+        training=training_chart({one.name: one.history for one in views if one.history}),
+        speed=_speed(views),
+        galleries=[_gallery(one, trees, advance) for one in views] if trees else [],
+        options=_options(views),
+        facts=[(one, training_facts(one.about), curriculum_rows(one.about)) for one in views],
+        protocols=_protocols(views),
+        yaml={one.name: yaml.safe_dump(one.run.config.as_dict(), sort_keys=False) for one in views},
         command=command,
         version=nestree_version(),
         tree_style=Markup(STYLE),
@@ -141,7 +141,7 @@ def names(runs: Sequence[Run]) -> list[str]:
     return [run.title if short.count(run.title) == 1 else run.address or str(run.path.resolve()) for run in runs]
 
 
-def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
+def _summary(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the table that comes first."""
     header = ["run", "encoder", "task", "parameters", "seed", "validation %", "examples trained on", "longest", "step"]
     rows = [
@@ -156,24 +156,24 @@ def _summary(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
             _count(one.about.get("train_longest")),
             f"{_count(one.about.get('best_step'))} of {_count(one.about.get('steps'))}",
         ]
-        for one in told
+        for one in views
     ]
     return header, rows
 
 
-def _protocols(told: Sequence[_Told]) -> dict[str, list[str]]:
+def _protocols(views: Sequence[_RunView]) -> dict[str, list[str]]:
     """Return what there is to say of the data, and the runs of which it is true."""
     found: dict[str, list[str]] = {}
-    for one in told:
+    for one in views:
         protocol = protocol_about(one.run.protocol)
         about = f"Data: {protocol}. The baseline always answers {one.run.task.baseline_about}."
         found.setdefault(about, []).append(one.name)
     return found
 
 
-def _baseline(told: Sequence[_Told]) -> str | None:
+def _baseline(views: Sequence[_RunView]) -> str | None:
     """Return what the baseline always answers, if it is the same in all runs."""
-    about = {one.run.task.baseline_about for one in told}
+    about = {one.run.task.baseline_about for one in views}
     return about.pop() if len(about) == 1 else None
 
 
@@ -182,7 +182,7 @@ def _count(value: int | None) -> str:
 
 
 def _joined(
-    told: Sequence[_Told],
+    views: Sequence[_RunView],
     drawn: Sequence[Panel],
     rows_of: Callable[[Sequence[Result]], tuple[list[str], list[list[str]]]],
     *,
@@ -195,7 +195,7 @@ def _joined(
     """
     header: list[str] = []
     joined: list[list[str]] = []
-    for one in told:
+    for one in views:
         columns, rows = rows_of(_in_order(one.results, drawn))
         header = ["run", *columns]
         joined += [[one.name, *row] for row in rows]
@@ -207,12 +207,12 @@ def _joined(
     return [header[place] for place in kept], [[row[place] for place in kept] for row in joined]
 
 
-def _strata(told: Sequence[_Told], drawn: Sequence[Panel]) -> list[dict[str, Any]]:
+def _strata(views: Sequence[_RunView], drawn: Sequence[Panel]) -> list[dict[str, Any]]:
     """Return by stratum: its chart, and each run's table."""
-    found = list(dict.fromkeys(name for one in told for result in one.results for name in result.strata))
+    found = list(dict.fromkeys(name for one in views for result in one.results for name in result.strata))
     strata = []
     for number, name in enumerate(found):
-        shown = [one for one in told if any(name in result.strata for result in one.results)]
+        shown = [one for one in views if any(name in result.strata for result in one.results)]
         tables = [
             (one, stratum_rows(_in_order([r for r in one.results if name in r.strata], drawn), name)) for one in shown
         ]
@@ -226,11 +226,11 @@ def _in_order(results: Sequence[Result], drawn: Sequence[Panel]) -> list[Result]
     return sorted(results, key=lambda result: order.index(result.test) if result.test in order else len(order))
 
 
-def _speed(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
+def _speed(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of what was measured of speed and memory."""
     header = ["run", "what", "mean length", "sequences per second", "peak memory"]
     rows = []
-    for one in told:
+    for one in views:
         memory, speed = one.about.get("peak_memory_bytes"), one.about.get("sequences_per_second")
         if speed is not None:
             rows.append([one.name, "training", "", f"{speed:.1f}", f"{memory / 1e9:.2f} GB" if memory else "not known"])
@@ -241,7 +241,7 @@ def _speed(told: Sequence[_Told]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _gallery(one: _Told, each: int, advance: Callable[[str], None]) -> dict[str, Any]:
+def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[str, Any]:
     """Return a run's trees, or why there are none."""
     task = one.run.config.data.task
     try:
@@ -267,9 +267,9 @@ def _drawings(specimen: Specimen) -> list[str]:
     ]
 
 
-def _options(told: Sequence[_Told]) -> list[tuple[str, list[str], bool]]:
+def _options(views: Sequence[_RunView]) -> list[tuple[str, list[str], bool]]:
     """Return each option, its value in every run, and whether they differ."""
-    flat = [_flat(one.run.config.as_dict()) for one in told]
+    flat = [_flat(one.run.config.as_dict()) for one in views]
     found = []
     for name in dict.fromkeys(name for options in flat for name in options):
         values = [options.get(name, "") for options in flat]

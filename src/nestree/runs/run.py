@@ -262,7 +262,7 @@ class Run:
         """Return the commands that made it, that of the run it began with first."""
         return [str(about.get("command", "")) for about in self.trainings()]
 
-    def sweep(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Remove half-written files that a killed training left behind."""
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def train_run(run: Run, config: Config, *, resumed: bool, command: str, console:
     _introduce(console, training)
     if first:
         if resumed:
-            run.sweep()
+            run.remove_temporary_files()
             run.write_config(training.config)
         else:
             run.begin(training.config, command=command).keep_task(task)
