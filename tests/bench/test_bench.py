@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nestree.bench import BenchOptions, verify
-from nestree.bench import child_process as apart
-from nestree.bench.child_process import OverBudget, measure_apart
+from nestree.bench import BenchOptions, child_process, verify
+from nestree.bench.child_process import OverBudget, measure_in_child_process
 from nestree.bench.exponents import exponents, growth
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, resident
 from nestree.bench.plan import LISTOPS, ONE_BY_ONE, Job, engines, lengths, plan, spread, thinned
@@ -93,24 +92,24 @@ def test_every_encoder_is_measured_one_by_one_in_the_published_ranges() -> None:
     assert not any(job.mode == ONE_BY_ONE for job in plan(BenchOptions(listops_batches=0, one_by_one=False)))
 
 
-def test_twins_can_be_left_out() -> None:
+def test_the_naive_implementation_can_be_left_out() -> None:
     every = list(plan(BenchOptions(listops_batches=0)))
-    assert list(plan(BenchOptions(listops_batches=0, twins=False))) == [job for job in every if job.engine != "naive"]
+    assert list(plan(BenchOptions(listops_batches=0, naive=False))) == [job for job in every if job.engine != "naive"]
 
 
-@given(batch=st.integers(1, 40), tokens=st.integers(1, 5_000), twin_batch=st.integers(1, 9))
-def test_batches_keep_to_their_limits(batch: int, tokens: int, twin_batch: int) -> None:
+@given(batch=st.integers(1, 40), tokens=st.integers(1, 5_000), naive_batch=st.integers(1, 9))
+def test_batches_keep_to_their_limits(batch: int, tokens: int, naive_batch: int) -> None:
     options = BenchOptions(
-        batch=batch, tokens=tokens, twin_batch=twin_batch, listops_batches=0, lengths=(7, 300), one_by_one=False
+        batch=batch, tokens=tokens, naive_batch=naive_batch, listops_batches=0, lengths=(7, 300), one_by_one=False
     )
     for planned in plan(options):
-        assert planned.batch <= (min(batch, twin_batch) if planned.engine == "naive" else batch)
+        assert planned.batch <= (min(batch, naive_batch) if planned.engine == "naive" else batch)
         assert planned.tokens <= tokens or planned.batch == 1
         assert planned.sequences == planned.batch >= 1
 
 
 def test_listops_takes_the_lengths_of_the_training_split(small_listops: None) -> None:
-    options = replace(TINY, listops_batches=2, listops_batch=2, twin_batch=1)
+    options = replace(TINY, listops_batches=2, listops_batch=2, naive_batch=1)
     rows = {
         planned.engine: planned for planned in plan(options) if planned.data == LISTOPS and planned.mode == "training"
     }
@@ -202,7 +201,7 @@ def test_peak_memory_is_that_of_the_time_between() -> None:
 
 
 def test_a_measurement_comes_back_from_its_process() -> None:
-    found = measure_apart(job(), TINY, CPU)
+    found = measure_in_child_process(job(), TINY, CPU)
     assert found.passes >= 1
     assert found.seconds > 0
     assert found.matrix_rate > 0
@@ -212,18 +211,18 @@ def test_a_measurement_comes_back_from_its_process() -> None:
 
 def test_too_much_memory_ends_a_measurement() -> None:
     with pytest.raises(OverBudget, match=r"over 1e-05 GB"):
-        measure_apart(job(200), replace(TINY, memory=1e-5, least=30.0), CPU)
+        measure_in_child_process(job(200), replace(TINY, memory=1e-5, least=30.0), CPU)
 
 
 def test_too_much_time_ends_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "ALLOWANCE", -60.0)
+    monkeypatch.setattr(child_process, "ALLOWANCE", -60.0)
     with pytest.raises(OverBudget, match=r"over 1 s a pass"):
-        measure_apart(job(), replace(TINY, seconds=1.0, least=30.0), CPU)
+        measure_in_child_process(job(), replace(TINY, seconds=1.0, least=30.0), CPU)
 
 
 def test_a_failure_in_the_process_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)^nothing-grc.* failed:.*KeyError"):
-        measure_apart(job(encoder="nothing-grc"), TINY, CPU)
+        measure_in_child_process(job(encoder="nothing-grc"), TINY, CPU)
 
 
 # --- what is foreseen
@@ -290,7 +289,7 @@ def test_rows_say_what_they_mean() -> None:
     assert [skipped[key] for key in ("sequences_per_second", "peak_memory_bytes", "matrix_share")] == [None] * 3
 
 
-def test_a_fast_row_knows_its_twin() -> None:
+def test_a_fast_row_knows_the_naive_one() -> None:
     rows = [Row(job(), measured(1)), Row(job(engine="naive", batch=1), measured(2)), Row(job(9), measured(1))]
     assert [speedup(row, rows) for row in rows] == [4, None, None]
 
@@ -410,6 +409,21 @@ def test_what_is_measured_before_ctrl_c_is_kept(
     assert (tmp_path / "b.json").read_text() == "an older one"
     (row,) = json.loads((tmp_path / "b.json.part").read_text())["rows"]
     assert row["skipped"] == "for the test"
+
+
+def test_options_of_version_0_1_are_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+
+    def stop(options: BenchOptions) -> None:
+        planned.append((options.naive, options.naive_batch, options.naive_tokens))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nestree.cli.bench.verify", lambda *_: [])
+    monkeypatch.setattr("nestree.cli.bench.plan", stop)
+    for naive in ("twin", "naive"):
+        flag = "--twins=false" if naive == "twin" else "--naive=false"
+        assert main(["bench", flag, f"--{naive}_batch", "3", f"--{naive}_tokens=9"]) == 130
+    assert planned == [(False, 3, 9)] * 2
 
 
 @pytest.mark.parametrize(

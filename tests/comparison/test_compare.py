@@ -29,7 +29,7 @@ from nestree.comparison.run_plan import carry_out
 from nestree.data.files import locked
 from nestree.errors import INTERRUPTED, UserError
 from nestree.runs import Run
-from nestree.training.child_process import note_end, train_apart
+from nestree.training.child_process import note_end, train_in_child_process
 from support.training import QUIET, train_here
 
 SHARED = (
@@ -338,7 +338,7 @@ def test_a_training_apart_can_be_stopped_and_gone_on_with() -> None:
     run = comparison.run(comparison.plan.contenders[0])
     with locked(comparison.path) as lock:
         assert lock is not None
-        assert train_apart(run, stop=run.checkpoint.exists, keep=(lock,)) == INTERRUPTED
+        assert train_in_child_process(run, stop=run.checkpoint.exists, keep=(lock,)) == INTERRUPTED
     about = run.about()
     assert about["state"] == "interrupted"
     # The epoch's one short batch, of 4, may be among them.

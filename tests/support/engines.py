@@ -143,10 +143,10 @@ def margins(case: Case, dtype: torch.dtype = torch.float64) -> list[float]:
     """The smallest gap on which a choice hung, for each sequence."""
     tree, states, found = case.tree("naive", dtype), case.states(dtype), []
     for row, length in enumerate(case.lengths):
-        twin = tree.naive(case.outer(), row, states.device, case.draws())
+        naive = tree.naive(case.outer(), row, states.device, case.draws())
         with torch.no_grad():
-            twin(states[row, :length])
-        found.append(twin.margin)
+            naive(states[row, :length])
+        found.append(naive.margin)
     return found
 
 
@@ -174,7 +174,7 @@ def assert_same_gradients(
         assert error.item() <= tolerance, f"{name}: relative error {error:.2e}"
 
 
-def assert_twins(case: Case) -> Outcome:
+def assert_engines_agree(case: Case) -> Outcome:
     """Check in float64 that the two engines agree, and return what they gave."""
     fast = outcome(case, "fast")
     assert_same(fast, outcome(case, "naive"), output=1e-10, gradient=1e-10)

@@ -63,7 +63,7 @@ def training(folder: Path, configuration: Config | None = None, *, examples: int
 
 
 def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> int:
-    """Train as [`nestree.training.child_process.train_apart`][] does, but in this process, asking after validations."""
+    """Train as [`nestree.training.child_process.train_in_child_process`][] does, but here, asking after validations."""
     task = run.task
     trained = Training(run, run.config, task, *load_examples(task, run.config.data, QUIET), console=QUIET)
     validated = trained.keeper.on_validation_end

@@ -26,7 +26,7 @@ class OverBudget(Exception):
     """A job took more time or memory than it may; the text says which."""
 
 
-def measure_apart(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
+def measure_in_child_process(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
     """Measure a job in a process of its own.
 
     Raises:

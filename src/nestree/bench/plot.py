@@ -24,7 +24,7 @@ _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 def plot(rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Draw time (above) and memory (below) against length on logarithmic axes, inference left and training right.
 
-    Naive twins are dashed; the legends give the fitted exponents.
+    Naive implementations are dashed; the legends give the fitted exponents.
     """
     figure = Figure(figsize=(14, 8), layout="constrained")
     figure.suptitle(title, fontsize="medium")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from nestree.bench.child_process import GIGA, OverBudget, measure_apart
+from nestree.bench.child_process import GIGA, OverBudget, measure_in_child_process
 from nestree.bench.exponents import growth
 from nestree.bench.options import BenchOptions
 from nestree.bench.plan import Job
@@ -19,7 +19,7 @@ _STEEPEST = 2.0
 
 
 def run(
-    jobs: Iterable[Job], options: BenchOptions, device: torch.device, *, measure: Measure = measure_apart
+    jobs: Iterable[Job], options: BenchOptions, device: torch.device, *, measure: Measure = measure_in_child_process
 ) -> Iterator[Row]:
     """Yield the jobs' rows as they are measured; jobs of one encoder, engine and mode must come shortest first."""
     series: dict[tuple[str, str | None, str], list[Row]] = {}

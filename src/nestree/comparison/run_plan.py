@@ -12,10 +12,10 @@ from nestree.data.files import locked
 from nestree.errors import INTERRUPTED, UserError
 from nestree.evaluation.evaluate_run import evaluate_run
 from nestree.runs import Run
-from nestree.training.child_process import OVER, Train, note_end, train_apart
+from nestree.training.child_process import OVER, Train, note_end, train_in_child_process
 
 
-def carry_out(comparison: Comparison, *, console: Console, train: Train = train_apart) -> bool:
+def carry_out(comparison: Comparison, *, console: Console, train: Train = train_in_child_process) -> bool:
     """Train and evaluate what has not been yet, one after the other, and write the results after each.
 
     A run that fails is left behind; one whose loss became infinite stays so, others that failed are tried again.

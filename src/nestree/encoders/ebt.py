@@ -25,7 +25,7 @@ class SearchOptions(ABC):
     merge_equal: bool = False
     """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     engine: str = ENGINES[0]
-    """Implementation of the search: fast, or its naive twin."""
+    """Implementation of the search: fast or naive."""
 
     def check_beam(self) -> None:
         """Check each option.

@@ -1,7 +1,8 @@
 """Where the noise of a beam tree comes from.
 
-A naive twin and a fast engine visit the same places of a search in different orders. So that both can see the same
-random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam, position.
+The naive implementation and the engine visit the same places of a search in different orders. So that both can see
+the same random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam,
+position.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from nestree.errors import INTERRUPTED, UserError
 from nestree.runs import Run, build_model
 from nestree.runs.history import read_history, series
 from nestree.sweep.sweep import Sweep, Taken
-from nestree.training.child_process import OVER, Train, note_end, train_apart
+from nestree.training.child_process import OVER, Train, note_end, train_in_child_process
 
 
-def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = train_apart) -> None:
+def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = train_in_child_process) -> None:
     """Train until there are ``trials`` trials, over all processes and sessions; a trial left half done goes on.
 
     Raises:

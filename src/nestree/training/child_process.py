@@ -65,7 +65,7 @@ def settle(config: Config, console: Console) -> tuple[Config, Task]:
     return training.config, task
 
 
-def train_apart(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Sequence[int] = ()) -> int:
+def train_in_child_process(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Sequence[int] = ()) -> int:
     """Train in a process of its own; see [`Train`][].
 
     Raises:

@@ -47,7 +47,7 @@ class BeamTree(TreeSearch):
             noise: select with Gumbel noise in training.
             merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then
                 hold W different forests instead of orders of the same merges.
-            engine: ``fast``, search then replay over a store of nodes, or ``naive``, its twin by plain autograd.
+            engine: ``fast``, search then replay over a store of nodes, or ``naive``, plain autograd.
 
         Raises:
             ValueError: names the argument.
@@ -86,7 +86,7 @@ class BeamTree(TreeSearch):
         )
 
     def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
-        """Return the naive twin, for one row of a batch."""
+        """Return the naive implementation, for one row of a batch."""
         noise, dropout, alignment = self._draws(outer, draws)
         return NaiveRecursion(
             cell=self.cell,

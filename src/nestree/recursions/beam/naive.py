@@ -1,4 +1,4 @@
-"""The naive twin: beam tree and recursion in recursion as one would write them down, with plain autograd.
+"""The naive implementation: beam tree and recursion in recursion as one would write them down, with plain autograd.
 
 One sequence at a time, no padding, every frontier a list of nodes. This is the yardstick: whatever is faster must give
 the same outputs and the same gradients from the same draws.

@@ -1,4 +1,4 @@
-"""The edge cases that break fast engines, each by name: outputs, trees and gradients against the naive twin."""
+"""The edge cases that break fast engines, each by name: outputs, trees and gradients as the naive one has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nestree.recursions import BeamTree
 from nestree.recursions.outer import ALIGNMENTS
-from support.engines import Case, Outcome, Spans, assert_twins, with_seeds
+from support.engines import Case, Outcome, Spans, assert_engines_agree, with_seeds
 
 ALIGNED = pytest.mark.parametrize("alignment", ALIGNMENTS)
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -21,8 +21,8 @@ def sizes(case: Case) -> list[list[int]]:
     return [level.size for level in case.outer().levels(list(case.lengths), training=case.training)]
 
 
-def assert_twins_with_many_seeds(case: Case) -> list[Outcome]:
-    return [assert_twins(other) for other in with_seeds(case, 2)]
+def assert_engines_agree_with_many_seeds(case: Case) -> list[Outcome]:
+    return [assert_engines_agree(other) for other in with_seeds(case, 2)]
 
 
 @ALIGNED
@@ -30,7 +30,7 @@ def assert_twins_with_many_seeds(case: Case) -> list[Outcome]:
 def test_last_group_shorter_than_the_arity(alignment: str, training: bool) -> None:
     case = Case((7, 10, 6), 3, arity=4, alignment=alignment, training=training)
     assert sizes(case)[0] == [4, 3, 4, 4, 2, 4, 2]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)
 
 
 @ALIGNED
@@ -38,20 +38,20 @@ def test_last_group_shorter_than_the_arity(alignment: str, training: bool) -> No
 def test_group_of_one_item(alignment: str, training: bool) -> None:
     case = Case((9, 13), 3, arity=4, alignment=alignment, training=training)
     assert sizes(case)[0] == [4, 4, 1, 4, 4, 4, 1]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)
 
 
 @MODES
 def test_group_of_one_item_at_a_higher_level(training: bool) -> None:
     case = Case((5, 9), 3, arity=2, training=training)
     assert sizes(case)[:2] == [[2, 2, 1, 2, 2, 2, 2, 1], [2, 1, 2, 2, 1]]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)
 
 
 @pytest.mark.parametrize("arity", [None, 3], ids=["flat", "grouped"])
 @MODES
 def test_fewer_valid_pairs_than_beams(arity: int | None, training: bool) -> None:
-    for found in assert_twins_with_many_seeds(Case((3, 4, 2, 6), 7, arity=arity, training=training)):
+    for found in assert_engines_agree_with_many_seeds(Case((3, 4, 2, 6), 7, arity=arity, training=training)):
         assert len(found.trees[0]) == 2  # all the trees that there are
 
 
@@ -61,14 +61,14 @@ def test_beam_absent_in_one_of_the_groups_it_spans(alignment: str, training: boo
     """Groups of four have several beams, a group of two has one, and a group of one item has none but that item."""
     case = Case((6, 9, 5), 4, arity=4, alignment=alignment, training=training)
     assert sizes(case)[0] == [4, 2, 4, 4, 1, 5]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)
 
 
 @pytest.mark.parametrize("arity", [None, 5], ids=["flat", "grouped"])
 @MODES
 def test_length_one_or_two_in_a_long_batch(arity: int | None, training: bool) -> None:
     case = Case((1, 38, 2, 29, 1), 3, arity=arity, training=training)
-    found = assert_twins(case)
+    found = assert_engines_agree(case)
     assert torch.equal(found.root[[0, 4]], case.states()[[0, 4], 0])
     assert [list(found.trees[row]) for row in (0, 2)] == [[frozenset()], [frozenset({(0, 2)})]]
 
@@ -78,27 +78,27 @@ def test_length_one_or_two_in_a_long_batch(arity: int | None, training: bool) ->
 def test_level_that_ends_with_a_single_group(alignment: str, training: bool) -> None:
     case = Case((3, 6, 1), 4, arity=4, alignment=alignment, training=training)
     assert sizes(case) == [[3, 4, 2], [2]]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)
 
 
 @MODES
 def test_batch_of_single_tokens(training: bool) -> None:
     case = Case((1, 1, 1), training=training)
-    found = assert_twins(case)
+    found = assert_engines_agree(case)
     assert torch.equal(found.root, case.states()[:, 0])
     assert all(not gradient.any() for name, gradient in found.gradients.items() if name != "leaves")
 
 
 @MODES
 def test_batch_of_one_pair(training: bool) -> None:
-    found = assert_twins(Case((2,), 5, training=training))
+    found = assert_engines_agree(Case((2,), 5, training=training))
     assert found.trees == [{frozenset({(0, 2)}): 1.0}]
     assert not found.gradients["scorer.hidden.weight"].any()  # there was nothing to choose
 
 
 @MODES
 def test_lengths_around_the_first_cut(training: bool) -> None:
-    assert_twins(Case((4, 5, 6, 7, 8, 9), 3, arity=4, training=training))
+    assert_engines_agree(Case((4, 5, 6, 7, 8, 9), 3, arity=4, training=training))
 
 
 # --- ties, at evaluation: to the lower beam, then to the leftmost pair
@@ -180,7 +180,7 @@ def test_the_leftmost_of_equal_tokens_merge_first(engine: str, dtype: torch.dtyp
 def test_engines_agree_on_repeated_tokens(
     dim: int, lengths: list[int], beam_size: int, alignment: str, seed: int
 ) -> None:
-    assert_twins(
+    assert_engines_agree(
         Repeated(
             tuple(lengths),
             beam_size,
@@ -201,7 +201,7 @@ def test_identical_beams_at_a_higher_level(alignment: str, training: bool) -> No
     """Groups of two items have one beam each, which fills all four slots of the next level."""
     case = Case((8, 4), 4, arity=2, alignment=alignment, training=training)
     assert sizes(case)[:2] == [[2] * 6, [2] * 3]
-    for found in assert_twins_with_many_seeds(case):
+    for found in assert_engines_agree_with_many_seeds(case):
         assert [list(trees.values()) for trees in found.trees] == [[pytest.approx(1.0)]] * 2
 
 
@@ -209,4 +209,4 @@ def test_identical_beams_at_a_higher_level(alignment: str, training: bool) -> No
 def test_identical_beams_over_a_frontier_of_several_items(training: bool) -> None:
     case = Case((10, 8), 4, arity=2, split_from=6, alignment="none", training=training)
     assert sizes(case)[1] == [5, 4]
-    assert_twins_with_many_seeds(case)
+    assert_engines_agree_with_many_seeds(case)

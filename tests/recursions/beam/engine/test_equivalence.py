@@ -1,4 +1,4 @@
-"""The fast engine against its naive twin: the same outputs, trees and gradients from the same draws."""
+"""The fast engine against the naive implementation: the same outputs, trees and gradients from the same draws."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nestree.recursions import KeyedDraws
 from nestree.recursions.beam.engine.search import Search
 from support.engines import (
     Case,
+    assert_engines_agree,
     assert_same,
     assert_same_gradients,
-    assert_twins,
     cases,
     gradients,
     margins,
@@ -33,7 +33,7 @@ MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "eva
 @settings(max_examples=40)
 @given(case=cases())
 def test_engines_agree_in_float64(case: Case) -> None:
-    assert_twins(case)
+    assert_engines_agree(case)
 
 
 @settings(max_examples=30)
@@ -48,20 +48,22 @@ def test_engines_agree_in_float32(case: Case) -> None:
 @pytest.mark.parametrize("beam_size", range(1, 8))
 @MODES
 def test_engines_agree_at_every_width(beam_size: int, training: bool) -> None:
-    assert_twins(Case((13, 1, 6), beam_size, training=training, scorer_width=None, seed=beam_size))
+    assert_engines_agree(Case((13, 1, 6), beam_size, training=training, scorer_width=None, seed=beam_size))
 
 
 @pytest.mark.parametrize("arity", [2, 3, 7, 30, None], ids=str)
 @MODES
 def test_engines_agree_at_every_arity_on_long_sequences(arity: int | None, training: bool) -> None:
-    assert_twins(Case((70, 47, 2), 3, arity=arity, training=training, dim=3))
+    assert_engines_agree(Case((70, 47, 2), 3, arity=arity, training=training, dim=3))
 
 
 @pytest.mark.parametrize("of_parents", [False, True], ids=["pairs", "parents"])
 @pytest.mark.parametrize(("arity", "partial"), [(4, 0.5), (6, 0.34), (9, 0.5), (30, 0.5)])
 @MODES
 def test_engines_agree_under_partial_folding(arity: int, partial: float, training: bool, of_parents: bool) -> None:
-    assert_twins(Case((61, 17, 2, 46), 3, arity=arity, partial=partial, training=training, of_parents=of_parents))
+    assert_engines_agree(
+        Case((61, 17, 2, 46), 3, arity=arity, partial=partial, training=training, of_parents=of_parents)
+    )
 
 
 # --- whole encoders

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.recursions.beam.engine.merging import classes_of
-from support.engines import Case, assert_same_gradients, assert_twins, cases, gradients
+from support.engines import Case, assert_engines_agree, assert_same_gradients, cases, gradients
 from support.reference import expected_root, merge_orders
 
 ENGINES = pytest.mark.parametrize("engine", ["fast", "naive"])
@@ -54,7 +54,7 @@ def test_beams_that_are_equal_when_a_level_starts_are_merged(alignment: str, tra
     """Groups of two items leave one beam each, so the next level starts with one beam, however many slots it has."""
     case = Case((8,), 4, arity=2, split_from=5, alignment=alignment, training=training, merge_equal=True)
     assert [level.size for level in case.outer().levels([8], training=training)] == [[2] * 4, [4]]
-    trees = assert_twins(case).trees[0]
+    trees = assert_engines_agree(case).trees[0]
     assert len(trees) == 4
 
 

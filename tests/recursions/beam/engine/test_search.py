@@ -125,8 +125,8 @@ def test_first_of_equal_is_the_first_column_with_that_key(rows: list[list[int]])
 # --- composed once
 
 
-def compositions_of_the_twin(case: Case) -> int:
-    """How many nodes the naive twin composes."""
+def compositions_of_the_naive_one(case: Case) -> int:
+    """How many nodes the naive implementation composes."""
     tree, composed = case.tree("naive"), []
     with torch.no_grad(), tree.cell.register_forward_hook(lambda *call: composed.append(len(call[2]))):
         tree.recurse(case.leaves(case.states()), case.outer(), draws=case.draws())
@@ -140,7 +140,7 @@ def test_every_pair_is_composed_once(case: Case) -> None:
     pairs = set(zip(left, right, strict=True))
     # Under partial folding the level above may compose a pair again that no beam below was left with.
     assert case.partial or len(pairs) == len(left)
-    assert len(left) == compositions_of_the_twin(case)
+    assert len(left) == compositions_of_the_naive_one(case)
 
 
 def test_identical_beams_share_every_node() -> None:
@@ -148,7 +148,7 @@ def test_identical_beams_share_every_node() -> None:
     case = Case((12,), 4, arity=2, split_from=7, alignment="none", training=False)
     assert [level.size for level in case.outer().levels([12], training=False)] == [[2] * 6, [6]]
     store = searched(case).store
-    assert store.rows - store.leaves == compositions_of_the_twin(case)
+    assert store.rows - store.leaves == compositions_of_the_naive_one(case)
     one_beam = replace(case, beam_size=1)
     assert searched(one_beam).store.rows - 12 == 11
 

@@ -78,7 +78,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class BeamRecursion:
-    """Everything a search needs besides its input; the fields are those of the naive twin."""
+    """Everything a search needs besides its input; the fields are those of the naive one."""
 
     cell: GatedRecursiveCell
     scorer: Scorer
