@@ -1,12 +1,12 @@
 # Two commands need nothing but Python 3.11+, pip and make: `make train` and `make test`.
-# Both make .venv on their first run and leave it alone afterwards.
+# Both create .venv on their first run and reuse it afterwards.
 PYTHON ?= python3
 RECIPE ?= listops-rir-quick
 BIN := .venv/bin
 
 .PHONY: train test docs install clean
 
-# The stamp is remade when what is to be installed changes.
+# Installed again when the requirements change.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('nestree needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv .venv
@@ -19,7 +19,7 @@ install: .venv/installed
 train: .venv/installed
 	$(BIN)/nestree train $(RECIPE) --report
 
-# Strict: a warning fails it. What the variable turns off is news about MkDocs itself.
+# Strict: warnings are errors. The variable silences an announcement about MkDocs itself.
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation is in build/site/index.html"

@@ -1,2 +1,2 @@
-// The theme leaves its search without a name for screen readers.
+// The theme gives its search field no name for screen readers.
 document.querySelector(".md-search")?.setAttribute("aria-label", "Search");

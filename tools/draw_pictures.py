@@ -90,7 +90,7 @@ def recursion() -> Figure:
     axes.text(root[0], root[1] + 0.3, "root", ha="center", size=12, color=OUTER)
     axes.text(5.9, -1.05, f"inner beam trees, one in each group of k = {ARITY}", size=11, color=INNER, ha="center")
     axes.text(
-        -0.5, 4.75, "outer tree over the groups' roots,\nk items a group again", size=10.5, color=OUTER, va="bottom"
+        -0.5, 4.75, "outer tree over the groups' roots,\nagain k items per group", size=10.5, color=OUTER, va="bottom"
     )
     axes.set_xlim(-0.8, 12.9)
     axes.set_ylim(-1.2, root[1] + 0.8)
@@ -117,7 +117,7 @@ def partial() -> Figure:
         5.9, -1.05, f"groups of k = {PARTIAL_ARITY}, folded to {PARTIAL_ARITY // 2} roots each",
         size=11, color=INNER, ha="center",
     )  # fmt: skip
-    axes.text(-0.5, root[1] - 0.4, "two groups' roots\nare a group again", size=10.5, color=OUTER, va="bottom")
+    axes.text(-0.5, root[1] - 0.4, "two groups' roots\nform the next group", size=10.5, color=OUTER, va="bottom")
     axes.set_xlim(-0.8, 12.4)
     axes.set_ylim(-1.2, root[1] + 0.8)
     return figure

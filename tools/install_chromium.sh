@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Debian's Chromium for tests/serve/test_browser.py where it is missing and can be had: on a machine of apt, as root.
-# It never fails; without Chromium those tests are skipped, with this as their reason.
+# Installs Debian's Chromium for tests/serve/test_browser.py if it is missing, on a machine with apt and as root.
+# It never fails; without Chromium those tests are skipped, and say so.
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && exit 0
 done

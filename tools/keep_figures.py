@@ -1,4 +1,4 @@
-"""Keep a comparison's figures for a recipe, to be shown at the end of its training as what other recipes achieve.
+"""Store a comparison's figures for a recipe; they are shown at the end of its training as what other recipes achieve.
 
 nestree compare listops-s4d listops-transformer --budget 570s --data.batch 64 --out runs/without
 python tools/keep_figures.py runs/without listops-rir-quick
@@ -20,7 +20,7 @@ from nestree.recipes import FOLDER, recipe_names
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
-    """Return what is kept of a comparison.
+    """Return what is stored of a comparison.
 
     Raises:
         UserError: not all of it is done.

@@ -1,4 +1,4 @@
-"""Measure what docs/ideas.md and docs/results.md say of fragments and of long lists.
+"""Measure what docs/ideas.md and docs/results.md say about fragments and long lists.
 
 python tools/measure_limits.py [MODEL]
 """
@@ -20,7 +20,7 @@ DIGITS = (4, 5, 6, 7, 8, 10, 12, 15)
 
 
 def complete_parts(tokens: np.ndarray, arity: int) -> list[int]:
-    """Return of how many complete parts of the gold tree each full group of ``arity`` tokens consists."""
+    """Return the number of complete parts of the gold tree in each full group of ``arity`` tokens."""
     ends = {place: [place + 1] for place in range(len(tokens))}
     for first, end in gold_tree(tokens).spans():
         ends[first].append(end)

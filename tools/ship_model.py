@@ -1,9 +1,9 @@
-"""Put a run's model into the package, in place of the one of that name, and write all cards and tables again.
+"""Replace a model of the package by a run's, and update all cards and tables.
 
 python tools/ship_model.py runs/listops-rir-20260101-120000 listops-rir
 
-Evaluate the run first: the figures that are published are the run's results of its present weights. What ``about.md``
-says of the model stays, unless the run has one of its own.
+Evaluate the run first: the published figures are the results of its current weights. The model's ``about.md`` is kept,
+unless the run has its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from nestree.runs import Run
 
 
 def ship(run: Run, name: str) -> Run:
-    """Pack a run and put it in the place of the model ``name``.
+    """Pack a run as the model ``name``.
 
     Raises:
-        UserError: the run cannot be packed, or a result of it cannot be made again example by example.
+        UserError: the run cannot be packed, or one of its results cannot be reproduced example by example.
     """
     old = Run.of_package(name)
     with replacing_folder(old.path) as folder:

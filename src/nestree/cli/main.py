@@ -17,7 +17,7 @@ COMMANDS = {
     "evaluate": "accuracy of a run on its task's tests",
     "predict": "labels of your own inputs",
     "parse": "the trees that a run's model finds in your own inputs",
-    "reproduce": "published figures, made again from the models that ship",
+    "reproduce": "reproduce published figures with the models that ship",
     "share": "upload a run's model to the Hugging Face Hub",
     "report": "one page about a run, or several side by side: curves, accuracy, trees",
     "serve": "a local page to type into and watch the trees change",

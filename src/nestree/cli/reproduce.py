@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     """List the published figures, or make some again; 1 if one does not come out as published."""
     parser = command_parser(
         "reproduce",
-        "Make published figures again from the models that ship, example by example. Without a name: list them. "
+        "Reproduce published figures with the models that ship, example by example. Without a name: list them. "
         f"{TOLERATED:.1%} of the answers may differ, one at least: machines round differently, some are borderline.",
     )
     parser.add_argument(
@@ -58,7 +58,7 @@ def _list(found: Sequence[Figure]) -> None:
 
 
 def _again(found: Sequence[Figure], limit: int | None) -> bool:
-    shown = Table(title="made again", title_justify="left")
+    shown = Table(title="reproduced", title_justify="left")
     for column in ("figure", "examples", "published %", "now %", "answers that differ", ""):
         shown.add_column(column, justify="left" if column in ("figure", "") else "right", no_wrap=True)
     hold = True

@@ -79,8 +79,8 @@ def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any
         *(["![Accuracy](comparison.png)", " ".join(drawn)] if drawn else []),
         *notes(comparison, found),
         f"Machine: {about.get('platform')}, {about.get('cpus')} CPUs; {versions}; commit {about.get('commit')}.",
-        "## How to make it again",
+        "## How to reproduce it",
         f"```sh\n{plan.command}\n```",
-        "One alone:",
+        "One recipe only:",
         "```sh\n" + "\n".join(comparison.command(contender) for contender in plan.contenders) + "\n```",
     ]

@@ -52,7 +52,7 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
         markdown_table(["", ""], training_facts(about)),
         *curriculum_table(about),
         "```sh\n" + "\n".join(run.commands()) + "\n```",
-        *(["The course of the training is in `log.csv`."] if run.thin_log.is_file() else []),
+        *(["The training log is in `log.csv`."] if run.thin_log.is_file() else []),
         f"Every option, resolved:\n\n```yaml\n{yaml.safe_dump(run.config.as_dict(), sort_keys=False)}```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -133,7 +133,7 @@ def training_line(run: Run) -> str:
 
 
 def figures_table(results: list[Result], *, command: str | None = None) -> str:
-    """Return results as a table of Markdown; with the ``command`` before its name, what makes each again."""
+    """Return results as a table of Markdown; with ``command``, the command that reproduces each of them."""
     header = ["test", "inference", "tokens, mean", "examples", "accuracy %", "95 % interval", "baseline %"]
     rows = [
         [
@@ -152,7 +152,7 @@ def figures_table(results: list[Result], *, command: str | None = None) -> str:
     if not any(result.inference for result in results):
         header, rows, first_number = _without(header), [_without(row) for row in rows], 1
     numbers = range(first_number, len(header))
-    return markdown_table([*header, *(["made again by"] if command else [])], rows, right=numbers)
+    return markdown_table([*header, *(["command"] if command else [])], rows, right=numbers)
 
 
 def _without(cells: list[str]) -> list[str]:

@@ -49,7 +49,7 @@ def write_report(run: Run) -> Path:
         *(["![Loss and validation accuracy](training.png)"] if history else []),
         markdown_table(["", ""], training_facts(about)),
         *curriculum_table(about),
-        "## How to make it again",
+        "## How to reproduce it",
         *_again(run, about),
     ]
     with replacing(run.report) as temporary:
