@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import nestree
-from nestree.models import PADDING, pad
-from reference import randomize
+from nestree.data.batches import pad
+from nestree.models import PADDING
+from support.reference import randomize
 
 TOKENS = [torch.tensor([3, 1, 4, 1, 5, 9]), torch.tensor([2]), torch.tensor([6, 5, 3])]
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import nestree
+from nestree.config.options import OptimizerOptions
 from nestree.data import RaggedExamples
-from nestree.models import ClassifierOptions, pad
-from nestree.training.batches import Batch, EvaluationBatches, TrainingStream, budget_batches, collate
+from nestree.data.batches import Batch, EvaluationBatches, budget_batches, collate, pad
+from nestree.models import ClassifierOptions
 from nestree.training.module import ClassifierModule, build_optimizer
-from nestree.training.options import OptimizerOptions
+from nestree.training.stream import TrainingStream
 
 WORDS, CLASSES = 12, 3
 

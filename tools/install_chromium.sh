@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian's Chromium for tests/test_browser.py if it is missing, on a machine with apt and as root.
+# Installs Debian's Chromium for tests/serve/test_browser.py if it is missing, on a machine with apt and as root.
 # It never fails; without Chromium those tests are skipped, and say so.
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && exit 0

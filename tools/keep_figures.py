@@ -14,9 +14,9 @@ from typing import Any
 
 from nestree.comparison.plan import Comparison
 from nestree.comparison.rows import rows
+from nestree.data.files import write_json
 from nestree.errors import UserError
 from nestree.recipes import FOLDER, recipe_names
-from nestree.runs import write_json
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import write_results
 
 from nestree.data.files import replacing_folder
 from nestree.errors import UserError
-from nestree.evaluation.packing import pack
 from nestree.evaluation.record import entries
+from nestree.reports.packing import pack
 from nestree.runs import Run
 
 

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 from nestree.data.files import replacing
-from nestree.evaluation.card import figures_table, model_card, training_line
 from nestree.evaluation.evaluate import Result
-from nestree.evaluation.report import current_results
 from nestree.pretrained import pretrained_names
+from nestree.reports.card import figures_table, model_card, training_line
+from nestree.reports.markdown import current_results
 from nestree.runs import Run
 
 ROOT = Path(__file__).parents[1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, or of a training that a signal stopped; its checkpoint is written."""
+
 
 class UserError(ValueError):
     """Something the user can put right: its text is one line that names the option or the file and row.

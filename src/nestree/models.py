@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_probability
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.data.batches import PADDING
+from nestree.data.batches import pad as pad
+from nestree.encoders.base import Encoder, Encoding
 from nestree.layers import ClassificationHead
 from nestree.recursions.draws import Draws
-
-PADDING = 0
-"""The token number that fills a batch up; its embedding is never read."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,3 @@ class Classifier(nn.Module):
     def parameter_count(self) -> int:
         """Return how many numbers training may change."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-
-
-def pad(sequences: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return sequences of token numbers as (B, L) with zeros behind, and their lengths (B,)."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=PADDING), lengths

@@ -13,11 +13,12 @@ from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, synchr
 from nestree.bench.options import BenchOptions
 from nestree.bench.plan import Job
 from nestree.bench.rows import Measurement
+from nestree.config.options import OptimizerOptions
+from nestree.data.batches import pad
 from nestree.encoders.registry import ENCODERS
-from nestree.models import Classifier, pad
+from nestree.models import Classifier
 from nestree.tasks.listops import ListOps
 from nestree.training.module import build_optimizer
-from nestree.training.options import OptimizerOptions
 
 _FEW = ((3, 4),)
 """Lengths of a batch to get going with."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.layers import GatedRecursiveCell
-from nestree.runs import peak_memory
+from nestree.runs.provenance import peak_memory
 
 SIZE = 512
 """Width of the matrices whose product is the machine's measure."""

@@ -45,12 +45,12 @@ class BenchOptions:
     """Sequences of a batch of ListOps, bucketed by length."""
     listops_batches: int = 16
     """Batches of ListOps that are measured, from the shortest to the longest; 0: none."""
-    twins: bool = True
-    """Also measure the naive twins."""
-    twin_batch: int = 8
-    """Sequences of a batch of the naive twins, at most: they take one after the other anyway."""
-    twin_tokens: int = 2_000
-    """Tokens of a batch of one length of the naive twins, at most (but always one sequence)."""
+    naive: bool = True
+    """Also measure the naive implementation."""
+    naive_batch: int = 8
+    """Sequences of a batch of the naive implementation, at most: it takes one after the other anyway."""
+    naive_tokens: int = 2_000
+    """Tokens of a batch of one length of the naive implementation, at most (but always one sequence)."""
     one_by_one: bool = True
     """Also training steps of one sequence each, of 200-250, 500-600, 900-1,000 and 1,500-2,000 tokens, as the published
     comparison of efficiency has them."""
@@ -79,7 +79,7 @@ class BenchOptions:
             check_one_of("encoders", name, ENCODERS)
         for length in self.lengths or ():
             check_at_least("lengths", length, 1)
-        for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "twin_batch", "twin_tokens", "threads"):
+        for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "naive_batch", "naive_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
         Outer(self.arity, partial=self.partial)
         check_at_least("listops_batches", self.listops_batches, 0)
@@ -104,8 +104,8 @@ QUICK: dict[str, Any] = {
     "batch": 16,
     "listops_batches": 2,
     "one_by_one": False,
-    "twin_batch": 2,
-    "twin_tokens": 50,
+    "naive_batch": 2,
+    "naive_tokens": 50,
     "least": 0.2,
     "seconds": 4.0,
 }

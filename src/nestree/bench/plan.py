@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
+from nestree.data.batches import epoch_batches
 from nestree.encoders.registry import ENCODERS
-from nestree.recursions.beam_tree import ENGINES
+from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
-from nestree.training.batches import epoch_batches
 
 LISTOPS = "ListOps <= 100"
 """What the rows are called whose lengths are those of ListOps' training split."""
@@ -66,19 +66,19 @@ def plan(options: BenchOptions) -> Iterator[Job]:
     listops = listops_batches(options)
     for encoder in options.encoders:
         for mode in MODES:
-            for engine in engines(encoder, twins=options.twins):
-                twin = engine is not None and engine != ENGINES[0]
+            for engine in engines(encoder, naive=options.naive):
+                naive = engine is not None and engine != ENGINES[0]
                 for length in lengths(options, encoder, mode):
                     most, tokens = options.batch, options.tokens
-                    if twin:
-                        most, tokens = min(most, options.twin_batch), min(tokens, options.twin_tokens)
+                    if naive:
+                        most, tokens = min(most, options.naive_batch), min(tokens, options.naive_tokens)
                     count = max(1, min(most, tokens // length))
                     yield Job(encoder, engine, mode, f"{length:,} tokens", length, ((length,) * count,))
                 if listops:
-                    batches = tuple(thinned(batch, options.twin_batch) if twin else batch for batch in listops)
+                    batches = tuple(thinned(batch, options.naive_batch) if naive else batch for batch in listops)
                     yield Job(encoder, engine, mode, LISTOPS, None, batches)
         if options.one_by_one:
-            for engine in engines(encoder, twins=options.twins):
+            for engine in engines(encoder, naive=options.naive):
                 for shortest, longest in RANGES:
                     data, middle = f"{shortest:,}-{longest:,} tokens", (shortest + longest) // 2
                     yield Job(encoder, engine, ONE_BY_ONE, data, middle, within(shortest, longest))
@@ -90,11 +90,11 @@ def within(shortest: int, longest: int) -> tuple[tuple[int, ...], ...]:
     return tuple((round(shortest + (number + 0.5) * step),) for number in range(A_RANGE))
 
 
-def engines(encoder: str, *, twins: bool = True) -> tuple[str | None, ...]:
+def engines(encoder: str, *, naive: bool = True) -> tuple[str | None, ...]:
     """Return the engines of an encoder, the fast one first; (None,) if there is nothing to choose."""
     if "engine" not in _options(encoder):
         return (None,)
-    return ENGINES if twins else ENGINES[:1]
+    return ENGINES if naive else ENGINES[:1]
 
 
 def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:

@@ -12,7 +12,7 @@ from nestree.bench.exponents import by_series, exponents, measurable_memory, poi
 from nestree.bench.plan import MODES
 from nestree.bench.rows import Row
 from nestree.data.files import replacing
-from nestree.recursions.beam_tree import ENGINES
+from nestree.recursions.beam.beam_tree import ENGINES
 
 _FIGURES: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
     ("time", "seconds a sequence", lambda row: row.seconds_per_sequence),
@@ -24,7 +24,7 @@ _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 def plot(rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Draw time (above) and memory (below) against length on logarithmic axes, inference left and training right.
 
-    Naive twins are dashed; the legends give the fitted exponents.
+    Naive implementations are dashed; the legends give the fitted exponents.
     """
     figure = Figure(figsize=(14, 8), layout="constrained")
     figure.suptitle(title, fontsize="medium")

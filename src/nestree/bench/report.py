@@ -17,8 +17,8 @@ from nestree.bench.options import BenchOptions
 from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
-from nestree.recursions.beam_tree import ENGINES
-from nestree.runs import provenance
+from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.runs.provenance import provenance
 
 FORMAT = "nestree-bench-1"
 """Written into every JSON file."""
@@ -84,14 +84,14 @@ def device_name(device: torch.device) -> str:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Return how many times as fast as its twin a fast row is."""
+    """Return how many times as fast as the naive one a fast row is."""
     if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
         return None
-    for twin in rows:
-        job = twin.job
+    for naive in rows:
+        job = naive.job
         same = (job.encoder, job.mode, job.data) == (row.job.encoder, row.job.mode, row.job.data)
-        if same and job.engine == ENGINES[1] and twin.sequences_per_second is not None:
-            return row.sequences_per_second / twin.sequences_per_second
+        if same and job.engine == ENGINES[1] and naive.sequences_per_second is not None:
+            return row.sequences_per_second / naive.sequences_per_second
     return None
 
 
@@ -102,7 +102,7 @@ COLUMNS = (
     ("inputs", "right"),
     ("batch", "right"),
     ("sequences/s", "right"),
-    ("x twin", "right"),
+    ("x naive", "right"),
     ("peak MB", "right"),
     ("cells/token", "right"),
     ("matrix rate", "right"),

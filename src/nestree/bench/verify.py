@@ -1,4 +1,4 @@
-"""Whether fast engines give what their naive twins give, before anything is measured."""
+"""Whether the engine gives what the naive implementation gives, before anything is measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLOOR = 1e-2
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an engine is from its twin on the same draws, in float64."""
+    """How far an engine is from the naive one on the same draws, in float64."""
 
     encoder: str
     mode: str
@@ -53,16 +53,16 @@ def verify(options: BenchOptions, device: torch.device) -> list[Agreement]:
 
 def compare(encoder: str, mode: str, options: BenchOptions, device: torch.device) -> Agreement:
     """Compare the engines of one encoder."""
-    (root, gradients), (twin_root, twin_gradients) = (
+    (root, gradients), (naive_root, naive_gradients) = (
         _outcome(encoder, engine, mode, options, device) for engine in engines(encoder)
     )
     errors = [
         (one - other).norm().item() / max(other.norm().item(), _FLOOR)
-        for one, other in zip(gradients, twin_gradients, strict=True)
+        for one, other in zip(gradients, naive_gradients, strict=True)
     ]
     # Not max(): it would pass over a NaN.
     worst = torch.tensor(errors, dtype=torch.float64).amax().item()
-    return Agreement(encoder, mode, (root - twin_root).abs().amax().item(), worst)
+    return Agreement(encoder, mode, (root - naive_root).abs().amax().item(), worst)
 
 
 def _outcome(

@@ -14,18 +14,21 @@ from rich.progress import Progress, TaskID
 from nestree.bench.options import QUICK, BenchOptions
 from nestree.bench.plan import Job, plan
 from nestree.bench.report import Report, device_name, facts, growth_table, table
-from nestree.bench.run import run
+from nestree.bench.run_jobs import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
-from nestree.cli.parsing import command_parser, messages, output, parse_command
+from nestree.cli.arguments import command_parser, parse_command
+from nestree.cli.consoles import messages, output
 from nestree.errors import UserError
 
 _LISTS = ("encoders", "lengths")
+_RENAMED = {"--twins": "--naive", "--twin_batch": "--naive_batch", "--twin_tokens": "--naive_tokens"}
+"""Options of version 0.1, which are still taken."""
 _NO_CUDA = "--device cuda: PyTorch sees no CUDA device on this machine"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Verify, measure, and show; 1 if a fast path does not give what its twin gives."""
-    arguments = list(arguments)
+    """Verify, measure, and show; 1 if a fast path does not give what the naive implementation gives."""
+    arguments = [_renamed(argument) for argument in arguments]
     parsed = parse_command(_parser(quick="--quick" in arguments), arguments)
     options = _options(parsed)
     device = _device(options.device)
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     for agreement in agreements:
         console.print(_verdict(agreement))
     if not all(agreement.holds for agreement in agreements):
-        console.print("nestree: a fast path disagrees with its naive twin, so there is nothing to measure")
+        console.print("nestree: a fast path disagrees with the naive implementation, so there is nothing to measure")
         return 1
     jobs = list(plan(options))
     report = Report(options, device_name(device), agreements, rows := [])
@@ -61,11 +64,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _renamed(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return f"{_RENAMED.get(name, name)}{equals}{value}"
+
+
 def _parser(*, quick: bool) -> ArgumentParser:
     parser = command_parser(
         "bench",
-        "Speed and memory of the encoders, the fast engine beside its naive twin, each measurement in a process of its "
-        "own. First the two are compared on the same draws in float64: a fast path that disagrees is an error.",
+        "Speed and memory of the encoders, the fast engine and the naive implementation, each measurement in a process "
+        "of its own. First the two are compared on the same draws in float64: a fast path that disagrees is an error.",
     )
     defaults = QUICK if quick else {}
     parser.add_argument(

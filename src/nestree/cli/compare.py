@@ -9,13 +9,13 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.main import INTERRUPTED
-from nestree.cli.parsing import command_parser, messages, output, parse_command, shared_options
+from nestree.cli.arguments import command_parser, parse_command, shared_options
+from nestree.cli.consoles import messages, output
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import BOTH, Contender
 from nestree.comparison.plan import Comparison, Plan
 from nestree.encoders.rir import INFERENCES
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 
 LIMIT = 500
 """Examples of each test unless told otherwise."""
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _carry_out(comparison: Comparison, console: Console) -> int:
     # Imported after the options were found good: Lightning and Matplotlib take their time.
+    from nestree.comparison.results_table import screen_table
     from nestree.comparison.rows import rows
-    from nestree.comparison.run import carry_out
-    from nestree.comparison.table import screen_table
+    from nestree.comparison.run_plan import carry_out
     from nestree.comparison.write import notes
 
     try:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.parsing import RUN, command_parser, messages, output, parse_command, shared_options
+from nestree.cli.arguments import RUN, command_parser, parse_command, shared_options
+from nestree.cli.consoles import messages, output
 from nestree.comparison.contender import BOTH
+from nestree.config.overrides import configure
+from nestree.data.files import read_yaml
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
-from nestree.evaluation.run_tests import evaluate_run, present_tests
-from nestree.evaluation.tables import show
-from nestree.runs import Run, read_yaml
-from nestree.training.overrides import configure
+from nestree.evaluation.evaluate_run import evaluate_run, present_tests
+from nestree.reports.tables import show
+from nestree.runs import Run
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nestree.errors import UserError
+from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 
 COMMANDS = {
@@ -27,9 +27,6 @@ COMMANDS = {
     "bench": "speed and memory of the encoders, fast beside naive",
 }
 """What each command does; ``nestree.cli.NAME.main(arguments)`` is the command."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,12 @@ from dataclasses import fields
 
 from rich.table import Table
 
-from nestree.cli.parsing import command_parser, output, parse_command
+from nestree.cli.arguments import command_parser, parse_command
+from nestree.cli.consoles import output
 from nestree.encoders.registry import ENCODERS
-from nestree.evaluation.report import current_results
-from nestree.evaluation.tables import percent
 from nestree.pretrained import pretrained_names
+from nestree.reports.markdown import current_results
+from nestree.reports.tables import percent
 from nestree.runs import Run
 
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from nestree.checks import check_at_least
+from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
-from nestree.cli.parsing import RUN, command_parser, options_first, parse_command
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.readings import Reading, read

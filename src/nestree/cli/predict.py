@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
+from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
+from nestree.cli.consoles import messages
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
-from nestree.cli.parsing import RUN, command_parser, options_first, parse_command
-from nestree.cli.prediction import predict_table
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import probabilities
+from nestree.evaluation.predict_table import TableOptions, predict_table
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.tasks import Task
@@ -35,11 +37,11 @@ def main(arguments: Sequence[str]) -> int:
         if parsed.json:
             raise UserError(f"--json is for inputs; {path} keeps its format")
         try:
-            predict_table(run, model, path, parsed)
+            predict_table(run, model, path, _table_options(parsed), console=messages())
         except UserError as error:  # what readers of training data call --data.encoding is --encoding here
             raise UserError(str(error).replace("--data.", "--")) from None
         return 0
-    for name in ("output", "text_column", "text2_column", "encoding", "delimiter", "quotes"):
+    for name in (field.name for field in fields(TableOptions) if field.name != "overwrite"):
         if parsed[name] is not None:
             raise UserError(f"--{name.removesuffix('_column')} is for a table (.csv, .tsv or .jsonl); here is none")
     task = run.task
@@ -75,6 +77,10 @@ def _parser() -> ArgumentParser:
     table.add_argument("--delimiter", type=str, help="Character between columns (default: as in training).")
     table.add_argument("--quotes", type=bool, help="Fields may stand in double quotes (default: as in training).")
     return parser
+
+
+def _table_options(parsed: Namespace) -> TableOptions:
+    return TableOptions(**{field.name: parsed[field.name] for field in fields(TableOptions)})
 
 
 def _table(task: Task, inputs: list[str]) -> str | None:

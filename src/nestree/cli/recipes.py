@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from nestree.cli.parsing import command_parser, output, parse_command
+from nestree.cli.arguments import command_parser, parse_command
+from nestree.cli.consoles import output
+from nestree.config.config import read_config
 from nestree.recipes import load_recipe, recipe_names
-from nestree.training.config import read_config
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from nestree.cli.parsing import command_parser, messages, parse_command
+from nestree.cli.arguments import command_parser, parse_command
+from nestree.cli.consoles import messages
 from nestree.data.files import check_free
 from nestree.errors import UserError
-from nestree.evaluation.card import write_card
-from nestree.evaluation.page import TREES, write_page
-from nestree.evaluation.report import write_report
+from nestree.reports.card import write_card
+from nestree.reports.markdown import write_report
+from nestree.reports.page import TREES, write_page
 from nestree.runs import Run
 
 PAGE = "report.html"

@@ -8,10 +8,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from nestree.checks import check_at_least
-from nestree.cli.parsing import command_parser, messages, output, parse_command
+from nestree.cli.arguments import command_parser, parse_command
+from nestree.cli.consoles import messages, output
 from nestree.errors import UserError
 from nestree.evaluation.reproduce import TOLERATED, Figure, figures, reproduce
-from nestree.evaluation.tables import interval, percent
+from nestree.reports.tables import interval, percent
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least
-from nestree.cli.parsing import RUN, command_parser, parse_command
+from nestree.cli.arguments import RUN, command_parser, parse_command
 from nestree.errors import UserError
 from nestree.runs import RUNS, Run
 

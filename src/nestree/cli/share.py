@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nestree.cli.parsing import RUN, command_parser, messages, parse_command
+from nestree.cli.arguments import RUN, command_parser, parse_command
+from nestree.cli.consoles import messages
 from nestree.data.files import replacing_folder
 from nestree.errors import UserError
-from nestree.evaluation.card import LICENSE
-from nestree.evaluation.packing import pack
-from nestree.hub import PREFIX, check_repository, upload
+from nestree.reports.card import LICENSE
+from nestree.reports.packing import pack
 from nestree.runs import SHARED, Run
+from nestree.runs.hub import PREFIX, check_repository, upload
 
 
 def main(arguments: Sequence[str]) -> int:

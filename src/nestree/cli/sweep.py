@@ -10,9 +10,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.cli.main import INTERRUPTED
-from nestree.cli.parsing import command_parser, messages, output, parse_command, shared_options
-from nestree.errors import UserError
+from nestree.cli.arguments import command_parser, parse_command, shared_options
+from nestree.cli.consoles import messages, output
+from nestree.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
     from nestree.sweep.sweep import Sweep
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError("nestree sweep needs Optuna: pip install 'nestree[sweep]'") from None
     from nestree.sweep.space import read_space
     from nestree.sweep.sweep import Sweep
-    from nestree.training.apart import settle
+    from nestree.training.child_process import settle
 
     storage = Path(parsed.storage)
     folder = Path(parsed.out or storage.with_suffix(""))
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _carry_out(sweep: Sweep, trials: int, console: Console) -> int:
-    from nestree.sweep.run import carry_out
-    from nestree.sweep.table import best, screen_table, write
+    from nestree.sweep.run_trials import carry_out
+    from nestree.sweep.trials_table import best, screen_table, write
 
     stopped = False
     try:

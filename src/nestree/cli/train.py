@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import Namespace
+from rich.console import Console
 
-from nestree.cli.parsing import messages
-from nestree.cli.seeds import take_seeds, train_seeds
+from nestree.cli.consoles import messages, output
+from nestree.comparison.seeds import train_seeds
+from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
+from nestree.config.overrides import option_value, rebased
 from nestree.errors import UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
-from nestree.training.config import Config, config_from, config_parser, encoder_name, parse, task_name
-from nestree.training.overrides import option_value, rebased
-
-RUN_VARIABLE = "NESTREE_RUN"
-"""Tells the further processes of a parallel training which folder the first has made."""
+from nestree.training.parallel import RUN_VARIABLE, is_further_process
 
 _FLAGS = ("-h", "--help", "--report")
 
@@ -42,11 +41,50 @@ def main(arguments: Sequence[str]) -> int:
         folder = Run.new(config.recipe, parsed.run).path
         return train_seeds(recipe, seeds, _without(rest, "--run"), folder, messages())
     # Imported after the options were found good: Lightning takes its time.
-    from nestree.cli.training import train_and_tell
+    from nestree.training.session import train_run
 
-    run = _run(config, parsed)
+    run, console = _run(config, parsed), messages()
     command = shlex.join(["nestree", "train", *arguments])
-    return train_and_tell(run, config, resumed=resumed is not None, report=parsed.report, command=command)
+    code = train_run(run, config, resumed=resumed is not None, command=command, console=console)
+    if code == 0 and not is_further_process():
+        if parsed.report:
+            _report(run, console)
+        else:
+            console.print(f"next: nestree evaluate {run.path}")
+    return code
+
+
+def _report(run: Run, console: Console) -> None:
+    """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
+    from nestree.evaluation.evaluate_run import evaluate_run, present_tests
+    from nestree.reports.glance import show_glance
+    from nestree.reports.markdown import EXAMPLES, write_report
+
+    tests = present_tests(run.task, run.task.first_tests, console)
+    console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
+    results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
+    show_glance(output(), run, results)
+    print(write_report(run))
+
+
+def take_seeds(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return the seeds, if there are several behind ``--seed``, and the other arguments; else none and all arguments.
+
+    Raises:
+        UserError: a seed is there twice.
+    """
+    if "--seed" not in arguments:
+        return [], list(arguments)
+    first = list(arguments).index("--seed") + 1
+    end = first
+    while end < len(arguments) and arguments[end].isdecimal():
+        end += 1
+    seeds = [int(seed) for seed in arguments[first:end]]
+    if len(seeds) < 2:
+        return [], list(arguments)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seed: one of {', '.join(map(str, seeds))} is there twice")
+    return seeds, [*arguments[: first - 1], *arguments[end:]]
 
 
 def _without(arguments: Sequence[str], option: str) -> list[str]:
@@ -115,11 +153,6 @@ def _run(config: Config, parsed: Namespace) -> Run:
     if is_further_process():
         raise UserError("processes that nestree did not start need --resume RUN; or let --trainer.devices start them")
     return Run.new(config.recipe, parsed.run)
-
-
-def is_further_process() -> bool:
-    """Whether this is a process of a parallel training, but not the first."""
-    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("RANK", "0") != "0"
 
 
 def _help() -> str:

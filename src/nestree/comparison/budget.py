@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nestree.config.config import Config
+from nestree.config.options import ENDLESS
 from nestree.errors import UserError
-from nestree.training.config import Config
-from nestree.training.options import ENDLESS
 
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 """Minutes of each unit of time."""

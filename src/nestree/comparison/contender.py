@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nestree.comparison.budget import LIMITS, Budget
+from nestree.config.config import Config
+from nestree.config.overrides import configure
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import UserError
 from nestree.recipes import load_recipe
-from nestree.training.config import Config
-from nestree.training.overrides import configure
 
 BOTH = "both"
 

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
+from nestree.config.config import Config
+from nestree.data.files import read_json, write_json
 from nestree.errors import UserError
-from nestree.runs import RUNS, Run, read_json, write_json
+from nestree.runs import RUNS, Run
 from nestree.suggest import unknown
 from nestree.tasks import Task
-from nestree.training.apart import settle
-from nestree.training.config import Config
+from nestree.training.child_process import settle
 
 FORMAT = "nestree-compare-1"
 TEST_OPTIONS = ("task", "seed", "path", "protocol", "depth", "max_args")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.comparison.rows import Row
-from nestree.evaluation.panel_plots import panels_figure
-from nestree.evaluation.panels import Series, panels
-from nestree.evaluation.plots import save_png
-from nestree.evaluation.report import accuracy_about
+from nestree.reports.markdown import accuracy_about
+from nestree.reports.panel_plots import panels_figure
+from nestree.reports.panels import Series, panels
+from nestree.reports.plots import save_png
 
 
 def plot(rows: Sequence[Row], path: Path, *, title: str, baseline: str) -> list[str]:

@@ -7,12 +7,11 @@ from typing import Any
 
 from nestree.comparison.plan import FORMAT, Comparison
 from nestree.comparison.plot import plot
+from nestree.comparison.results_table import FIGURES, baseline_cells, cells, header
 from nestree.comparison.rows import Row, rows
-from nestree.comparison.table import FIGURES, baseline_cells, cells, header
-from nestree.data.files import replacing
-from nestree.evaluation.report import protocol_about
-from nestree.evaluation.tables import markdown_table
-from nestree.runs import write_json
+from nestree.data.files import replacing, write_json
+from nestree.reports.markdown import protocol_about
+from nestree.reports.tables import markdown_table
 
 
 def write(comparison: Comparison) -> None:

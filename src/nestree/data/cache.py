@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import sys
@@ -114,3 +116,8 @@ def _naming(path: Path) -> Iterator[None]:
             f"cannot write {path} ({error.strerror or error}): name another cache folder, "
             "with NESTREE_CACHE or the cache folder's option"
         ) from None
+
+
+def source_digest(source: Mapping[str, Any]) -> str:
+    """Tell apart, in 16 characters, what cached files are made from."""
+    return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,13 +1,17 @@
-"""Writing files so that a reader never sees half of one."""
+"""Reading YAML and JSON, and writing files so that a reader never sees half of one."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from nestree.errors import UserError
 
@@ -79,3 +83,42 @@ def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
         yield number
     finally:
         os.close(number)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a YAML mapping.
+
+    Raises:
+        UserError: names the file, and the line if it is no YAML.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        raise UserError(f"{where}: not YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}: holds no options")
+    return dict(values)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty if there is no such file.
+
+    Raises:
+        UserError: names the file.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object, all at once."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n")

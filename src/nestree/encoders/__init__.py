@@ -1,7 +1,7 @@
 """Encoders: padded token states and lengths in, one root a sequence out."""
 
-from nestree.encoders.contract import Encoder as Encoder
-from nestree.encoders.contract import Encoding as Encoding
+from nestree.encoders.base import Encoder as Encoder
+from nestree.encoders.base import Encoding as Encoding
 from nestree.encoders.registry import ENCODERS as ENCODERS
 from nestree.encoders.registry import build as build
 from nestree.encoders.rir import RIR as RIR

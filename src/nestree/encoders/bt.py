@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.ebt import SearchOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.checks import check_probability
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIROptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform
-from nestree.recursions import Continuous
+from nestree.recursions import ContinuousRecursion
+from nestree.recursions.base import Recursion
 from nestree.recursions.continuous import check_window
-from nestree.recursions.contract import Recursion
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class CRvNNOptions(EncoderOptions):
         check_window(self.window)
         check_probability("threshold", self.threshold)
 
-    def continuous(self, leaf: LeafTransform | None) -> Continuous:
+    def continuous(self, leaf: LeafTransform | None) -> ContinuousRecursion:
         """Return the recursion."""
-        return Continuous(self.cell(), window=self.window, threshold=self.threshold, leaf=leaf)
+        return ContinuousRecursion(self.cell(), window=self.window, threshold=self.threshold, leaf=leaf)
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder: the vectors around a sequence pass its leaf transform too."""

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import GatedRecursiveCell, LeafTransform, PairScorer, Scorer
 from nestree.recursions import BeamTree
-from nestree.recursions.beam_tree import ENGINES
+from nestree.recursions.beam.beam_tree import ENGINES
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SearchOptions(ABC):
     merge_equal: bool = False
     """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     engine: str = ENGINES[0]
-    """Implementation of the search: fast, or its naive twin."""
+    """Implementation of the search: fast or naive."""
 
     def check_beam(self) -> None:
         """Check each option.

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from nestree.checks import check_positive
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN

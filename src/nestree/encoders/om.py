@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_probability
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rir import RIROptions
 from nestree.encoders.rvnn import RvNN
 from nestree.recursions import OrderedMemory
-from nestree.recursions.contract import Recursion
+from nestree.recursions.base import Recursion
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_probability
-from nestree.encoders.contract import Encoder
+from nestree.encoders.base import Encoder
 from nestree.layers import GatedRecursiveCell
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import fields
 
+from nestree.encoders.base import Encoder
 from nestree.encoders.bt import BTGRCOneSoftOptions, BTGRCOptions
-from nestree.encoders.contract import Encoder
 from nestree.encoders.crvnn import CRvNNOptions, RIRCRvNNOptions
 from nestree.encoders.ebt import EBTGRCNoSliceOptions, EBTGRCOptions
 from nestree.encoders.gumbel import EGTGRCOptions, GTGRCOptions

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from nestree.checks import check_one_of, check_probability, check_share
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.ebt import BeamOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import BidirectionalS4D, LeafTransform
 from nestree.recursions import Chain, Outer
-from nestree.recursions.contract import Leaves, Recursion
+from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
 
 INFERENCES = ("grouped", "flat")

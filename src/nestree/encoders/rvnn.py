@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import LeafTransform
-from nestree.recursions import Balanced, Chain
-from nestree.recursions.contract import Leaves, Recursion
+from nestree.recursions import BalancedTree, Chain
+from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
 from nestree.recursions.outer import Outer
 
@@ -61,4 +61,4 @@ class BBTGRCOptions(EncoderOptions):
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        return RvNN(Balanced(self.cell()), LeafTransform(self.dim))
+        return RvNN(BalancedTree(self.cell()), LeafTransform(self.dim))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability, real_positions
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import S4D
 from nestree.recursions.draws import Draws

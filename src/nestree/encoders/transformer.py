@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_probability, real_positions
-from nestree.encoders.contract import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.recursions.draws import Draws
 

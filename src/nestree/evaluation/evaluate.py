@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
-from nestree.tasks.contract import DataOptions
-from nestree.training.batches import budget_batches, collate
+from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
 from nestree.trees.scores import GoldTree, TreeScore, tree_scores
 
@@ -180,7 +180,7 @@ def evaluate(
 ) -> Result:
     """Return accuracy on ``examples``, also by each of ``strata`` (one value an example).
 
-    With ``gold`` ([`nestree.tasks.contract.Task.gold`][]) the most probable tree of every sequence is scored, too.
+    With ``gold`` ([`nestree.tasks.base.Task.gold`][]) the most probable tree of every sequence is scored, too.
 
     Raises:
         ValueError: there are no examples; or with ``gold`` the encoder has no trees, or the task no gold trees.

@@ -12,7 +12,7 @@ from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.evaluate import answers
 from nestree.models import Classifier
 from nestree.tasks import Task
-from nestree.tasks.contract import DataOptions
+from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
 
 
@@ -39,7 +39,7 @@ def read(
     beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
 ) -> list[Reading]:
-    """Return how a model reads inputs, as [`nestree.tasks.contract.Task.encode`][] returns them.
+    """Return how a model reads inputs, as [`nestree.tasks.base.Task.encode`][] returns them.
 
     Args:
         model: put into evaluation mode.

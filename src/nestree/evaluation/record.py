@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nestree.data.files import read_json, write_json
 from nestree.evaluation.evaluate import Result
-from nestree.runs import Run, commit, nestree_version, read_json, write_json
+from nestree.runs import Run
+from nestree.runs.provenance import commit, nestree_version
 
 
 def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str, Any] | None = None) -> None:

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from nestree.data.files import read_json, read_yaml
 from nestree.errors import UserError
-from nestree.runs import read_json, read_yaml
 
 FOLDER = Path(str(resources.files(__name__)))
 
@@ -25,7 +25,7 @@ class Recipe:
     time: str
     """How long it takes, roughly, and on what."""
     values: Mapping[str, Any]
-    """As [`nestree.training.config.read_config`][] takes them."""
+    """As [`nestree.config.config.read_config`][] takes them."""
 
 
 def recipe_names() -> list[str]:

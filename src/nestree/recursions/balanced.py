@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
-from nestree.recursions.contract import SingleRootRecursion
+from nestree.recursions.base import SingleRootRecursion
 from nestree.trees.fixed import balanced
 
 
-class Balanced(SingleRootRecursion):
+class BalancedTree(SingleRootRecursion):
     """Compose neighbours two by two until one root is left; an odd last item is carried up unchanged.
 
     Source: the balanced-tree baseline (BBT-RvNN) of Shi et al. 2018 (arXiv 1808.09644). Depth: log2 n.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
-from nestree.recursions.contract import SingleRootRecursion
+from nestree.recursions.base import SingleRootRecursion
 from nestree.trees.fixed import left_branching
 
 

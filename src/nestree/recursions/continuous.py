@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability
 from nestree.layers import GatedRecursiveCell, LeafTransform
-from nestree.recursions.contract import Merges, SingleRootRecursion
+from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.recompute import Recompute
 
 ACTIVATIONS = 40
@@ -19,7 +19,7 @@ PAIRS = 12
 """About how many numbers two items keep."""
 
 
-class Continuous(SingleRootRecursion):
+class ContinuousRecursion(SingleRootRecursion):
     """Merge softly, round by round, until every item but the last one has all but gone.
 
     Every item has a probability of existing, 1 at first. In a round each is composed with its left neighbour, as far as
@@ -31,7 +31,7 @@ class Continuous(SingleRootRecursion):
     Cost: at most n rounds of n cells and ``4 n^2 D`` multiply-adds for n items.
 
     Examples:
-        >>> network = Continuous(GatedRecursiveCell(8))
+        >>> network = ContinuousRecursion(GatedRecursiveCell(8))
         >>> network.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
         torch.Size([2, 8])
     """

@@ -1,7 +1,8 @@
 """Where the noise of a beam tree comes from.
 
-A naive twin and a fast engine visit the same places of a search in different orders. So that both can see the same
-random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam, position.
+The naive implementation and the engine visit the same places of a search in different orders. So that both can see
+the same random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam,
+position.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Draws:
         flat, arity = torch.rand(2, dtype=torch.float64, device=device, generator=self.generator).tolist()
         return flat, arity
 
-    def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
-        """Return random words (N, ``features``), int16 over its whole range, that dropout masks are made of.
+    def random_bits(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
+        """Return random bits (N, ``features``), int16 over its whole range, that dropout masks are made of.
 
         Node n is composed at site n by ``beam`` (N,); see [`dropout_mask`][].
         """
@@ -115,8 +116,8 @@ class KeyedDraws(Draws):
         flat, arity = self._uniform(mix_bits(torch.tensor(self.seed) + self._CUT), 2).tolist()
         return flat, arity
 
-    def words(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
-        """Return random words (N, ``features``), int16."""
+    def random_bits(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
+        """Return random bits (N, ``features``), int16."""
         keys = mix_bits(self._key(self._KEEP, sites, step) + beam)
         return mix_bits(keys.unsqueeze(-1) + torch.arange(features, device=beam.device)).to(torch.int16)
 
@@ -138,10 +139,10 @@ class KeyedDraws(Draws):
         return _open_interval(bits)
 
 
-def dropout_mask(words: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+def dropout_mask(random_bits: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
     """Return 0 where a feature is dropped and 1 where it stays: with probability ``rate``, to within 2^-17, it is 0."""
     least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 itself is no int16
-    return torch.ge(words, least, out=torch.empty(words.shape, dtype=dtype, device=words.device))
+    return torch.ge(random_bits, least, out=torch.empty(random_bits.shape, dtype=dtype, device=random_bits.device))
 
 
 def _open_interval(bits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability
 from nestree.layers import GatedRecursiveCell
-from nestree.recursions.contract import Merges, SingleRootRecursion
+from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.recompute import Recompute
 
 LEAST = 1e-5

@@ -52,7 +52,7 @@ class Reader:
             max_tokens: of one input, both sides of a pair together.
 
         Raises:
-            UserError: see [`nestree.runs.load`][].
+            UserError: see [`nestree.runs.loading.load`][].
         """
         self.run = run
         self.task = run.task

@@ -11,10 +11,10 @@ from typing import Any, get_args, get_type_hints
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from nestree.config.config import Config
+from nestree.data.files import read_yaml
 from nestree.errors import UserError
-from nestree.runs import read_yaml
 from nestree.suggest import unknown
-from nestree.training.config import Config
 
 KEYS = ("low", "high", "log", "step")
 """What describes a range."""

@@ -18,13 +18,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from nestree.config.config import Config
+from nestree.config.overrides import configure
 from nestree.data.files import locked
 from nestree.errors import UserError
 from nestree.recipes import load_recipe
 from nestree.runs import Run
 from nestree.sweep.space import argument
-from nestree.training.config import Config
-from nestree.training.overrides import configure
 
 NAME = "nestree"
 """Of the one study in a storage."""

@@ -13,7 +13,7 @@ from nestree.data import RaggedExamples
 from nestree.suggest import unknown
 
 if TYPE_CHECKING:
-    from nestree.tasks.contract import Task
+    from nestree.tasks.base import Task
 
 NONE = "none"
 """Name of the curriculum that is none."""

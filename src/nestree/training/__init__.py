@@ -3,6 +3,6 @@
 The names here import without Lightning; [`nestree.training.fit`][] brings it in.
 """
 
-from nestree.training.config import Config as Config
-from nestree.training.options import OptimizerOptions as OptimizerOptions
-from nestree.training.options import TrainerOptions as TrainerOptions
+from nestree.config.config import Config as Config
+from nestree.config.options import OptimizerOptions as OptimizerOptions
+from nestree.config.options import TrainerOptions as TrainerOptions

@@ -16,13 +16,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 from torch import Tensor
 
+from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
+from nestree.data.batches import Batch
 from nestree.data.files import replacing
 from nestree.models import Classifier
-from nestree.runs import Run, peak_memory
-from nestree.training.batches import Batch, TrainingStream
+from nestree.runs import Run
+from nestree.runs.provenance import peak_memory
 from nestree.training.curriculum import Curriculum, Left, Spent
 from nestree.training.module import ClassifierModule
-from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
+from nestree.training.stream import TrainingStream
 
 
 class Interrupted(Exception):

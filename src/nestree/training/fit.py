@@ -20,12 +20,15 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
+from nestree.config.config import Config
+from nestree.config.options import TrainerOptions
+from nestree.config.selection import SELECTIONS
+from nestree.data.batches import EvaluationBatches
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
-from nestree.training.batches import EvaluationBatches, TrainingStream
 from nestree.training.callbacks import (
     Interrupted,
     InterruptedAtOnce,
@@ -37,12 +40,10 @@ from nestree.training.callbacks import (
     Stages,
     seed_everything,
 )
-from nestree.training.config import Config
 from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.module import ClassifierModule, NotFinite
-from nestree.training.options import TrainerOptions
 from nestree.training.progress import TrainingProgress
-from nestree.training.selection import SELECTIONS
+from nestree.training.stream import TrainingStream
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
 """Trainer options that may change when a run is resumed: none changes what a step does (max_sequences cuts a batch)."""

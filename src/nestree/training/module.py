@@ -16,14 +16,14 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from nestree.config.options import OptimizerOptions
+from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
+from nestree.data.batches import Batch
 from nestree.errors import UserError
 from nestree.models import Classifier
-from nestree.training.batches import Batch
 from nestree.training.curriculum import Curriculum
 from nestree.training.optimizers import build_optimizer, forget
-from nestree.training.options import OptimizerOptions
 from nestree.training.schedules import build_schedule
-from nestree.training.selection import ACCURACY, LOSS, SELECTIONS, Selection
 
 
 class NotFinite(UserError):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from nestree.config.options import OptimizerOptions
 from nestree.layers.s4d import ssm_parameters
-from nestree.training.options import OptimizerOptions
 
 
 def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:

@@ -11,9 +11,10 @@ from lightning.pytorch.callbacks import ProgressBar, Timer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nestree.training.batches import Batch, TrainingStream
+from nestree.config.selection import ACCURACY
+from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
-from nestree.training.selection import ACCURACY
+from nestree.training.stream import TrainingStream
 
 
 class TrainingProgress(ProgressBar):

@@ -10,7 +10,7 @@ from typing import Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from nestree.training.options import OptimizerOptions
+from nestree.config.options import OptimizerOptions
 
 
 def build_schedule(

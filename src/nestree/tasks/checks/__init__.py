@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nestree.errors import UserError
-from nestree.tasks.checks.contract import Advance, Format, Found, PartReport, Report, Spread
+from nestree.tasks.checks.format import Advance, Format, Found, PartReport, Report, Spread
 from nestree.tasks.checks.listops import LISTOPS
 from nestree.tasks.checks.logic import LOGIC
 from nestree.tasks.checks.official import dataset_format
-from nestree.tasks.checks.table import TABLE
+from nestree.tasks.checks.own_table import TABLE
 from nestree.tasks.checks.tally import bytes_, words
 from nestree.tasks.checks.vectors import VECTORS
-from nestree.tasks.text import aan, imdb, nli, polarity, qqp, reviews, sick, sst
+from nestree.tasks.text.datasets import aan, imdb, nli, polarity, qqp, reviews, sick, sst
 
 _WORDS = {"words": words}
 

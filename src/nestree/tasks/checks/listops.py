@@ -8,12 +8,12 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from nestree.tasks.checks.contract import Advance, Format, Found, Report
+from nestree.tasks.base import Row
+from nestree.tasks.checks.format import Advance, Format, Found, Report
 from nestree.tasks.checks.tally import Counting, Part, Tally, pieces
-from nestree.tasks.contract import Row
 from nestree.tasks.listops.expression import OPERATORS, VOCABULARY
 from nestree.tasks.listops.reader import verified_rows
-from nestree.tasks.text.files import first_line, under
+from nestree.tasks.official_files import first_line, under
 
 SIZES = {
     "train_d20s.tsv": 90_000,

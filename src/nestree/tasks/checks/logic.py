@@ -6,12 +6,12 @@ import re
 from functools import partial
 from pathlib import Path
 
-from nestree.tasks.checks.contract import Advance, Format, Found, Report
+from nestree.tasks.checks.format import Advance, Format, Found, Report
 from nestree.tasks.checks.tally import Counting, Part, Tally, pieces
 from nestree.tasks.logic.formula import RELATIONS
 from nestree.tasks.logic.generator import TEST_SIZES, TRAIN_SIZES
 from nestree.tasks.logic.reader import read_pairs
-from nestree.tasks.text.files import find, first_line
+from nestree.tasks.official_files import find, first_line
 
 _NAME = re.compile(r"(train|test)([0-9]{1,2})")
 _SIZES = {"train": TRAIN_SIZES, "test": TEST_SIZES[:9]}  # test9 to test12 were never published

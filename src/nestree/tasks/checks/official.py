@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from nestree.tasks.checks.contract import Advance, Format, Found, Report
+from nestree.tasks.base import Dataset, Row
+from nestree.tasks.checks.format import Advance, Format, Found, Report
 from nestree.tasks.checks.tally import Counting, Part, Tally
-from nestree.tasks.contract import Dataset, Row
 
 
 def dataset_format(

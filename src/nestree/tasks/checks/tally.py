@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from nestree.data.text import tokens_of
 from nestree.errors import UserError
-from nestree.tasks.checks.contract import Advance, PartReport, Spread
-from nestree.tasks.contract import Row
+from nestree.tasks.base import Row
+from nestree.tasks.checks.format import Advance, PartReport, Spread
 
 MOST_REMARKS = 8
 """Remarks of one sort that are said, at most."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from nestree.data.vectors import vector_lines, vector_of
 from nestree.errors import UserError
-from nestree.tasks.checks.contract import Advance, Format, Found, Report
-from nestree.tasks.text.files import under
+from nestree.tasks.checks.format import Advance, Format, Found, Report
+from nestree.tasks.official_files import under
 
 _NAMES = ("glove*.txt", "glove*.zip", "glove*.gz", "*.vec", "*.vec.gz")
 

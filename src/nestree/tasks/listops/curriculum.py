@@ -18,7 +18,7 @@ from nestree.tasks.listops.splits import POOLED, PUBLISHED, SPLITS
 from nestree.tasks.stages import TRAIN, Sampler, Stage
 
 if TYPE_CHECKING:
-    from nestree.tasks.contract import Task
+    from nestree.tasks.base import Task
 
 NAMES = tuple(operator.removeprefix("[") for operator in OPERATORS)
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.errors import UserError
-from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, SplitAbout
+from nestree.tasks.base import DataOptions, OfficialSplit, Progress, SplitAbout
 from nestree.tasks.listops.reader import read_tsv
 from nestree.tasks.listops.splits import ARENA, GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
-from nestree.tasks.text.files import beside, find
-from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
+from nestree.tasks.official_files import READER_VERSION, beside, files_fingerprint, find
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
@@ -91,7 +91,7 @@ class ListOpsLRA(ListOps):
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
+        """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in PARTS:
             raise ValueError(f"split must be one of {', '.join(PARTS)}, not {split!r}")
         path = self._file(split)

@@ -15,7 +15,7 @@ import numpy as np
 
 from nestree.data import RaggedExamples, load_or_make
 from nestree.data import cache_dir as default_cache_dir
-from nestree.tasks.contract import Progress
+from nestree.tasks.base import Progress
 from nestree.tasks.families import MEAN_LENGTH, Claim, Family
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample, sample_within
 

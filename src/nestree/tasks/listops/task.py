@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
-from nestree.tasks.contract import DataOptions, Progress, SplitAbout
+from nestree.tasks.base import DataOptions, Progress, SplitAbout
 from nestree.tasks.listops.curriculum import CURRICULA, ListOpsStage
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators

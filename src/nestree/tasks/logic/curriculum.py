@@ -13,7 +13,7 @@ from nestree.errors import UserError
 from nestree.tasks.stages import Sampler, Stage, from_split
 
 if TYPE_CHECKING:
-    from nestree.tasks.contract import Task
+    from nestree.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nestree.errors import UserError
-from nestree.tasks.contract import Row
+from nestree.tasks.base import Row
 from nestree.tasks.logic.formula import EVERYWHERE, RELATIONS, operators, relation, truth_table
-from nestree.tasks.text.files import columns, find, first_line, lines
+from nestree.tasks.official_files import columns, find, first_line, lines
 
 LAST = 12
 """Pairs of so many operators and more share one file."""

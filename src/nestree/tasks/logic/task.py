@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.errors import UserError
-from nestree.tasks.contract import DataOptions, OfficialSplit, Progress, Row
+from nestree.tasks.base import DataOptions, OfficialSplit, Progress, Row
 from nestree.tasks.families import Family
 from nestree.tasks.logic.curriculum import CURRICULA, LogicStage
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
 from nestree.tasks.logic.generator import GENERATOR_VERSION, TEST_SIZES, TRAIN_SIZES, split_pairs
 from nestree.tasks.logic.reader import LAST, find_files, read_pairs
-from nestree.tasks.text.task import READER_VERSION, files_fingerprint, source_digest
+from nestree.tasks.official_files import READER_VERSION, files_fingerprint
 
 LONGEST_TRAINED = 6
 """Operators of the longer side in training and validation, at most."""
@@ -122,7 +123,7 @@ class Logic:
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
+        """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._file(split)

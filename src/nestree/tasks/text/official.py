@@ -11,9 +11,10 @@ from typing import Any
 
 from nestree.checks import check_one_of
 from nestree.errors import UserError
-from nestree.tasks.contract import Dataset, OfficialSplit, Row
-from nestree.tasks.text import aan, imdb, nli, polarity, qqp, reviews, sick, sst
-from nestree.tasks.text.task import TextOptions, Texts, TextTask, files_fingerprint, held_out
+from nestree.tasks.base import Dataset, OfficialSplit, Row
+from nestree.tasks.official_files import files_fingerprint
+from nestree.tasks.text.datasets import aan, imdb, nli, polarity, qqp, reviews, sick, sst
+from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from nestree.data import cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.errors import UserError
-from nestree.tasks.contract import OfficialSplit, Row
-from nestree.tasks.text.files import count_empty, note
-from nestree.tasks.text.hub import PREFIX, HubTable
+from nestree.tasks.base import OfficialSplit, Row
+from nestree.tasks.official_files import count_empty, note
+from nestree.tasks.text.hub_table import PREFIX, HubTable
 from nestree.tasks.text.lines import shown
 from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, text_of
-from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out, source_digest
+from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
 
 NAME = "own"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,12 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.data.cache import source_digest
 from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import UserError
-from nestree.tasks.contract import DataOptions, Progress, Row, SplitAbout
-
-READER_VERSION = 1
-"""Raised with every change to what the readers make of a file; cached data of another version is made again."""
+from nestree.tasks.base import DataOptions, Progress, Row, SplitAbout
+from nestree.tasks.official_files import READER_VERSION
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class TextTask:
             return False
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split; see [`nestree.tasks.contract.Task.load`][]."""
+        """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._data_path(split)
@@ -271,21 +269,6 @@ class TextTask:
 
     def _path(self, what: str, source: Mapping[str, Any], suffix: str) -> Path:
         return cache_dir() / self.name / f"{what}-{source_digest(source)}.{suffix}"
-
-
-def source_digest(source: Mapping[str, Any]) -> str:
-    """Tell apart, in 16 characters, what cached files are made from."""
-    return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def files_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return size and time of change of each file, or of a folder's subfolders, by path."""
-    found = {}
-    for path in paths:
-        for part in [path] if path.is_file() else [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:
-            about = part.stat()
-            found[str(part)] = [about.st_size, about.st_mtime_ns]
-    return found
 
 
 def held_out(labels: Sequence[str] | NDArray[np.int64], count: int, seed: int) -> set[int]:

@@ -1,0 +1,65 @@
+"""Running the jobs one after the other, without those that would clearly go over their budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+
+from nestree.bench.child_process import GIGA, OverBudget, measure_in_child_process
+from nestree.bench.exponents import growth
+from nestree.bench.options import BenchOptions
+from nestree.bench.plan import Job
+from nestree.bench.rows import Measurement, Row
+
+Measure = Callable[[Job, BenchOptions, torch.device], Measurement]
+
+_STEEPEST = 2.0
+"""Exponent that is assumed where one size alone has been measured."""
+
+
+def run(
+    jobs: Iterable[Job], options: BenchOptions, device: torch.device, *, measure: Measure = measure_in_child_process
+) -> Iterator[Row]:
+    """Yield the jobs' rows as they are measured; jobs of one encoder, engine and mode must come shortest first."""
+    series: dict[tuple[str, str | None, str], list[Row]] = {}
+    for job in jobs:
+        shorter = series.setdefault((job.encoder, job.engine, job.mode), [])
+        skipped = None if job.length is None else foreseen(job, shorter, options)
+        if skipped is not None:
+            row = Row(job, skipped=skipped)
+        else:
+            try:
+                row = Row(job, measured=measure(job, options, device))
+            except OverBudget as over:
+                row = Row(job, skipped=str(over))
+        if job.length is not None:
+            shorter.append(row)
+        yield row
+
+
+def foreseen(job: Job, shorter: list[Row], options: BenchOptions) -> str | None:
+    """Say why a job would go over its budget, by what shorter inputs took; None if it would not."""
+    if not shorter:
+        return None
+    if shorter[-1].measured is None:
+        return f"{shorter[-1].job.data} were too much"
+    for of, sequences, limit, unit in (
+        (lambda row: row.seconds_per_sequence, job.sequences, options.seconds, "s a pass"),
+        (lambda row: row.memory_per_sequence, job.batch, options.memory * GIGA, "GB"),
+    ):
+        expected = _expected(job, shorter, of)
+        if expected is not None and expected * sequences > limit:
+            scale = GIGA if unit == "GB" else 1
+            return f"would take about {expected * sequences / scale:,.0f} {unit}"
+    return None
+
+
+def _expected(job: Job, shorter: list[Row], of: Callable[[Row], float | None]) -> float | None:
+    """Extrapolate a figure of one sequence from the last two sizes."""
+    known = [(row.job.length, value) for row in shorter[-2:] if row.job.length and (value := of(row))]
+    if not known or job.length is None:
+        return None
+    length, value = known[-1]
+    exponent = _STEEPEST if len(known) < 2 else growth(known)
+    return value * (job.length / length) ** max(1.0, exponent)

@@ -1,0 +1,91 @@
+"""``nestree train RECIPE --seed 1 2 3``: several trainings one after the other, and a table of them all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nestree.runs import Run
+
+if TYPE_CHECKING:
+    from nestree.evaluation.evaluate import Result
+
+
+def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folder: Path, console: Console) -> int:
+    """Train a recipe with each seed, in processes of their own, and return the exit code.
+
+    Args:
+        recipe: name, or path of a YAML file.
+        seeds: at least one.
+        options: of ``nestree train``, without ``--seed`` and ``--run``.
+        folder: of the runs.
+        console: for messages.
+
+    Raises:
+        UserError: a folder is in use.
+    """
+    # Imported after the options were found good: these take their time.
+    from nestree.errors import INTERRUPTED
+    from nestree.reports.markdown import current_results
+    from nestree.training.child_process import attended
+
+    runs = [Run.new(recipe, folder / f"seed-{seed}") for seed in seeds]
+    failed = []
+    for number, (seed, run) in enumerate(zip(seeds, runs, strict=True), start=1):
+        console.print(f"{'' if number == 1 else chr(10)}{number} of {len(seeds)}: seed {seed}", markup=False)
+        command = ["train", recipe, *options, "--seed", str(seed), "--run", str(run.path)]
+        code, signalled = attended([sys.executable, "-m", "nestree", *command])
+        if signalled or code == INTERRUPTED:
+            left = [one for one in seeds if one != seed and not (folder / f"seed-{one}").exists()]
+            console.print(f"stopped; not begun: seed {', '.join(map(str, left))}" if left else "stopped", markup=False)
+            return INTERRUPTED
+        if code == 2 and not run.config_file.is_file():
+            return code  # it has said what is wrong, and would again
+        if code:
+            failed.append(seed)
+    done = [run for seed, run in zip(seeds, runs, strict=True) if seed not in failed]
+    if done:
+        console.print(seeds_table(done, [current_results(run) for run in done]))
+    if failed:
+        console.print(f"failed: seed {', '.join(map(str, failed))}", markup=False)
+    print(folder)
+    return 1 if failed else 0
+
+
+def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Table:
+    """Return the accuracy of a recipe with several seeds, and the mean.
+
+    Args:
+        runs: one per seed.
+        results: of each run.
+    """
+    from nestree.reports.tables import percent
+
+    title = f"{runs[0].config.recipe}: accuracy %, {runs[0].protocol}"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("test")
+    for run in runs:
+        table.add_column(f"seed {run.config.seed}", justify="right")
+    table.add_column("mean", justify="right")
+    for name, shares in _by_test(runs, results).items():
+        known = [share for share in shares if share is not None]
+        mean = percent(sum(known) / len(known)) if len(known) == len(shares) else ""
+        table.add_row(escape(name), *map(percent, shares), mean)
+    return table
+
+
+def _by_test(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Mapping[str, list[float | None]]:
+    """Return by test, validation first, the accuracy of each run; None where it was not tested."""
+    found = [{_name(result): result.total.accuracy for result in part} for part in results]
+    rows: dict[str, list[float | None]] = {"validation": [run.about().get("validation_accuracy") for run in runs]}
+    return rows | {name: [part.get(name) for part in found] for part in found for name in part}
+
+
+def _name(result: Result) -> str:
+    return result.test + (f", {result.inference}" if result.inference else "")

@@ -1,0 +1,214 @@
+"""A run's whole configuration, read from YAML or the command line by one parser."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from argparse import SUPPRESS
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from nestree.config.options import OptimizerOptions, TrainerOptions
+from nestree.encoders.options import EncoderOptions
+from nestree.encoders.registry import ENCODERS
+from nestree.errors import UserError
+from nestree.models import ClassifierOptions
+from nestree.suggest import unknown
+from nestree.tasks import TASKS, DataOptions
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+FIXED = {"model": ClassifierOptions, "optimizer": OptimizerOptions, "trainer": TrainerOptions}
+"""Sections of a configuration that are the same for every task and encoder."""
+
+SECTIONS = ("data", *FIXED)
+"""All sections but the encoder's."""
+
+_KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run."""
+
+    recipe: str
+    """Name of the recipe it began with."""
+    seed: int
+    """Seed of weights, dropout, noise and the order of the examples."""
+    encoder_name: str
+    """A key of [`nestree.encoders.registry.ENCODERS`][]."""
+    encoder: EncoderOptions
+    data: DataOptions
+    """Those of the task, one of [`nestree.tasks.TASKS`][]."""
+    model: ClassifierOptions
+    optimizer: OptimizerOptions
+    trainer: TrainerOptions
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, which [`read_config`][] turns into an equal configuration."""
+        sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
+        encoder = {"name": self.encoder_name, **dataclasses.asdict(self.encoder)}
+        return {"recipe": self.recipe, "seed": self.seed, "encoder": encoder, **sections}
+
+
+def read_config(values: Mapping[str, Any], *, source: str) -> Config:
+    """Return the configuration that plain values spell; what they leave out takes its default.
+
+    Args:
+        values: as in a recipe: ``recipe``, ``seed``, ``encoder`` with its ``name``, and the [`SECTIONS`][].
+        source: where they are from, named in errors.
+
+    Raises:
+        UserError: an unknown section, encoder or option, or a value that the option cannot take; names it.
+    """
+    try:
+        parser = config_parser(encoder_name(values), task_name(values))
+        given = {key: value for key, value in values.items() if key != "recipe"}
+        return config_from(str(values.get("recipe", "")), parse(parser, values=given))
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def encoder_name(values: Mapping[str, Any]) -> str:
+    """Return the encoder that plain values name.
+
+    Raises:
+        UserError: there is no such encoder, or a section that is not a mapping.
+    """
+    for section in ("encoder", *SECTIONS):
+        if not isinstance(values.get(section, {}), Mapping):
+            raise UserError(f"{section} must hold options, not {values[section]!r}")
+    name = values.get("encoder", {}).get("name")
+    if not isinstance(name, str) or name not in ENCODERS:
+        raise UserError(unknown("encoder", str(name), ENCODERS))
+    return name
+
+
+def task_name(values: Mapping[str, Any]) -> str:
+    """Return the task that plain values name.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    name = values.get("data", {}).get("task", "listops")
+    if not isinstance(name, str) or name not in TASKS:
+        raise UserError(unknown("task", str(name), TASKS))
+    return name
+
+
+def config_parser(
+    encoder: str, task: str, *, defaults: Mapping[str, Any] | None = None, **arguments: Any
+) -> ArgumentParser:
+    """Return a parser of all options when ``encoder`` and ``task`` are chosen.
+
+    Args:
+        encoder: a key of ENCODERS.
+        task: a key of TASKS.
+        defaults: plain values that take the place of the options' own defaults.
+        arguments: for ArgumentParser.
+    """
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **arguments)
+    parser.add_argument("--seed", type=int, default=1, help="Seed of weights, dropout, noise and order.")
+    parser.add_argument("--data.task", type=str, default=task, help=f"One of {', '.join(TASKS)}.")
+    parser.add_class_arguments(TASKS[task], "data", help=f"Data of task {task}", skip={"task"})
+    parser.add_argument("--encoder.name", type=str, default=encoder, help=f"One of {', '.join(ENCODERS)}.")
+    parser.add_class_arguments(ENCODERS[encoder], "encoder", help=f"Encoder {encoder}")
+    parser.add_class_arguments(ClassifierOptions, "model", help="Embedding and head")
+    parser.add_class_arguments(OptimizerOptions, "optimizer", help="Optimizer and schedule")
+    parser.add_class_arguments(TrainerOptions, "trainer", help="Trainer")
+    for action in parser._actions:
+        if action.option_strings in [[f"--{section}"] for section in ("encoder", *SECTIONS)]:
+            action.help = SUPPRESS  # a whole section from a file: one way too many to say it
+    if defaults:
+        parser.set_defaults(_dotted(defaults))
+    return parser
+
+
+def parse(
+    parser: ArgumentParser, *, values: Mapping[str, Any] | None = None, arguments: Sequence[str] = ()
+) -> Namespace:
+    """Parse plain values, or arguments if there are no values.
+
+    Raises:
+        UserError: one line that names the option and what would be right.
+    """
+    try:
+        return parser.parse_args(list(arguments)) if values is None else parser.parse_object(dict(values))
+    except ArgumentError as error:
+        raise UserError(_one_line(parser, str(error))) from None
+
+
+def config_from(recipe: str, parsed: Namespace) -> Config:
+    """Return the configuration of parsed arguments (other arguments of the parser are left out).
+
+    Raises:
+        UserError: names the option whose value does not do.
+    """
+    plain = parsed.as_dict()
+    encoder = dict(plain["encoder"])
+    name = encoder.pop("name")
+    made = {
+        "encoder": _options("encoder", ENCODERS[name], encoder),
+        "data": _options("data", TASKS[plain["data"]["task"]], plain["data"]),
+    }
+    for section, options in FIXED.items():
+        made[section] = _options(section, options, plain[section])
+    if plain["seed"] is None or plain["seed"] < 0:
+        raise UserError(f"--seed must be an integer of at least 0, not {plain['seed']}")
+    return Config(recipe=recipe, seed=plain["seed"], encoder_name=name, **made)  # pyright: ignore[reportArgumentType]
+
+
+def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any:
+    """Make a section's options; a ValueError, which names the option, becomes the user's."""
+    try:
+        return options(**values)
+    except ValueError as error:
+        raise UserError(f"--{section}.{error}") from None
+
+
+def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn sections into dotted keys, as ``data.batch``; an option may itself be a mapping."""
+    found = {}
+    for key, value in values.items():
+        found |= {f"{key}.{name}": it for name, it in value.items()} if isinstance(value, Mapping) else {key: value}
+    return found
+
+
+def _one_line(parser: ArgumentParser, message: str) -> str:
+    """Say in one line what a parser says in several."""
+    known = [string for action in parser._actions if action.help != SUPPRESS for string in action.option_strings]
+    if (found := re.search(r'Parser key "([\w.]+)"', message)) and found[1] in ("encoder", *SECTIONS):
+        return f"--{found[1]} takes no value; its options are --{found[1]}.NAME"
+    if found:
+        key, value = found[1], re.search(r"(?:Got value|Given value): (.*)", message)
+        return f"--{key} must be {_kind(parser, key)}" + (f", not {value[1]!r}" if value else "")
+    if found := re.search(r"unrecognized arguments: (.*)", message):
+        option = next((word for word in found[1].split() if word.startswith("-")), None)
+        if option is None:
+            return f"{found[1].split()[0]!r} is one argument too many"
+        return _unknown_option(option.split("=")[0], known)
+    if found := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", message):
+        return _unknown_option(f"--{found[1]}.{found[2]}", known)
+    if found := re.search(r"Option '([\w.]+)' is not accepted", message):
+        return _unknown_option(f"--{found[1]}", known)
+    return " ".join(message.split())
+
+
+def _unknown_option(option: str, known: Sequence[str]) -> str:
+    """Say that there is no such option; ``--dim`` and ``--model.dim`` find ``--encoder.dim``."""
+    last = option.lstrip("-").rsplit(".", 1)[-1]
+    same = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    if same:
+        return f"there is no option {option!r}; did you mean {' or '.join(same)}?"
+    message = unknown("option", option, known)
+    return message if "did you mean" in message else f"there is no option {option!r}; --help lists them all"
+
+
+def _kind(parser: ArgumentParser, key: str) -> str:
+    """Say in words what an option takes."""
+    hint = next((getattr(action, "_typehint", None) for action in parser._actions if action.dest == key), None)
+    names = [part.__name__ for part in get_args(hint) or (hint,) if isinstance(part, type)]
+    return " or ".join(_KINDS.get(name, name) for name in names)

@@ -1,0 +1,117 @@
+"""Evaluating a run on its task's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nestree.data.ragged import RaggedExamples
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result, answers, evaluate
+from nestree.evaluation.record import record
+from nestree.models import Classifier
+from nestree.runs import Run, load
+from nestree.suggest import unknown
+from nestree.tasks import Task
+
+
+def evaluate_run(
+    run: Run,
+    tests: Sequence[str],
+    *,
+    limit: int | None = None,
+    inference: str | None = None,
+    encoder_options: Mapping[str, Any] | None = None,
+    tokens: int | None = None,
+    trees: bool = False,
+    console: Console,
+) -> list[Result]:
+    """Evaluate a run's best weights on tests, one after another, and record each as soon as it is done.
+
+    Args:
+        run: the run.
+        tests: splits of its task.
+        limit: so many examples of each, a sample; None takes all.
+        inference: grouped or flat; None as in the run's configuration.
+        encoder_options: other options of the encoder than the run's; a result under them is recorded as such, and is
+            none of the run's as configured.
+        tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
+        trees: also score the most probable trees against the task's gold ones.
+        console: for progress.
+
+    Raises:
+        UserError: no such test, or no trees to score; or see [`nestree.runs.loading.load`][].
+    """
+    task = run.task
+    for test in tests:
+        if test not in task.splits:
+            raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
+    changed = dict(encoder_options or {})
+    model = load(run, **changed, **({} if inference is None else {"inference": inference}))
+    if trees:
+        _check_trees(run, model, tests)
+    results = []
+    train: RaggedExamples | None = None
+    with _progress(console) as progress:
+        for test in tests:
+            bar = progress.add_task(f"{test}, preparing", total=None)
+            examples = task.load(test, size=limit)
+            train = task.load("train") if train is None else train
+            progress.update(bar, description=test, total=len(examples))
+            results.append(
+                evaluate(
+                    model,
+                    examples,
+                    test=test,
+                    strata=task.strata(examples),
+                    baseline=task.baseline(train, examples),
+                    protocol=run.protocol,
+                    gold=task.gold if trees else None,
+                    tokens=tokens or run.config.data.evaluation_tokens,
+                    advance=lambda count, bar=bar: progress.advance(bar, count),
+                )
+            )
+            record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
+            progress.remove_task(bar)
+    return results
+
+
+def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
+    """Make sure, before minutes are spent, that the encoder has trees and the task gold ones."""
+    example = run.task.load(tests[0], size=1)
+    if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
+        raise UserError(f"--trees: {run.config.data.task} has no gold trees to score with")
+    if answers(model, example, beams=1)[1] is None:
+        raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
+
+
+def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:
+    """Return those of ``tests`` whose files are there, and say which are not; if none is, "validation".
+
+    This is for tests that nobody asked for by name. If there are no files at all, all tests are returned, whose loading
+    then says what is missing.
+    """
+    there = [test for test in tests if task.is_there(test)]
+    if not there and not task.is_there("validation"):
+        return list(tests)
+    left_out = [test for test in tests if test not in there]
+    if left_out:
+        console.print(f"left out, as there are no files of it: {', '.join(left_out)}")
+    if not there:
+        console.print("there is no test: evaluating on validation, by which the weights were chosen")
+    return there or ["validation"]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

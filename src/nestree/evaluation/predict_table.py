@@ -1,0 +1,208 @@
+"""Predictions for a table of texts, beside the columns that are there."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from rich.console import Console
+
+from nestree.data import RaggedExamples, replacing
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import probabilities
+from nestree.evaluation.intervals import wilson
+from nestree.models import Classifier
+from nestree.runs import Run
+from nestree.tasks import Task
+from nestree.tasks.text import OwnOptions
+from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, table_format, text_of
+from nestree.tasks.text.table_writer import TableWriter
+
+ROWS = 4096
+"""Rows that are read, at most, before they are answered."""
+
+BATCHES = 8
+"""Batches that may be made of them: among more rows there are more of like length."""
+
+COLUMNS = ("prediction", "probability")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How a table is read, where that is not as in training, and where the predictions go."""
+
+    output: str | None = None
+    """The file to write; None: standard output."""
+    overwrite: bool = False
+    """Replace that file if it is there."""
+    text_column: str | None = None
+    """Column of texts; None here and below: as in training."""
+    text2_column: str | None = None
+    """Column of second texts, for pairs."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    quotes: bool | None = None
+    """Fields may stand in double quotes."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What is read of each row."""
+
+    texts: tuple[str, ...]
+    label: str | None
+    """Column of the right answers, if the table has it."""
+
+
+def predict_table(run: Run, model: Classifier, path: str, options: TableOptions, *, console: Console) -> None:
+    """Write a table with two more columns, to standard output or to a file.
+
+    Args:
+        run: what was trained; on the user's own texts, its columns and style are those of the table too.
+        model: its model.
+        path: the table.
+        options: other columns and another style than in training, and where to write.
+        console: for messages.
+
+    Raises:
+        UserError: no such column, a row that cannot be read, or an output that is there or cannot be written.
+    """
+    data = run.config.data
+    own = data if isinstance(data, OwnOptions) else OwnOptions()
+    table = _opened(path, own, options)
+    columns = _columns(run.task, table, own, options)
+    names = [_free(name, table.columns) for name in COLUMNS]
+    for name, wanted in zip(names, COLUMNS, strict=True):
+        if name != wanted:
+            console.print(f"{table.shown} has a column {wanted} already; the new one is {name}")
+    with _output(table, options.output, overwrite=options.overwrite) as file:
+        rows, known, right = _predict(run, model, table, columns, TableWriter(table, file, names))
+    where = f", written to {options.output}" if options.output else ""
+    console.print(f"{table.shown}: {rows:,} rows{where}")
+    if known:
+        low, high = wilson(right, known)
+        seen = "; the model has learnt from this table" if own.train == os.path.abspath(path) else ""
+        console.print(
+            f"accuracy {right / known:.4f} on the {known:,} rows with a label in {columns.label!r} "
+            f"(95 % interval {low:.4f} to {high:.4f}){seen}"
+        )
+
+
+def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
+    asked = {"encoding": options.encoding, "delimiter": options.delimiter, "quotes": options.quotes}
+    given = {name: value for name, value in asked.items() if value is not None}
+    try:
+        style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    kind = table_format(path)
+    if "delimiter" not in given and table_format(own.train or path) != kind:
+        style = TableStyle(style.encoding, None, style.quotes)  # what was right for another format
+    return Table(path, style)
+
+
+def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
+    """Settle and check the columns."""
+    named = [("--text", options.text_column or own.text), ("--text2", options.text2_column or own.text2)]
+    if task.sides == 1 and options.text2_column is not None:
+        raise UserError(f"--text2: an input of {task.name} is one text")
+    for option, name in named[: task.sides]:
+        if name is None:
+            raise UserError(f"{option} must name a column of {table.shown}: an input of {task.name} is two texts")
+        table.check_column(name, option)
+    label = own.label if table.columns.count(own.label) == 1 else None
+    return _Columns(tuple(name for _, name in named[: task.sides] if name is not None), label)
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """Return a name that no column has."""
+    number = 1
+    free = name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, writer: TableWriter) -> tuple[int, int, int]:
+    """Answer all rows; return how many there are, have a label that the model knows, and were answered right."""
+    rows = known = right = 0
+    budget = run.config.data.evaluation_tokens
+    names = run.task.label_names
+    places = {name: number for number, name in enumerate(names)}
+    for records, encoded in _parts(run.task, table, columns.texts, BATCHES * budget):
+        examples = RaggedExamples.from_sequences(
+            encoded, [0] * len(records), name="rows", dtype=np.uint32, sides=run.task.sides
+        )
+        found = probabilities(model, examples, tokens=budget)
+        answers = found.argmax(axis=1)
+        for record, answer, row in zip(records, answers.tolist(), found, strict=True):
+            writer.row(record, [names[answer], round(float(row[answer]), 6)])
+            place = places.get(_right_answer(record, columns.label))
+            known += place is not None
+            right += place == answer
+        rows += len(records)
+    return rows, known, right
+
+
+def _right_answer(record: Record, column: str | None) -> str:
+    """Return the label that stands in a row, empty where there is none."""
+    value = None if column is None else record.values.get(column)
+    return (
+        "" if column is None or isinstance(value, list | dict) else (text_of(value, record.where, column) or "").strip()
+    )
+
+
+def _parts(
+    task: Task, table: Table, columns: Sequence[str], tokens: int
+) -> Iterator[tuple[list[Record], list[np.ndarray]]]:
+    """Yield rows and their token ids, one sequence a side, in parts of bounded size."""
+    records: list[Record] = []
+    encoded: list[np.ndarray] = []
+    held = 0
+    for record in table.records():
+        ids = task.encode(*(cell_text(record, column) for column in columns))
+        records.append(record)
+        encoded.extend(ids)
+        held += sum(map(len, ids)) + len(record.raw) // 100
+        if held >= tokens or len(records) == ROWS:
+            yield records, encoded
+            records, encoded, held = [], [], 0
+    if records:
+        yield records, encoded
+
+
+@contextmanager
+def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Give what to write to: standard output, or a file that is there when all is written.
+
+    Raises:
+        UserError: the file is there, is the input, is of another format, or cannot be written.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path)
+    if target.is_dir() or not target.parent.is_dir():
+        raise UserError(f"--output {path}: must be a file in a folder that exists")
+    if target.exists() and target.samefile(table.path):
+        raise UserError(f"--output {path}: is the table itself; name another file")
+    if target.exists() and not overwrite:
+        raise UserError(f"--output {path}: is there already; --overwrite replaces it")
+    if table_format(target) not in (None, table.format):
+        raise UserError(f"--output {path}: {table.shown} keeps its format, so the name should end in .{table.format}")
+    try:
+        with replacing(target) as temporary:
+            packed = target.suffix == ".gz"
+            with cast(IO[bytes], gzip.open(temporary, "wb")) if packed else temporary.open("wb") as file:
+                yield file
+    except OSError as error:
+        raise UserError(f"--output {path}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,173 @@
+"""The beam tree: a recursion that looks for its trees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nestree.checks import check_at_least, check_one_of
+from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
+from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
+from nestree.recursions.draws import Draws
+from nestree.recursions.outer import Outer
+from nestree.trees import ParsedTree, Tree, tree_from_nodes
+
+ENGINES = ("fast", "naive")
+
+
+class BeamTree(TreeSearch):
+    """Fold by beam search over binary trees, and weight the W roots by ``softmax(score)``.
+
+    In training the search is a stochastic top-k: Gumbel noise picks, noiseless log-probabilities are added up. At
+    evaluation it is deterministic.
+
+    With a scorer of parents it is BT-GRC, with one of pairs EBT-GRC.
+
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
+    """
+
+    def __init__(
+        self,
+        cell: GatedRecursiveCell,
+        scorer: Scorer,
+        *,
+        beam_size: int = 5,
+        noise: bool = True,
+        merge_equal: bool = False,
+        engine: str = "fast",
+    ) -> None:
+        """Make a beam tree.
+
+        Args:
+            cell: composes a pair.
+            scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
+            beam_size: W, how many beams are kept.
+            noise: select with Gumbel noise in training.
+            merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then
+                hold W different forests instead of orders of the same merges.
+            engine: ``fast``, search then replay over a store of nodes, or ``naive``, plain autograd.
+
+        Raises:
+            ValueError: names the argument.
+        """
+        super().__init__(cell, scorer)
+        self.beam_size = check_at_least("beam_size", beam_size, 1)
+        self.noise = noise
+        self.merge_equal = merge_equal
+        self.engine = check_one_of("engine", engine, ENGINES)
+
+    def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
+        """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
+        if self.engine == "naive":
+            beams = [
+                self.naive(outer, row, leaves.states.device, draws)(states[:length])
+                for row, (states, length) in enumerate(zip(leaves.states, leaves.host_lengths, strict=True))
+            ]
+            root = torch.stack([_expected_root(kept) for kept in beams])
+            return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
+        root, forest = self.fast(outer, draws)(leaves)
+        return Folded(root, forest_trees(forest, leaves.host_lengths) if trees else None)
+
+    def fast(self, outer: Outer, draws: Draws | None = None) -> BeamRecursion:
+        """Return the engine, for any batch."""
+        noise, dropout, alignment = self._draws(outer, draws)
+        return BeamRecursion(
+            cell=self.cell,
+            scorer=self.scorer,
+            beam_size=self.beam_size,
+            outer=outer,
+            noise=noise,
+            dropout=dropout,
+            alignment=alignment,
+            training=self.training,
+            merge_equal=self.merge_equal,
+        )
+
+    def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
+        """Return the naive implementation, for one row of a batch."""
+        noise, dropout, alignment = self._draws(outer, draws)
+        return NaiveRecursion(
+            cell=self.cell,
+            scorer=self.scorer,
+            beam_size=self.beam_size,
+            outer=outer,
+            sequence=sequence,
+            noise=noise,
+            dropout=dropout,
+            alignment=alignment,
+            training=self.training,
+            device=device,
+            merge_equal=self.merge_equal,
+        )
+
+    def _draws(self, outer: Outer, draws: Draws | None) -> tuple[Draws | None, Draws | None, Draws | None]:
+        """Return where noise, dropout masks and alignments come from; None where there are none."""
+        draws = draws or Draws()
+        return (
+            draws if self.training and self.noise else None,
+            draws if self.training else None,
+            draws if self.training or outer.sample_at_evaluation else None,
+        )
+
+
+def _expected_root(beams: list[Beam]) -> Tensor:
+    """Return ``sum_b softmax(score)_b root_b``."""
+    roots = torch.stack([beam.frontier[0].state for beam in beams])
+    weights = torch.stack([beam.score for beam in beams]).softmax(-1)
+    return weights.to(roots.dtype) @ roots
+
+
+def _naive_trees(beams: list[Beam]) -> list[ParsedTree]:
+    """Return the beams' trees."""
+    weights = torch.stack([beam.score.detach() for beam in beams]).softmax(-1).tolist()
+    walked = [_walk(beam.frontier[0]) for beam in beams]
+    trees = [
+        tree_from_nodes(leaves, children, id(beam.frontier[0]))
+        for beam, (leaves, children) in zip(beams, walked, strict=True)
+    ]
+    return _distinct(trees, weights)
+
+
+def forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
+    """Return the trees of every sequence's beams."""
+    store = forest.store
+    left, right = store.left[: store.rows].tolist(), store.right[: store.rows].tolist()
+    children = {row: (left[row], right[row]) for row in range(store.leaves, store.rows)}
+    weights, nodes = forest.weights().tolist(), forest.beams.nodes.tolist()
+    parsed, start = [], 0
+    for sequence, length in enumerate(lengths):
+        present = [(node, weight) for node, weight in zip(nodes[sequence], weights[sequence], strict=True) if weight]
+        trees = [tree_from_nodes(range(start, start + length), children, node) for node, _ in present]
+        parsed.append(_distinct(trees, [weight for _, weight in present]))
+        start += length
+    return parsed
+
+
+def _distinct(trees: list[Tree], weights: list[float]) -> list[ParsedTree]:
+    """Return each tree once with its summed probability, most probable first.
+
+    Beams that made the same merges in another order hold the same tree, numbered differently.
+    """
+    found: dict[frozenset[tuple[int, int]], ParsedTree] = {}
+    for tree, weight in zip(trees, weights, strict=True):
+        spans = frozenset(tree.spans())
+        seen = found.get(spans)
+        found[spans] = ParsedTree(seen.tree if seen else tree, weight + (seen.probability if seen else 0.0))
+    return sorted(found.values(), key=lambda parsed: -parsed.probability)
+
+
+def _walk(root: Node) -> tuple[list[int], dict[int, tuple[int, int]]]:
+    """Return the names of the leaves under ``root`` from left to right, and the children of every other node."""
+    leaves: list[int] = []
+    children: dict[int, tuple[int, int]] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.children is None:
+            leaves.append(id(node))
+        else:
+            children[id(node)] = (id(node.children[0]), id(node.children[1]))
+            waiting.extend(reversed(node.children))
+    return leaves, children

@@ -1,0 +1,295 @@
+"""The outer recursion over node numbers: search level by level, align between levels, replay on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer, Scorer
+from nestree.recursions.base import Leaves
+from nestree.recursions.beam.alignment import align
+from nestree.recursions.beam.engine.history import History
+from nestree.recursions.beam.engine.replay import cell_gradient, parent_scorer_gradient, score_gradient, scorer_gradient
+from nestree.recursions.beam.engine.search import Search
+from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.beam.engine.straight_through import straight_through_gradient
+from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.outer import Level, Outer
+
+
+@dataclass(frozen=True)
+class Beams:
+    """The beams that some groups or sequences end with."""
+
+    nodes: Tensor
+    """(G, W) rows of the node store."""
+    scores: Tensor
+    """(G, W) best first; -inf where there is no such beam."""
+
+
+@dataclass(frozen=True)
+class LevelTape:
+    """How the scores of one level came about; groups as the level lists them."""
+
+    history: History
+    by_size: Tensor
+    """(G,) the level's groups, largest first, as the search had them."""
+    order: Tensor
+    """(G, W) the search's beams, best first."""
+    slots: Tensor
+    """(G, W) the sorted beam that each slot of the next level takes."""
+    items: Tensor
+    """(G, largest) rows of the table below that each group's items are."""
+    first_root_rows: Tensor
+    """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
+    rows: int
+    """Rows of this level's table."""
+    real: Tensor
+    """(G, largest) whether there is such an item."""
+    last: Tensor
+    """Groups that are their sequences' last."""
+    owner: Tensor
+    """The sequences of these."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """What a search over a batch found."""
+
+    store: NodeStore
+    beams: Beams
+    """Of the B sequences."""
+    tapes: list[LevelTape]
+
+    def weights(self) -> Tensor:
+        """Return ``softmax(score)`` (B, W)."""
+        return self.beams.scores.softmax(-1)
+
+    def root(self) -> Tensor:
+        """Return the expected root of each sequence, (B, D)."""
+        states = self.store.states[self.beams.nodes]
+        return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
+
+
+@dataclass(frozen=True)
+class BeamRecursion:
+    """Everything a search needs besides its input; the fields are those of the naive one."""
+
+    cell: GatedRecursiveCell
+    scorer: Scorer
+    beam_size: int
+    outer: Outer
+    noise: Draws | None
+    dropout: Draws | None
+    alignment: Draws | None
+    training: bool
+    merge_equal: bool = False
+    temperature: float | None = None
+    """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
+
+    def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
+        """Return the roots (B, D), which know their gradients, and what was found."""
+        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
+        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
+        record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
+        # Autocast would change the type of products that are written into the store.
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
+            forest = self.search(packed.detach(), leaves.host_lengths, record=record)
+        if not record:
+            return forest.root(), forest
+        if self.temperature is not None:
+            root = StraightThrough.apply(forest, self.temperature, packed, *parameters)
+        else:
+            root = Replay.apply(forest, packed, *parameters)
+        return root, forest  # pyright: ignore[reportReturnType]
+
+    def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
+        """Fold packed leaves (N, D) of sequences of these lengths."""
+        levels = self.outer.levels(lengths, training=self.training)
+        composed = sum(
+            self.most_composed(size, merges, leaves=number == 0)
+            for number, level in enumerate(levels)
+            for size, merges in zip(level.size, level.merges, strict=True)
+        )
+        store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record, coded=self.merge_equal)
+        device = packed.device
+        ends = torch.tensor(lengths, device=device).cumsum(0)
+        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf
+        dtype = torch.promote_types(packed.dtype, torch.float32)
+        scores = packed.new_full(nodes.shape, -torch.inf, dtype=dtype)
+        scores[:, 0] = 0
+        table = Beams(torch.arange(len(packed), device=device).unsqueeze(-1), scores.new_zeros(len(packed), 1))
+        tapes: list[LevelTape] = []
+        for number, level in enumerate(levels):
+            found, table, tape = self.fold(store, table, level, number)
+            nodes[tape.owner] = found.nodes[tape.last]
+            scores[tape.owner] = found.scores[tape.last]
+            if record:
+                tapes.append(tape)
+        return Forest(store, Beams(nodes, scores), tapes)
+
+    def most_composed(self, size: int, merges: int, *, leaves: bool) -> int:
+        """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
+        if isinstance(self.scorer, ParentScorer):  # all pairs, then the two beside every new node
+            return (1 if leaves else self.beam_size) * (size - 1) + 2 * self.beam_size * max(0, merges - 1)
+        return self.beam_size * merges
+
+    def fold(self, store: NodeStore, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
+        """Fold one level's groups, whose items are rows of ``table``.
+
+        Returns:
+            The groups' beams, best first; the same aligned for the next level; and how they came about.
+        """
+        device = table.nodes.device
+        # Groups that end earlier come later, and of those that end together those that have no choice at the end.
+        by_size = sorted(range(len(level)), key=lambda group: (-level.merges[group], -level.roots[group]))
+        groups = torch.tensor(by_size, device=device)
+        size = torch.tensor(level.size, device=device)
+        first = torch.tensor(level.first, device=device)
+        place = torch.arange(level.largest, device=device)
+        real = place < size.unsqueeze(-1)
+        items = (first.unsqueeze(-1) + place).clamp_(max=len(table.nodes) - 1)
+        start = (table.scores[items] * real.unsqueeze(-1)).sum(1)
+        sites = Sites(torch.tensor(level.sequence, device=device), torch.tensor(level.group, device=device), number)
+        result = Search(
+            store,
+            table.nodes[items[groups]].transpose(1, 2),
+            start[groups],
+            [level.size[group] for group in by_size],
+            [level.roots[group] for group in by_size],
+            sites.take(groups),
+            beam_size=self.beam_size,
+            noise=self.noise,
+            dropout=self.dropout,
+        ).run()
+        scores = torch.empty_like(result.scores).index_copy_(0, groups, result.scores)
+        nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
+        scores, order = scores.sort(stable=True, dim=-1, descending=True)
+        nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
+        present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
+        slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
+        # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
+        handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
+        owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
+        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
+        table_scores = scores.new_zeros(len(handed), slots.shape[1])
+        table_scores[first_root_rows] = scores.gather(-1, slots) - scores[:, :1]
+        aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
+        last = [group for group, is_last in enumerate(level.last) if is_last]
+        owner = [level.sequence[group] for group in last]
+        tape = LevelTape(
+            history=result.history or History(),
+            by_size=groups,
+            order=order,
+            slots=slots,
+            items=items,
+            first_root_rows=first_root_rows,
+            rows=len(handed),
+            real=real,
+            last=torch.tensor(last, dtype=torch.int64, device=device),
+            owner=torch.tensor(owner, dtype=torch.int64, device=device),
+        )
+        return Beams(nodes[:, :, 0], scores), aligned, tape
+
+
+class Replay(torch.autograd.Function):
+    """The expected roots of a forest, as a function of the leaves and the parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, forest: Forest, packed: Tensor, *parameters: Tensor) -> Tensor:
+        """Return (B, D)."""
+        ctx.forest = forest
+        return forest.root()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the gradients of the packed leaves and of every parameter."""
+        forest: Forest = ctx.forest
+        store, beams = forest.store, forest.beams
+        weights = forest.weights()
+        roots = store.states[beams.nodes]
+        along = (roots * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
+        score_grad = weights * (along - (weights * along).sum(-1, keepdim=True))
+        state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
+        share = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
+        state_gradient.index_add_(0, beams.nodes.flatten(), share.flatten(0, 1))
+        if isinstance(store.scorer, PairScorer):
+            left, right, pair_gradient = _pair_gradients(forest, score_grad)
+            scorer, tops = scorer_gradient(store, left, right, pair_gradient, state_gradient), beams.nodes.flatten()
+        else:
+            of_parents = torch.zeros(store.rows, dtype=score_grad.dtype, device=score_grad.device)
+            for _, of_pairs in _level_gradients(forest, score_grad):
+                of_parents[: len(of_pairs)] += of_pairs
+            scorer = parent_scorer_gradient(store, of_parents, state_gradient)
+            tops = torch.cat([beams.nodes.flatten(), of_parents.nonzero().squeeze(-1)])
+        cell = cell_gradient(store, tops, state_gradient)
+        return None, state_gradient[: store.leaves], *cell, *scorer
+
+
+class StraightThrough(torch.autograd.Function):
+    """The roots of a forest of one beam, with the gradients of a straight-through Gumbel-softmax over the pairs."""
+
+    @staticmethod
+    def forward(ctx: Any, forest: Forest, temperature: float, packed: Tensor, *parameters: Tensor) -> Tensor:
+        """Return (B, D)."""
+        ctx.forest, ctx.temperature = forest, temperature
+        return forest.root()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the gradients of the packed leaves and of every parameter."""
+        forest: Forest = ctx.forest
+        store = forest.store
+        state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
+        state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
+        histories = [tape.history for tape in forest.tapes]
+        parameters = straight_through_gradient(store, histories, ctx.temperature, state_gradient)
+        return None, None, state_gradient[: store.leaves], *parameters
+
+
+def _pair_gradients(forest: Forest, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the distinct pairs (left, right) whose logits have a gradient, from that (B, W) of the final scores."""
+    left, right, pair_gradients = [], [], []
+    for history, of_pairs in _level_gradients(forest, gradient):
+        pair_gradients.append(of_pairs)
+        left.extend(history.pair_left)
+        right.extend(history.pair_right)
+    if not pair_gradients:
+        empty = forest.beams.nodes.new_zeros(0)
+        return empty, empty, gradient.new_zeros(0)
+    return _distinct(torch.cat(left), torch.cat(right), torch.cat(pair_gradients), forest.store.capacity)
+
+
+def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History, Tensor]]:
+    """Yield, level by level, the gradients of the logits that its history numbers."""
+    table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
+    for number in reversed(range(len(forest.tapes))):
+        tape = forest.tapes[number]
+        groups, slots = tape.slots.shape
+        found = gradient.new_zeros(groups, slots)
+        if table_gradient is not None:
+            found.scatter_add_(1, tape.slots, table_gradient[tape.first_root_rows])
+        found[tape.last] = gradient[tape.owner]  # a last group goes to no other level
+        searched = torch.zeros_like(found).scatter_(1, tape.order, found)[tape.by_size]
+        start, of_pairs = score_gradient(tape.history, searched)
+        if number > 0:  # leaves have no scores
+            start = torch.empty_like(start).index_copy_(0, tape.by_size, start)
+            spread = start.unsqueeze(1) * tape.real.unsqueeze(-1)
+            table_gradient = start.new_zeros(forest.tapes[number - 1].rows, slots)
+            table_gradient.index_add_(0, tape.items.flatten(), spread.flatten(0, 1))
+        yield tape.history, of_pairs
+
+
+def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Add up the gradients of equal pairs, and leave out those without any."""
+    some = gradient.nonzero().squeeze(-1)
+    keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
+    total = gradient.new_zeros(len(keys)).index_add_(0, position, gradient[some])
+    return keys // capacity, keys % capacity, total

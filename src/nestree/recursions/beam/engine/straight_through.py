@@ -1,0 +1,157 @@
+"""The straight-through replay: gradients of a search with one beam, as if every choice had been a softmax.
+
+Going forward, a mask m of the pairs is hard: the chosen pair's is 1. Going back it is ``softmax((logits + noise) /
+T)``, and every item that a merge leaves where it is or moves to the left takes part in it:
+
+    x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m
+
+where p_i is the parent of pair i if all pairs are composed, and else ``cell(sum m_i x_i, sum m_i x_(i+1))``. As m is
+hard, every x is a row of the node store: a gradient a node is all that has to be carried from step to step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nestree.layers import PairScorer
+from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE, no_gradients, pull_back, scorer_gradient
+from nestree.recursions.beam.engine.store import NodeStore
+
+
+def straight_through_gradient(
+    store: NodeStore, histories: list[History], temperature: float, state_gradient: Tensor
+) -> list[Tensor]:
+    """Pull the gradients of the roots back through the levels of a search.
+
+    Args:
+        store: of the search.
+        histories: of its levels, from the leaves up.
+        temperature: T.
+        state_gradient: (rows, D), that of the roots; added to in place, so that it ends with the leaves' gradient.
+
+    Returns:
+        Gradients of the parameters of the cell and of the scorer.
+    """
+    cell = no_gradients(store)
+    of_parents = not isinstance(store.scorer, PairScorer)
+    logits = ParentLogits(store) if of_parents else PairLogits(store, histories)
+    for level, history in reversed(list(enumerate(histories))):
+        for step, merged in reversed(list(enumerate(history.merged))):
+            nodes = merged[:, 0]
+            below = pull_back(store, nodes, state_gradient.index_select(0, nodes), cell)
+            state_gradient.index_add_(0, store.children(nodes).flatten(), below.flatten(0, 1))
+            if step < len(history.choices):  # else there was no choice
+                choice = history.choices[step]
+                number, left, right = logits.pairs(choice, level)
+                groups = len(left)
+                new = store.states[number] if of_parents else store.states[nodes[:groups]].unsqueeze(1)
+                of_mask = _mask_gradient(
+                    state_gradient[_after(left, right, nodes[:groups], choice.position)],
+                    new,
+                    store.states[left],
+                    store.states[right],
+                    choice.logits[:, 0] > -torch.inf,
+                    None if of_parents else below[:groups],
+                )
+                of_logits = _logit_gradient(choice, of_mask, temperature).to(state_gradient.dtype)
+                logits.pull_back(number, left, right, of_logits, state_gradient)
+    if isinstance(logits, ParentLogits):
+        rows = torch.arange(store.leaves, store.rows, device=state_gradient.device)
+        weight = store.scorer.score.weight
+        for part in rows.split(ROWS_AT_ONCE):
+            pull_back(store, part, logits.gradient[part].unsqueeze(-1) * weight, cell)
+        return [*cell, logits.gradient.unsqueeze(0) @ store.states[: store.rows]]
+    return [*cell, *scorer_gradient(store, logits.left, logits.right, logits.gradient, None)]
+
+
+def _after(left: Tensor, right: Tensor, node: Tensor, position: Tensor) -> Tensor:
+    """Return the frontier (G, P) after ``node`` (G,) took the place of the pair at ``position`` (G, 1)."""
+    place = torch.arange(left.shape[1], device=left.device)
+    return torch.where(place < position, left, right).scatter_(1, position, node.unsqueeze(1))
+
+
+def _mask_gradient(
+    after: Tensor, new: Tensor, left: Tensor, right: Tensor, real: Tensor, below: Tensor | None
+) -> Tensor:
+    """Return the gradient of the mask (G, P).
+
+    Args:
+        after: (G, P, D), that of the frontier after the merge.
+        new: (G, P, D) or (G, 1, D), the parent of each pair or of all.
+        left: (G, P, D), the left items of the pairs.
+        right: (G, P, D), the right ones.
+        real: (G, P), whether there is such a pair.
+        below: (G, 2, D), the gradients of the two inputs of the cell where the mask picks them.
+    """
+    move = (after * right).sum(-1)
+    moved = (move - (after * left).sum(-1)).masked_fill_(~real, 0)
+    gradient = (after * new).sum(-1) - move + moved.flip(-1).cumsum(-1).flip(-1)
+    if below is not None:
+        gradient += (below[:, :1] * left).sum(-1) + (below[:, 1:] * right).sum(-1)
+    return gradient
+
+
+def _logit_gradient(choice: Choice, of_mask: Tensor, temperature: float) -> Tensor:
+    """Pull the gradient of the mask back through the softmax."""
+    keys = choice.logits if choice.keys is None else choice.keys
+    soft = (keys[:, 0] / temperature).softmax(-1)
+    of_mask = of_mask.to(soft.dtype)
+    return soft * (of_mask - (soft * of_mask).sum(-1, keepdim=True)) / temperature
+
+
+class PairLogits:
+    """How logits hang on the children of pairs, and the gradients of those of the search."""
+
+    def __init__(self, store: NodeStore, histories: list[History]) -> None:
+        """Differentiate the scorer at every pair that was scored."""
+        scorer = store.scorer
+        assert isinstance(scorer, PairScorer)
+        counts = [history.pairs for history in histories]
+        self.first = [sum(counts[:level]) for level in range(len(counts))]
+        empty = store.left.new_zeros(0)
+        self.left = torch.cat([empty, *(part for history in histories for part in history.pair_left)])
+        self.right = torch.cat([empty, *(part for history in histories for part in history.pair_right)])
+        hidden = store.left_half.index_select(0, self.left).add_(store.right_half.index_select(0, self.right))
+        slope = torch.ops.aten.gelu_backward(scorer.score.weight.expand_as(hidden), hidden)
+        self.width = scorer.width
+        self.of_left = slope @ scorer.hidden.weight[:, : self.width]
+        self.of_right = slope @ scorer.hidden.weight[:, self.width :]
+        self.gradient = hidden.new_zeros(len(self.left))
+
+    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the numbers of a choice's pairs and their children, each (G, P)."""
+        number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
+        return number, self.left[number], self.right[number]
+
+    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
+        self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
+        seen = state_gradient[:, : self.width]
+        for side, slope in ((left, self.of_left), (right, self.of_right)):
+            seen.index_add_(0, side.flatten(), (slope[number] * of_logits.unsqueeze(-1)).flatten(0, 1))
+
+
+class ParentLogits:
+    """How logits hang on the children of pairs whose parents are scored, and the gradients of those of the search."""
+
+    def __init__(self, store: NodeStore) -> None:
+        """Differentiate the scorer at every node that was composed."""
+        self.store = store
+        self.slope = store.states.new_zeros(store.rows, 2, store.states.shape[1])
+        rows = torch.arange(store.leaves, store.rows, device=store.states.device)
+        for part in rows.split(ROWS_AT_ONCE):
+            self.slope[part] = pull_back(store, part, store.scorer.score.weight.expand(len(part), -1), None)
+        self.gradient = store.states.new_zeros(store.rows)
+
+    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the parents of a choice's pairs and their children, each (G, P)."""
+        number = choice.pairs[:, 0].to(torch.int64)
+        return number, self.store.left[number], self.store.right[number]
+
+    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
+        self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
+        slope = self.slope[number] * of_logits[..., None, None]
+        state_gradient.index_add_(0, torch.stack([left, right], dim=-1).flatten(), slope.flatten(0, 2))

@@ -1,0 +1,55 @@
+"""The Gumbel tree: one tree, chosen merge by merge with a straight-through gradient."""
+
+from __future__ import annotations
+
+from nestree.checks import check_positive
+from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.beam.beam_tree import forest_trees
+from nestree.recursions.beam.engine.recursion import BeamRecursion
+from nestree.recursions.draws import Draws
+from nestree.recursions.outer import Outer
+
+
+class GumbelTree(TreeSearch):
+    """Fold greedily; a straight-through Gumbel-softmax over the neighbouring pairs chooses each merge.
+
+    In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the one with the largest
+    logit: that is a beam tree of width 1. The gradient is that of ``softmax((logit + noise) / temperature)``, through
+    the equations in [`nestree.recursions.beam.engine.straight_through`][]. With a scorer of parents it is GT-GRC, with
+    one of pairs EGT-GRC.
+
+    Source: Choi et al. 2018 (arXiv 1707.02786), section 3; with the gated cell, Ray Chowdhury and Caragea 2023 (arXiv
+    2305.19999, section 4, and 2307.10779, section 4). Memory: O(n D) for n items.
+    """
+
+    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer, *, temperature: float = 1.0) -> None:
+        """Make a Gumbel tree.
+
+        Args:
+            cell: composes a pair.
+            scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
+            temperature: T of the softmax that the gradient goes through; above 0.
+
+        Raises:
+            ValueError: names the argument.
+        """
+        super().__init__(cell, scorer)
+        self.temperature = check_positive("temperature", temperature)
+
+    def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
+        """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
+        draws = (draws or Draws()) if self.training else None
+        recursion = BeamRecursion(
+            cell=self.cell,
+            scorer=self.scorer,
+            beam_size=1,
+            outer=outer,
+            noise=draws,
+            dropout=draws,
+            alignment=draws,
+            training=self.training,
+            temperature=self.temperature,
+        )
+        root, forest = recursion(leaves)
+        return Folded(root, forest_trees(forest, leaves.host_lengths) if trees else None)

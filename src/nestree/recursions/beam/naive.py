@@ -1,0 +1,238 @@
+"""The naive implementation: beam tree and recursion in recursion as one would write them down, with plain autograd.
+
+One sequence at a time, no padding, every frontier a list of nodes. This is the yardstick: whatever is faster must give
+the same outputs and the same gradients from the same draws.
+
+Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3, and *Recursion in
+Recursion* (arXiv 2311.04449), sections 3 and 4. Cost: O(n^2 W D) time and memory for a group of n items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
+from nestree.recursions.beam.alignment import align
+from nestree.recursions.draws import Draws, Sites, dropout_mask
+from nestree.recursions.outer import Outer
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A leaf, or the parent of two nodes; two nodes are the same only if they are one object."""
+
+    state: Tensor
+    """(D,)"""
+    children: tuple[Node, Node] | None = None
+
+
+@dataclass(frozen=True)
+class Beam:
+    """The roots of some partial trees from left to right, and how good the merges were that made them."""
+
+    score: Tensor
+    """Scalar: the sum of the log-probabilities of its merges."""
+    frontier: tuple[Node, ...]
+
+
+@dataclass
+class NaiveRecursion:
+    """Everything a search needs besides its input."""
+
+    cell: GatedRecursiveCell
+    scorer: Scorer
+    beam_size: int
+    outer: Outer
+    sequence: int
+    """The sequence's row in the batch, to draw for."""
+    noise: Draws | None
+    """Gumbel noise for the selection; None selects by log-probability."""
+    dropout: Draws | None
+    """Dropout masks of the nodes; None drops nothing."""
+    alignment: Draws | None
+    """Draws for beam alignment; None takes the systematic quantiles."""
+    training: bool
+    device: torch.device
+    merge_equal: bool = False
+    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    margin: float = field(default=float("inf"))
+    """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
+
+    def __call__(self, leaves: Tensor) -> list[Beam]:
+        """Fold leaves (n, D) up to one root a beam; best beam first."""
+        items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
+        level = 0
+        while len(items) > 1:
+            groups = self.cut(items, level)
+            roots = self.outer.roots if len(groups) > 1 else 1
+            items = [self.fold(join(group), roots, level, number) for number, group in enumerate(groups)]
+            if len(items) > 1:
+                items = [self.align(beams, level, number) for number, beams in enumerate(items)]
+            level += 1
+        return items[0]
+
+    def cut(self, items: list[list[Beam]], level: int) -> list[list[list[Beam]]]:
+        """Cut a sequence into groups of k tokens, or of lower groups whose roots are at most k; or leave it whole."""
+        arity = self.outer.arity
+        if arity is None:
+            return [items]
+        threshold = self.outer.split_from or arity + arity // 2
+        if self.training and self.outer.training_split_from is not None:
+            threshold = self.outer.training_split_from
+        if sum(len(item[0].frontier) for item in items) < threshold:
+            return [items]
+        count = arity if level == 0 else arity // self.outer.roots
+        return [items[start : start + count] for start in range(0, len(items), count)]
+
+    def align(self, beams: list[Beam], level: int, group: int) -> list[Beam]:
+        """Fill a group's W slots from its beams."""
+        scores = torch.stack([beam.score for beam in beams]).unsqueeze(0)
+        present = torch.tensor([len(beams)], device=scores.device)
+        slots = align(scores, present, self.beam_size, self.outer, sites=self.site(level, group), draws=self.alignment)
+        # Nothing hangs on what all beams have in common, and sums over thousands of groups would drown the differences.
+        return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
+
+    def fold(self, beams: list[Beam], roots: int, level: int, group: int) -> list[Beam]:
+        """Fold one group's beams to so many roots each, best first by noiseless score."""
+        composed: dict[tuple[Node, Node], Node] = {}  # a pair is composed once, whichever beam asks first
+        step = 0
+        if self.merge_equal:
+            equal: dict[tuple[Node, ...], list[Tensor]] = {}
+            for beam in beams:
+                equal.setdefault(beam.frontier, []).append(beam.score)
+            beams = [Beam(torch.stack(scores).logsumexp(0), frontier) for frontier, scores in equal.items()]
+        while len(beams[0].frontier) > roots:
+            merges = [(beam, 0) for beam in beams]  # a frontier of two has one choice, which adds nothing to the score
+            if len(beams[0].frontier) > 2:
+                beams, merges = self.select(beams, composed, level, group, step)
+            pairs = [(b.frontier[at], b.frontier[at + 1]) for b, at in merges]
+            self.compose(list(zip(pairs, range(len(pairs)), strict=True)), composed, level, group, step)
+            beams = [
+                Beam(
+                    new.score,
+                    (*old.frontier[:at], composed[old.frontier[at], old.frontier[at + 1]], *old.frontier[at + 2 :]),
+                )
+                for new, (old, at) in zip(beams, merges, strict=True)
+            ]
+            step += 1
+        return self.best(beams, len(beams), torch.stack([beam.score for beam in beams]))
+
+    def select(
+        self, beams: list[Beam], composed: dict[tuple[Node, Node], Node], level: int, group: int, step: int
+    ) -> tuple[list[Beam], list[tuple[Beam, int]]]:
+        """Return the W best continuations with their scores, and the (beam, position of the pair) each merges."""
+        logits = self.logits([list(pairwise(beam.frontier)) for beam in beams], composed, level, group, step)
+        log_probability = logits.log_softmax(-1)
+        totals = torch.stack([beam.score for beam in beams]).unsqueeze(-1) + log_probability
+        pair_keys, noise = log_probability.detach(), torch.zeros_like(logits)
+        if self.noise is not None:
+            site, (width, pairs) = self.site(level, group), logits.shape
+            pair_keys = logits.detach() + self.noise.pair_noise(site, step, width, pairs, logits.dtype)[0]
+            position = torch.arange(pairs, device=self.device).expand(1, width, pairs)
+            noise = self.noise.candidate_noise(site, step, position, logits.dtype)[0]
+        candidates = [
+            (beam, position)
+            for beam in range(len(beams))
+            for position in sorted(self.best(range(logits.shape[1]), self.beam_size, pair_keys[beam]))
+        ]
+        forests: dict[object, list[tuple[int, int]]] = {}
+        for beam, at in candidates:
+            forest = self.after(beams[beam].frontier, at, composed) if self.merge_equal else (beam, at)
+            forests.setdefault(forest, []).append((beam, at))
+        scores = [torch.stack([totals[candidate] for candidate in equal]).logsumexp(0) for equal in forests.values()]
+        first = [equal[0] for equal in forests.values()]
+        keys = torch.stack(scores) + torch.stack([noise[candidate] for candidate in first])
+        chosen = self.best(list(zip(scores, first, strict=True)), self.beam_size, keys)
+        return [Beam(score, ()) for score, _ in chosen], [(beams[beam], at) for _, (beam, at) in chosen]
+
+    @staticmethod
+    def after(
+        frontier: tuple[Node, ...], at: int, composed: dict[tuple[Node, Node], Node]
+    ) -> tuple[Node | tuple[Node, Node], ...]:
+        """Return what a frontier will be when its pair ``at`` is merged, the pair itself in place of a new node."""
+        pair = (frontier[at], frontier[at + 1])
+        return (*frontier[:at], composed.get(pair, pair), *frontier[at + 2 :])
+
+    def logits(
+        self,
+        pairs: list[list[tuple[Node, Node]]],
+        composed: dict[tuple[Node, Node], Node],
+        level: int,
+        group: int,
+        step: int,
+    ) -> Tensor:
+        """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""
+        number = {pair: index for index, pair in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
+        if isinstance(self.scorer, PairScorer):
+            left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
+            scored = self.scorer(left, right)
+        else:
+            mask_indices = [
+                (pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)
+            ]
+            self.compose(mask_indices, composed, level, group, step)
+            scored = self.scorer(torch.stack([composed[pair].state for pair in number]))
+        return scored.to(score_dtype(scored))[torch.tensor([[number[pair] for pair in row] for row in pairs])]
+
+    def compose(
+        self,
+        pairs: list[tuple[tuple[Node, Node], int]],
+        composed: dict[tuple[Node, Node], Node],
+        level: int,
+        group: int,
+        step: int,
+    ) -> None:
+        """Compose the pairs that are new; a node takes the dropout mask of the first that asks for it.
+
+        Each pair comes with the number that its mask is drawn for: that of the beam which asks for it, and where all
+        pairs are composed to be scored, of beam and position.
+        """
+        new = {pair: mask_index for pair, mask_index in reversed(pairs) if pair not in composed}
+        if not new:
+            return
+        left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))
+        keep = None
+        if self.dropout is not None and self.cell.dropout > 0:
+            asking = torch.tensor(list(new.values()), device=left.device)
+            sites = self.site(level, group).take(torch.zeros_like(asking))
+            random_bits = self.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
+            keep = dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
+        states = self.cell(left, right, keep)
+        composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
+
+    def best(self, items: Sequence[Item], count: int, keys: Tensor) -> list[Item]:
+        """Return the ``count`` items with the largest keys, largest first; ties go to the earlier item."""
+        ordered, order = keys.detach().sort(descending=True, stable=True)
+        gaps = (ordered[:-1] - ordered[1:])[:count]
+        # Equal keys belong to equal frontiers, whose order is fixed: only a gap can be lost to rounding.
+        self.margin = min([self.margin, *gaps[gaps > 0].tolist()])
+        return [items[index] for index in order[:count].tolist()]
+
+    def site(self, level: int, group: int) -> Sites:
+        """Return the place of one group."""
+        sequence, group_number = torch.tensor([[self.sequence], [group]], device=self.device)
+        return Sites(sequence, group_number, level)
+
+
+def join(group: list[list[Beam]]) -> list[Beam]:
+    """Make a group's beams of its items' beams: beam b spans their beams b and starts with the sum of their scores."""
+    return [
+        Beam(
+            torch.stack([item.score for item in items]).sum(),
+            tuple(chain.from_iterable(item.frontier for item in items)),
+        )
+        for items in zip(*group, strict=True)
+    ]
+
+
+def score_dtype(states: Tensor) -> torch.dtype:
+    """Return the type that scores are added up in: never below float32."""
+    return torch.promote_types(states.dtype, torch.float32)

@@ -1,0 +1,259 @@
+"""The beam tree whose last beam is soft in training (OneSoft)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nestree.checks import check_at_least
+from nestree.layers import GatedRecursiveCell, ParentScorer
+from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.beam.beam_tree import BeamTree
+from nestree.recursions.beam.engine.columns import top
+from nestree.recursions.beam.naive import score_dtype
+from nestree.recursions.draws import Draws, Sites, dropout_mask
+from nestree.recursions.outer import Outer
+from nestree.recursions.recompute import Recompute
+
+FRONTIERS = 7
+"""About how many tensors of a beam's size a step keeps for its gradients."""
+FEATURES = 28
+"""About how many features a cell keeps, as a multiple of D."""
+
+
+class OneSoftBeamTree(TreeSearch):
+    """A beam tree over composed parents; in training the candidates that plain selection drops become one soft beam.
+
+    The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by
+    ``softmax(score)``, is the last beam: frontiers x, parents p, masks m of the chosen pair and scores are averaged
+    each, and the frontier becomes
+
+        x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m.
+
+    So all candidates get a gradient. At evaluation it is the plain beam tree, by the fast engine. In training a soft
+    beam is no tree, and every pair in it is composed anew at every step: n^2 cells for n tokens. What does not fit is
+    computed again in the backward pass, some steps at a time, so that what is kept grows with n^1.5.
+
+    Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
+    """
+
+    def __init__(
+        self, cell: GatedRecursiveCell, scorer: ParentScorer, *, beam_size: int = 5, noise: bool = False
+    ) -> None:
+        """Make a beam tree.
+
+        Args:
+            cell: composes a pair.
+            scorer: scores parents; of the same width as ``cell``.
+            beam_size: W, how many beams are kept, the soft one among them.
+            noise: select with Gumbel noise in training.
+
+        Raises:
+            ValueError: names the argument.
+        """
+        super().__init__(cell, scorer)
+        self.beam_size = check_at_least("beam_size", beam_size, 1)
+        self.noise = noise
+
+    def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
+        """Fold every sequence; see [`Recursion`][].
+
+        Raises:
+            ValueError: in training, trees are asked for, or ``outer`` has an arity.
+        """
+        if not self.training:
+            plain = BeamTree(self.cell, self.scorer, beam_size=self.beam_size).eval()
+            return plain.recurse(leaves, outer, trees=trees, draws=draws)
+        if trees:
+            raise ValueError("trees must be asked for at evaluation: in training a soft beam is no tree")
+        if outer.arity is not None:
+            raise ValueError("outer must have no arity: in training soft beams cannot be aligned")
+        return Folded(self._train(leaves, draws or Draws()))
+
+    def _train(self, leaves: Leaves, draws: Draws) -> Tensor:
+        """Return the expected root of every sequence; a sequence leaves the batch where it ends."""
+        order = sorted(range(len(leaves.host_lengths)), key=lambda row: -leaves.host_lengths[row])
+        rows = torch.tensor(order, device=leaves.states.device)
+        lengths = [leaves.host_lengths[row] for row in order]
+        states = leaves.states[rows, : lengths[0]]
+        search = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths[rows])
+        choosing = sum(length > 1 for length in lengths)
+        ended = [states[choosing:, 0]]
+        if choosing:
+            beams = search.begin(states[:choosing])
+            recompute = Recompute(dropout=self.noise or self.cell.dropout > 0)
+            for steps in _spans(lengths[0] - 1):
+                size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.beam_size + FEATURES)
+                roots, *parts = recompute(
+                    search.run, beams.frontier, beams.parents, beams.scores, lengths, steps, size=size
+                )
+                ended.append(roots)
+                beams = SoftBeams(*parts)
+        return torch.cat(list(reversed(ended)))[rows.argsort()]
+
+
+def _spans(steps: int) -> Iterator[range]:
+    """Cut a search into spans to compute again: what they begin with takes about as much memory as one of them."""
+    span = max(1, round(math.sqrt(2 * steps / FRONTIERS)))
+    return (range(at, min(at + span, steps)) for at in range(0, steps, span))
+
+
+@dataclass(frozen=True)
+class SoftBeams:
+    """The beams of some sequences."""
+
+    frontier: Tensor
+    """(G, B, N, D)"""
+    parents: Tensor
+    """(G, B, N - 1, D) of all neighbouring pairs."""
+    scores: Tensor
+    """(G, B); -inf where there is no such beam."""
+
+    def first(self, groups: int) -> SoftBeams:
+        """Return the beams of the first sequences."""
+        return SoftBeams(self.frontier[:groups], self.parents[:groups], self.scores[:groups])
+
+
+@dataclass(frozen=True)
+class SoftSearch:
+    """A search in training, with plain autograd; the longest sequences come first."""
+
+    tree: OneSoftBeamTree
+    draws: Draws
+    sites: Sites
+    size: Tensor
+    """(G,) tokens of each sequence."""
+
+    def begin(self, states: Tensor) -> SoftBeams:
+        """Return one beam a sequence, of its leaves (G, N, D)."""
+        mask_index = (
+            torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.beam_size
+        )
+        parents = self.compose(states[:, :-1], states[:, 1:], mask_index, 0)
+        scores = states.new_zeros(len(states), 1, dtype=score_dtype(states))
+        return SoftBeams(states.unsqueeze(1), parents.unsqueeze(1), scores)
+
+    def run(
+        self, frontier: Tensor, parents: Tensor, scores: Tensor, lengths: list[int], steps: range
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Go on from the beams of some sequences, whose lengths come first in ``lengths``.
+
+        Returns:
+            The roots of the sequences that end, the shortest last, and the parts of the beams of the others.
+        """
+        beams, ended = SoftBeams(frontier, parents, scores), []
+        for step in steps:
+            choosing = sum(length - step > 2 for length in lengths)
+            # The last pair is composed already; having no rival, it adds nothing to the score.
+            weights = beams.scores[choosing:].softmax(-1).to(frontier.dtype)
+            ended.append((weights.unsqueeze(1) @ beams.parents[choosing:, :, 0]).squeeze(1))
+            if choosing:
+                beams = self.step(beams.first(choosing), step)
+        return torch.cat(list(reversed(ended))), beams.frontier, beams.parents, beams.scores
+
+    def step(self, beams: SoftBeams, step: int) -> SoftBeams:
+        """Merge one pair in every beam of sequences that have a choice."""
+        beam, position, scores = self.candidates(beams, step)
+        width, pairs = self.tree.beam_size, beams.parents.shape[2]
+        hard = min(width - 1, beam.shape[1])
+        frontier, kept = self.merge_hard(beams, beam[:, :hard], position[:, :hard])
+        left, right, mask_index, columns = self.beside(frontier, position[:, :hard])
+        totals = scores[:, :hard]
+        if hard < beam.shape[1]:
+            soft, total = self.merge_soft(beams, beam[:, hard:], position[:, hard:], scores[:, hard:])
+            places = torch.arange(pairs - 1, device=beam.device).expand(len(beam), -1)
+            left, right = torch.cat([left, soft[:, :-1]], dim=1), torch.cat([right, soft[:, 1:]], dim=1)
+            mask_index = torch.cat([mask_index, places * width + hard], dim=1)
+            frontier = torch.cat([frontier, soft.unsqueeze(1)], dim=1)
+            totals = torch.cat([totals, total], dim=1)
+        fresh = self.compose(left, right, mask_index, step + 1)
+        beside, rest = fresh.split([2 * hard, fresh.shape[1] - 2 * hard], dim=1)
+        index = columns.unsqueeze(-1).expand(-1, -1, -1, fresh.shape[-1])
+        parents = kept.scatter(2, index, beside.unflatten(1, (hard, 2)))[:, :, 1:-1]
+        if hard < beam.shape[1]:
+            parents = torch.cat([parents, rest.unsqueeze(1)], dim=1)
+        return SoftBeams(frontier, parents, totals)
+
+    def candidates(self, beams: SoftBeams, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the (beam, position, score), each (G, C), of the W best pairs of each beam, best candidate first."""
+        groups, width, pairs = beams.parents.shape[:3]
+        real = torch.arange(pairs, device=self.size.device) < (self.size[:groups] - step - 1).view(-1, 1, 1)
+        logits = self.tree.scorer(beams.parents).to(beams.scores.dtype).masked_fill(~real, -torch.inf)
+        totals = (beams.scores.unsqueeze(-1) + logits.log_softmax(-1)).flatten(1)
+        keys, sites = logits.detach(), self.sites.take(slice(0, groups))
+        if self.tree.noise:
+            keys = keys + self.draws.pair_noise(sites, step, width, pairs, keys.dtype)
+        picked = top(keys, min(self.tree.beam_size, pairs))
+        place = (picked + torch.arange(width, device=picked.device).unsqueeze(-1) * pairs).flatten(1)
+        keys = totals.detach().gather(1, place)
+        if self.tree.noise:
+            keys = keys + self.draws.candidate_noise(sites, step, picked, keys.dtype).flatten(1)
+        place = place.gather(1, top(keys, keys.shape[1], place))
+        return place // pairs, place % pairs, totals.gather(1, place)
+
+    def merge_hard(self, beams: SoftBeams, beam: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Merge the pair at ``position`` (G, W) of each ``beam`` (G, W).
+
+        Returns:
+            The frontiers (G, W, N - 1, D), and the parents (G, W, N, D) of their pairs, with a column before the first
+            pair and one behind the last; at the two pairs beside the new node, and in these columns, stands anything.
+        """
+        _, count, items, dim = beams.frontier.shape
+        table = torch.cat([beams.frontier.flatten(1, 2), beams.parents.flatten(1, 2)], dim=1)
+        column, beam, at = torch.arange(items - 1, device=beam.device), beam.unsqueeze(-1), position.unsqueeze(-1)
+        moved = beam * items + column + (column > at)
+        node = count * items + beam * (items - 1) + at
+        rows = torch.where(column == at, node, moved).flatten(1)
+        frontier = table.gather(1, rows.unsqueeze(-1).expand(-1, -1, dim)).unflatten(1, (beam.shape[1], items - 1))
+        column = torch.arange(items, device=beam.device) - 1
+        pair = (column + (column > at)).clamp(0, items - 2)
+        rows = (beam * (items - 1) + pair).flatten(1)
+        parents = beams.parents.flatten(1, 2).gather(1, rows.unsqueeze(-1).expand(-1, -1, dim))
+        return frontier, parents.unflatten(1, (beam.shape[1], items))
+
+    def beside(self, frontier: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the pairs beside each new node at ``position`` (G, W) of ``frontier`` (G, W, N, D).
+
+        Returns:
+            Left and right items (G, 2 W, D), the numbers (G, 2 W) to draw masks for, and the columns (G, W, 2) of the
+            parents in what [`merge_hard`][] returns.
+        """
+        items, dim = frontier.shape[2:]
+        columns = torch.stack([position, position + 1], dim=-1)
+        first = (columns - 1).clamp(0, items - 1)
+        second = columns.clamp(0, items - 1)
+        left, right = (
+            frontier.gather(2, of.unsqueeze(-1).expand(-1, -1, -1, dim)).flatten(1, 2) for of in (first, second)
+        )
+        beam = torch.arange(position.shape[1], device=position.device).unsqueeze(-1)
+        return left, right, ((columns - 1) * self.tree.beam_size + beam).flatten(1), columns
+
+    def merge_soft(self, beams: SoftBeams, beam: Tensor, position: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Merge the average of candidates (G, C): return its frontier (G, N - 1, D) and its score (G, 1)."""
+        absent = scores == -torch.inf
+        none = absent.all(-1, keepdim=True)
+        weights = scores.masked_fill(none, 0).softmax(-1)
+        total = (weights * scores.masked_fill(absent, 0)).sum(-1, keepdim=True).masked_fill(none, -torch.inf)
+        weights = weights.to(beams.frontier.dtype)
+        groups, count, items = beams.frontier.shape[:3]
+        of_beams = weights.new_zeros(groups, count).scatter_add(1, beam, weights)
+        mask = weights.new_zeros(groups, items - 1).scatter_add(1, position, weights)
+        frontier, parents = (
+            (of_beams.unsqueeze(1) @ of.flatten(2)).view(groups, *of.shape[2:])
+            for of in (beams.frontier, beams.parents)
+        )
+        m, c = mask.unsqueeze(-1), mask.cumsum(-1).unsqueeze(-1)
+        return m * parents + (1 - c) * frontier[:, :-1] + (c - m) * frontier[:, 1:], total
+
+    def compose(self, left: Tensor, right: Tensor, mask_index: Tensor, step: int) -> Tensor:
+        """Return the parents of items (G, P, D), with dropout masks drawn for ``mask_index`` (G, P)."""
+        cell, keep = self.tree.cell, None
+        if cell.dropout > 0:
+            group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(mask_index).flatten()
+            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), cell.hidden_dim)
+            keep = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
+        return cell(left, right, keep)

@@ -1,5 +1,0 @@
-"""The fast engine: search over node numbers without autograd, then replay what is left of it for the gradients.
-
-``store`` holds the nodes, ``search`` looks for the trees of one level, ``replay`` walks gradients back, and ``nest``
-goes through the levels of the outer tree. It gives what [`nestree.recursions.naive`][] gives, to rounding.
-"""

@@ -1,0 +1,1 @@
+"""Telling what was measured: a page, Markdown, model cards, their tables and plots."""

@@ -1,0 +1,160 @@
+"""Model cards: what a trained model is, what it can do, and how it was made, from its run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import EDGES, Result
+from nestree.pretrained import pretrained_names
+from nestree.reports.markdown import current_results, curriculum_table, protocol_about, training_facts
+from nestree.reports.tables import interval, markdown_table, percent, stratum_rows
+from nestree.runs import Run
+from nestree.runs.hub import PREFIX
+
+LICENSE = "apache-2.0"
+"""License of the models that ship, as the Hub spells it."""
+
+
+def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> str:
+    """Return a run's card as Markdown.
+
+    What only a person knows, purpose and limits, is taken from ``about.md`` in the folder, where there is one.
+
+    Args:
+        run: with or without results.
+        name: what ``nestree.load`` calls the model; None: the last part of the run's name.
+        license: of the model, as the Hub spells it.
+    """
+    about, name, results = run.about(), name or run.title, current_results(run)
+    title = name.removeprefix(PREFIX).rpartition("/")[2]
+    written = run.written_about
+    commands = [f"nestree evaluate {name}", *([f"nestree reproduce {name}"] if name in pretrained_names() else [])]
+    parts = [
+        f"---\n{yaml.safe_dump(_header(run, title, license, results), sort_keys=False)}---",
+        f"# {title}",
+        *([written.read_text(encoding="utf-8").strip()] if written.is_file() else []),
+        "## Use",
+        f"```python\nimport nestree\n\nmodel = nestree.load({json.dumps(name)})\n```",
+        "```sh\n" + "\n".join(commands) + "\n```",
+        "## Accuracy",
+        *_accuracy(run, results, f"nestree evaluate {name}"),
+        "## Training",
+        f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
+        f"{run.config.seed}; {about.get('parameters', 0):,} parameters; validation accuracy "
+        f"{percent(about.get('validation_accuracy'))} % on {about.get('validation_examples', 0):,} examples. "
+        + ("The last command's run:" if len(run.commands()) > 1 else "The run:"),
+        markdown_table(["", ""], training_facts(about)),
+        *curriculum_table(about),
+        "```sh\n" + "\n".join(run.commands()) + "\n```",
+        *(["The training log is in `log.csv`."] if run.thin_log.is_file() else []),
+        f"Every option, resolved:\n\n```yaml\n{yaml.safe_dump(run.config.as_dict(), sort_keys=False)}```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_card(run: Run) -> Path:
+    """Write a run's card as ``README.md`` into its folder, and return its path.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        with replacing(run.card) as temporary:
+            temporary.write_text(model_card(run), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{run.card}: cannot be written ({error.strerror or error})") from None
+    return run.card
+
+
+def _header(run: Run, title: str, license: str, results: list[Result]) -> dict[str, Any]:
+    """Return what the Hub reads, results among it."""
+    task = run.config.data.task
+    header: dict[str, Any] = {
+        "license": license,
+        "library_name": "nestree",
+        "tags": [run.config.encoder_name, task],
+    }
+    if results:
+        found = [
+            {
+                "task": {"type": "text-classification"},
+                "dataset": {"type": task, "name": f"{task}, {result.test}", "split": result.test},
+                "metrics": [
+                    {
+                        "type": "accuracy",
+                        "name": ", ".join(filter(None, ("accuracy", result.inference))),
+                        "value": round(100 * result.total.accuracy, 2),
+                    }
+                ],
+            }
+            for result in results
+        ]
+        header["model-index"] = [{"name": title, "results": found}]
+    return header
+
+
+def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
+    """Return the tables of accuracy, or how to come by them."""
+    if not results:
+        return [f"Not evaluated yet: `{command}` does it."]
+    named = dict.fromkeys(name for result in results for name in result.strata if name not in EDGES)
+    return [
+        f"Data: {protocol_about(run.protocol)}, seed {run.config.data.seed}. Intervals are 95 % Wilson "
+        f"intervals; the baseline always answers {run.task.baseline_about}.",
+        figures_table(results),
+        *(
+            f"By {stratum}: accuracy in per cent, its interval, and examples.\n\n"
+            + markdown_table(*stratum_rows(results, stratum))
+            for stratum in named
+        ),
+    ]
+
+
+def training_line(run: Run) -> str:
+    """Return, in a sentence or two, what made a model: seed, time of all its trainings, machine, and commit."""
+    about, trainings = run.about(), run.trainings()
+    minutes = sum(training.get("minutes", 0) for training in trainings)
+    runs = f" in {len(trainings)} runs" if len(trainings) > 1 else ""
+    versions = about.get("versions", {})
+    with_curricula = "".join(f", curriculum {name}" for name in run.curricula())
+    return (
+        f"{about.get('parameters', 0):,} parameters, seed {run.config.seed}{with_curricula}; "
+        f"{minutes:,.0f} minutes of training{runs} on {about.get('threads')} "
+        f"of {about.get('cpus')} CPUs ({about.get('processor')}), PyTorch {versions.get('torch')}; commit "
+        f"{str(about.get('commit'))[:10]}; weights chosen at a validation accuracy of "
+        f"{percent(about.get('validation_accuracy'))} %."
+    )
+
+
+def figures_table(results: list[Result], *, command: str | None = None) -> str:
+    """Return results as a table of Markdown; with ``command``, the command that reproduces each of them."""
+    header = ["test", "inference", "tokens, mean", "examples", "accuracy %", "95 % interval", "baseline %"]
+    rows = [
+        [
+            result.test,
+            result.inference or "",
+            f"{result.mean_length:,.0f}",
+            f"{result.total.examples:,}",
+            percent(result.total.accuracy),
+            interval(result.total),
+            percent(result.baseline),
+            *([f"`{command}/{result.test}{f'/{result.inference}' if result.inference else ''}`"] if command else []),
+        ]
+        for result in results
+    ]
+    first_number = 2
+    if not any(result.inference for result in results):
+        header, rows, first_number = _without(header), [_without(row) for row in rows], 1
+    numbers = range(first_number, len(header))
+    return markdown_table([*header, *(["command"] if command else [])], rows, right=numbers)
+
+
+def _without(cells: list[str]) -> list[str]:
+    """Leave out the column of inferences."""
+    return cells[:1] + cells[2:]

@@ -1,0 +1,160 @@
+"""What ``nestree train --report`` shows at its end: accuracy by length, a tree, and kept figures to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from nestree.evaluation.evaluate import Result
+from nestree.evaluation.readings import Reading, read
+from nestree.recipes import Kept, kept_figures
+from nestree.reports.tables import interval, percent
+from nestree.runs import Run, load
+from nestree.tasks.base import SplitAbout
+from nestree.trees.terminal import ascii_only, draw_text
+
+SHORTEST_BAR, LONGEST_BAR = 10, 40
+"""Columns of a bar that stands for 100 %."""
+WIDTH = 76
+"""Columns of the table of accuracy without its bars."""
+SIGNS = {False: "█·│", True: "#.|"}
+"""What a bar is drawn with: what is reached, what is not, and the mark; in ASCII alone, too."""
+TREE_TOKENS = 300
+"""Tokens of the expression whose tree is drawn, if there is one as long among the tests' examples."""
+TREE_LINES = 24
+"""Leaves and folded parts of that tree, at most."""
+
+
+def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
+    """Print accuracy by length, figures kept of other recipes, and one tree."""
+    plain, room = console.options.ascii_only, console.width - WIDTH
+    title = f"{run.config.recipe}: accuracy, {run.protocol}"
+    bars = max(SHORTEST_BAR, min(LONGEST_BAR, room))
+    console.print(accuracy_table(results, run.task.splits, title=title, columns=bars, plain=plain))
+    for claim in claims(results, run.task.splits):
+        console.print(f"{SIGNS[plain][2]} {claim}", style="dim", markup=False)
+    kept = kept_figures(run.config.recipe)
+    if kept is not None:
+        console.print(kept_table(kept, run, results))
+        console.print(f"kept from a run on {kept.date} of: {kept.command}", style="dim", markup=False, soft_wrap=True)
+    show_tree(console, run, results)
+
+
+def accuracy_table(
+    results: Sequence[Result],
+    splits: Mapping[str, SplitAbout],
+    *,
+    title: str,
+    columns: int = LONGEST_BAR,
+    plain: bool = False,
+) -> Table:
+    """Return accuracy by test, with a bar in which a mark says what is published.
+
+    Args:
+        results: one per test.
+        splits: the task's.
+        title: of the table.
+        columns: of a bar that stands for 100 %.
+        plain: draw in ASCII.
+    """
+    inferences = {result.inference for result in results} - {None}
+    title += "".join(f", {inference} inference" for inference in sorted(map(str, inferences)))
+    table = Table(title=escape(title), title_justify="left")
+    for name in ("test", "tokens", "accuracy %", "95 % interval", "baseline %"):
+        table.add_column(name, justify="left" if name == "test" else "right", no_wrap=True)
+    table.add_column(f"0{'100 %':>{columns - 1}}", no_wrap=True)
+    for result in results:
+        split = splits.get(result.test)
+        claim = None if split is None else split.family.claim
+        mark = None if claim is None else claim.accuracy
+        cells = (
+            escape(result.test),
+            f"{result.mean_length:,.0f}",
+            percent(result.total.accuracy),
+            interval(result.total),
+            percent(result.baseline),
+        )
+        table.add_row(*cells, bar(result.total.accuracy, mark, columns=columns, plain=plain))
+    return table
+
+
+def bar(share: float, mark: float | None, *, columns: int = LONGEST_BAR, plain: bool = False) -> Text:
+    """Draw a share as a bar; ``mark`` is another share to compare with."""
+    reached, missing, line = SIGNS[plain]
+    filled = round(columns * share)
+    drawn = Text.assemble((reached * filled, "green"), (missing * (columns - filled), "dim"))
+    if mark is None:
+        return drawn
+    at = min(columns - 1, round(columns * mark))
+    return Text.assemble(drawn[:at], (line, "bold magenta"), drawn[at + 1 :])
+
+
+def claims(results: Sequence[Result], splits: Mapping[str, SplitAbout]) -> list[str]:
+    """Say what the marks in the bars stand for: who claims what."""
+    families = [splits[result.test].family for result in results if result.test in splits]
+    return list(dict.fromkeys(family.claim.about for family in families if family.claim is not None))
+
+
+def kept_table(kept: Kept, run: Run, results: Sequence[Result]) -> Table:
+    """Return a run's accuracy with that of other recipes at the same budget, which was measured before."""
+    table = Table(title="accuracy of others at the same budget", title_justify="left")
+    table.add_column("recipe")
+    tests = [result.test for result in results]
+    for test in tests:
+        table.add_column(escape(f"{test} %"), justify="right")
+    found = {result.test: result.total.accuracy for result in results}
+    rows = [(f"{run.config.recipe}, this run", found), *kept.accuracies.items()]
+    for name, accuracies in rows:
+        table.add_row(escape(name), *(percent(accuracies.get(test)) for test in tests))
+    return table
+
+
+def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
+    """Draw the most probable tree of an example of the tests, if the encoder has trees."""
+    found = chosen(results, run)
+    if found is None:
+        return
+    result, row = found
+    examples = run.task.load(result.test, size=result.total.examples)
+    label = run.task.label_names[int(examples.labels[row])]
+    options = {} if result.inference is None else {"inference": result.inference}
+    (reading,) = read(load(run, **options), run.task, [tuple(examples.sequences(row))], beams=1)
+    if not reading.sides[0]:
+        return
+    console.print(_said(reading, label, result.test), highlight=False, markup=False)
+    for trees in reading.sides:
+        for line in draw_text(trees[0], columns=console.width, width=TREE_LINES):
+            console.print(ascii_only(line) if console.options.ascii_only else line, soft_wrap=True)
+
+
+def chosen(results: Sequence[Result], run: Run) -> tuple[Result, int] | None:
+    """Return the result and number of the example whose length is nearest to [`TREE_TOKENS`][].
+
+    One that was answered right, if there is any.
+    """
+    best: tuple[tuple[bool, int], Result, int] | None = None
+    for result in results:
+        if result.right is None:
+            continue
+        lengths = run.task.load(result.test, size=result.total.examples).lengths
+        right = np.unpackbits(np.frombuffer(bytes.fromhex(result.right), np.uint8), count=len(lengths)).astype(bool)
+        away = np.abs(lengths - TREE_TOKENS)
+        for which in (right, ~right):
+            if which.any():
+                row = int(np.flatnonzero(which)[away[which].argmin()])
+                rank = (not right[row], int(away[row]))
+                best = min((best or (rank, result, row)), (rank, result, row), key=lambda found: found[0])
+    return None if best is None else best[1:]
+
+
+def _said(reading: Reading, label: str, test: str) -> str:
+    """Say what is drawn."""
+    trees = [side[0] for side in reading.sides]
+    tokens = " and ".join(f"{tree.tree.leaves} tokens" for tree in trees)
+    right = "right" if reading.label == label else f"wrong, should be {label}"
+    return f"\nthe tree found in {tokens} of {test}: answer {reading.label} ({reading.probability:.2f}), {right}"

@@ -1,0 +1,189 @@
+"""A run's report as Markdown with two pictures; [`nestree.reports.page`][] makes the one with trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nestree.data.files import replacing
+from nestree.errors import UserError
+from nestree.evaluation.evaluate import Result
+from nestree.evaluation.record import as_configured, largest
+from nestree.reports.panel_plots import panels_figure
+from nestree.reports.panels import Panel, Series, left_out, panels
+from nestree.reports.plots import save_png, training_figure
+from nestree.reports.tables import markdown_table, percent, stratum_rows, summary_rows
+from nestree.runs import Run
+from nestree.runs.history import read_history
+from nestree.tasks.stages import LABEL
+
+EXAMPLES = 200
+"""How many examples of each test a report evaluates of its own accord."""
+
+
+def write_report(run: Run) -> Path:
+    """Write ``report.md`` and its pictures from what the run folder holds, and return its path.
+
+    Raises:
+        UserError: there are no results of the run's present weights.
+    """
+    results = current_results(run)
+    if not results:
+        raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.name}` first")
+    about = run.about()
+    series = all_series({"": run})
+    drawn = panels(series)
+    if drawn:
+        save_png(panels_figure(drawn, baseline=run.task.baseline_about), run.path / "accuracy.png")
+    history = read_history(run)
+    if history:
+        save_png(training_figure({"": history}), run.path / "training.png")
+    parts = [
+        _heading(run, about, results),
+        *(["![Accuracy](accuracy.png)", " ".join(accuracy_about(series, drawn))] if drawn else []),
+        *_accuracy(results),
+        "## Training",
+        *(["![Loss and validation accuracy](training.png)"] if history else []),
+        markdown_table(["", ""], training_facts(about)),
+        *curriculum_table(about),
+        "## How to reproduce it",
+        *_again(run, about),
+    ]
+    with replacing(run.report) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+    return run.report
+
+
+def current_results(run: Run) -> list[Result]:
+    """Return the results of the run's present weights; of each test and inference the one with most examples."""
+    if not run.weights.is_file():
+        return []
+    results = [Result.from_dict(entry) for entry in largest(as_configured(run))]
+    return sorted(results, key=lambda result: (str(result.inference), result.mean_length))
+
+
+def all_series(runs: Mapping[str, Run]) -> list[Series]:
+    """Return what is drawn of runs: a series for each run and for each way in which RIR read its inputs.
+
+    Args:
+        runs: by name; a run alone may do without one.
+    """
+    found: list[Series] = []
+    for name, run in runs.items():
+        results = current_results(run)
+        for inference in dict.fromkeys(result.inference for result in results):
+            parts = filter(None, (name, f"{inference} inference" if inference else ""))
+            part = [result for result in results if result.inference == inference]
+            found.append(Series(", ".join(parts) or "accuracy", run, part, len(found)))
+    return found
+
+
+def accuracy_about(series: Sequence[Series], drawn: Sequence[Panel]) -> list[str]:
+    """Say of which examples the panels are, in a sentence or two each."""
+    said = [panel.about for panel in drawn]
+    missing = left_out(series, drawn)
+    if missing:
+        said.append(f"Not drawn, as not all were tested on the same examples: {', '.join(missing)}.")
+    return [*said, "Bars are 95 % Wilson intervals."]
+
+
+def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
+    config = run.config
+    accuracy = about.get("validation_accuracy")
+    first = results[0]
+    lines = [
+        f"# {config.recipe}: {config.encoder_name} on {config.data.task}",
+        f"Encoder `{config.encoder_name}` ({about.get('parameters', 0):,} parameters), trained on "
+        f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
+        f"{config.seed}; best weights at step {about.get('best_step')} of {about.get('steps')}, validation accuracy "
+        f"{percent(accuracy)} % on {about.get('validation_examples', 0):,} examples.",
+        f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
+        + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
+        + f". The baseline always answers {run.task.baseline_about}.",
+        f"Data: {protocol_about(run.protocol)}. Intervals are 95 % Wilson intervals.",
+    ]
+    return "\n\n".join(lines)
+
+
+def protocol_about(protocol: str) -> str:
+    """Say how the splits came about, and whether there was a curriculum."""
+    kind, *curricula = protocol.split(LABEL)
+    taught = f"; trained with curriculum {' and '.join(curricula)}, not on the published distribution alone"
+    about = {
+        "generated": "generated (sampling as published), not the official files",
+        "official": "official files, with their own validation split",
+        "own": "tables of the user's own, one of them for validation",
+        "clean": "protocol clean: validation is held out of the training split",
+        "paper": "protocol paper: validated on the test split, as published, so the test is not held out",
+    }.get(kind, kind)
+    return about + (taught if curricula else "")
+
+
+def _accuracy(results: Sequence[Result]) -> list[str]:
+    counts = ", ".join(f"{result.test} {result.total.examples}" for result in results)
+    parts = ["## Accuracy", f"Examples of each test: {counts}.", markdown_table(*summary_rows(results))]
+    strata: dict[str, None] = {}
+    for result in results:
+        strata |= dict.fromkeys(result.strata)
+    for name in strata:
+        parts += [
+            f"### By {name}",
+            "Accuracy in per cent, its interval, and examples.",
+            markdown_table(*stratum_rows(results, name)),
+        ]
+    return parts
+
+
+def training_facts(about: dict[str, Any]) -> list[list[str]]:
+    """Return rows of what a training took, and where it ran."""
+    memory = about.get("peak_memory_bytes")
+    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
+    return [
+        ["ended because", str(about.get("why"))],
+        ["time", f"{about.get('minutes', 0):.1f} minutes, validation included"],
+        ["steps, epochs, sequences", f"{about.get('steps')}, {about.get('epochs')}, {about.get('sequences', 0):,}"],
+        [
+            "speed",
+            f"{about.get('sequences_per_second', 0):.1f} sequences per second of training, all processes together",
+        ],
+        ["peak memory", f"{memory / 1e9:.2f} GB, all processes together" if memory else "not known"],
+        ["machine", f"{about.get('platform')}, {about.get('cpus')} CPUs, {about.get('threads')} threads used"],
+        ["versions", versions],
+        ["commit", str(about.get("commit"))],
+    ]
+
+
+def curriculum_rows(about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of when each stage of a curriculum was left; no rows where there was none."""
+    how = {"mark": "its mark was reached", "time": "its time was over", "again": "begun anew"}
+    rows = [
+        [
+            left["stage"] + (f", attempt {left['attempt']}" if left["attempt"] > 1 else ""),
+            f"{left['step']:,}",
+            f"{left['minutes']:.2f}",
+            percent(left["accuracy"]),
+            how.get(left["how"], left["how"]),
+        ]
+        for left in about.get("curriculum") or ()
+    ]
+    return ["stage", "left at step", "minutes", "training accuracy %", "because"], rows
+
+
+def curriculum_table(about: dict[str, Any]) -> list[str]:
+    """Return the parts of a Markdown text that show when each stage was left; none where there was no curriculum."""
+    header, rows = curriculum_rows(about)
+    return ["Curriculum: when each stage was left.", markdown_table(header, rows, right=(1, 2, 3))] if rows else []
+
+
+def _again(run: Run, about: dict[str, Any]) -> list[str]:
+    config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
+    return [
+        f"```sh\n{about.get('command')}\n```",
+        f"As a page, with trees: `nestree report {run.path}`. "
+        f"All examples of every test: `nestree evaluate {run.path}`.",
+        "Every option, resolved:",
+        f"```yaml\n{config}```",
+    ]

@@ -1,0 +1,89 @@
+"""What came of a sweep, best first."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.markup import escape
+from rich.table import Table
+
+from nestree.data.files import replacing
+from nestree.reports.tables import markdown_table, percent
+from nestree.sweep.sweep import Sweep
+from nestree.tasks.stages import LABEL
+
+STATES = {TrialState.COMPLETE: "", TrialState.PRUNED: "pruned", TrialState.RUNNING: "in training"}
+
+
+def best(sweep: Sweep) -> FrozenTrial | None:
+    """Return the finished trial with the highest validation accuracy; None if none has finished."""
+    found = _ordered(sweep)
+    return found[0] if found and found[0].state == TrialState.COMPLETE else None
+
+
+def header(sweep: Sweep) -> list[str]:
+    """Return the names of the columns."""
+    return ["trial", "validation accuracy %", *sweep.space, "parameters", "steps", "minutes", ""]
+
+
+def table_rows(sweep: Sweep) -> list[list[str]]:
+    """Return the texts of all trials; a pruned one has the last accuracy it reported."""
+    found = []
+    for trial in _ordered(sweep):
+        about = sweep.run(trial.number).about()
+        failed = trial.state == TrialState.FAIL
+        state = f"failed: {about.get('error') or 'unknown'}" if failed else STATES.get(trial.state, "")
+        facts = (about.get("parameters"), about.get("steps"), about.get("minutes"))
+        shown = ("" if fact is None else f"{fact:,.1f}" if isinstance(fact, float) else f"{fact:,}" for fact in facts)
+        chosen = (_shown(trial.params.get(name)) for name in sweep.space)
+        found.append([str(trial.number), percent(_value(trial)), *chosen, *shown, state])
+    return found
+
+
+def screen_table(sweep: Sweep) -> Table:
+    """Return the table for a screen."""
+    table = Table(title=escape(f"{_recipe(sweep)}, {len(sweep.trials())} trials"), title_justify="left")
+    for name in header(sweep):
+        table.add_column(escape(name), justify="right" if name else "left", overflow="fold")
+    for row in table_rows(sweep):
+        table.add_row(*(escape(text) for text in row))
+    return table
+
+
+def write(sweep: Sweep) -> None:
+    """Write ``sweep.md`` into the sweep's folder."""
+    names, winner = header(sweep), best(sweep)
+    parts = [
+        f"# {_recipe(sweep)}: {len(sweep.trials())} trials",
+        markdown_table(names, table_rows(sweep), right=range(len(names) - 1)),
+        *(["The best again:", f"```sh\n{sweep.command(winner.params)}\n```"] if winner else []),
+    ]
+    with replacing(sweep.folder / "sweep.md") as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+
+
+def _recipe(sweep: Sweep) -> str:
+    """Name the recipe, and its curriculum if it has one that is not swept over itself."""
+    plan = None if "data.curriculum" in sweep.space else sweep.base.data.plan
+    return sweep.recipe if plan is None else LABEL.join([sweep.recipe, plan.name])
+
+
+def _ordered(sweep: Sweep) -> list[FrozenTrial]:
+    """Return the trials: finished ones, best first, then the others."""
+
+    def order(trial: FrozenTrial) -> tuple[bool, float, int]:
+        value = _value(trial)
+        return trial.state != TrialState.COMPLETE, -(value if value is not None else -1.0), trial.number
+
+    return sorted(sweep.trials(), key=order)
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    """Return the accuracy of a finished trial, or the last one that another has reported."""
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    reported = trial.intermediate_values
+    return reported[max(reported)] if reported else None
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

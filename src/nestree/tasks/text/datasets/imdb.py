@@ -1,0 +1,160 @@
+"""IMDB film reviews (Maas et al. 2011): as bytes for the Long Range Arena's Text task, and as words."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from nestree.errors import UserError
+from nestree.tasks.base import Dataset, OfficialSplit, Row
+from nestree.tasks.official_files import count_empty, find
+from nestree.tasks.text.datasets.reviews import (
+    CONTRAST_FILES,
+    COUNTERFACTUAL_FILES,
+    find_contrast,
+    find_counterfactual,
+    read_reviews,
+)
+
+LABELS = ("negative", "positive")
+_NEAR = 2
+"""Folders below one beside IMDB in which the files of further tests are looked for."""
+
+_FOLDERS = {"neg": "negative", "pos": "positive"}
+_BLOCK = 2**20
+_MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
+
+
+def find_reviews(path: Path) -> Path | None:
+    """Return the folder aclImdb, or an archive of it."""
+
+    def accept(found: Path) -> bool:
+        return (found / "train" / "pos").is_dir() if found.is_dir() else found.name.endswith(".tar.gz")
+
+    return path if accept(path) and path.is_dir() else find(path, ["aclImdb", "aclImdb*.tar.gz"], accept=accept)
+
+
+def read_split(found: Path, split: str) -> Iterator[Row]:
+    """Yield the reviews of ``train`` or ``test``: negative ones first, in the order of their numbers.
+
+    The archive is read through once, and nothing of it is written to disk. Files that are none of the reviews are
+    passed over.
+
+    Raises:
+        UserError: names the file that is not UTF-8, or whose rating does not fit its folder.
+    """
+    return count_empty(_reviews(found, split), found / split)
+
+
+def _reviews(found: Path, split: str) -> Iterator[Row]:
+    rows = sorted(_from_archive(found, split) if found.is_file() else _from_folder(found, split))
+    if not rows:
+        raise UserError(f"{found}: has no reviews in {split}/pos and {split}/neg")
+    for kind, _, rating, content, where in rows:
+        if not (rating <= 4 if kind == "neg" else rating >= 7):
+            raise UserError(f"{where}: the rating {rating} does not fit the folder {kind} (neg has 1-4, pos 7-10)")
+        try:
+            yield Row((content.decode("utf-8"),), _FOLDERS[kind], where)
+        except UnicodeDecodeError:
+            raise UserError(f"{where}: not UTF-8") from None
+
+
+def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
+    """Yield (folder, number, rating, text, path) of each review."""
+    for path in (folder / split).glob("*/*.txt"):
+        if found := _MEMBER.fullmatch(path.as_posix()):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+            yield found[2], int(found[3]), int(found[4]), content, str(path)
+
+
+def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
+    """Yield the same out of an archive."""
+    try:
+        # tarfile's own decompression takes an archive that was cut short for its end; gzip's does not.
+        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
+            for member in members:
+                found = _MEMBER.fullmatch(member.name)
+                if found and found[1] == split and member.isfile():
+                    file = members.extractfile(member)
+                    assert file is not None
+                    yield found[2], int(found[3]), int(found[4]), file.read(), f"{archive}:{member.name}"
+            while content.read(_BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise UserError(f"{archive}: cannot be read ({error})") from None
+
+
+def review_files(found: Path, split: str) -> list[Path]:
+    """Return the archive, or the two folders of a split."""
+    return [found] if found.is_file() else [found / split / kind for kind in _FOLDERS]
+
+
+_FURTHER = {
+    "counterfactual": (find_counterfactual, COUNTERFACTUAL_FILES["test"]),
+    "contrast": (find_contrast, CONTRAST_FILES["test"]),
+}
+
+
+def _files(found: Path, split: str) -> list[Path]:
+    """Return the files of a split; a further test lies in a folder beside IMDB's, or beside one above it."""
+    if split not in _FURTHER:
+        return review_files(found, split)
+    look, name = _FURTHER[split]
+    return [folder / name for place in found.parents[:2] if (folder := look(place, deepest=_NEAR))][:1]
+
+
+def _read(found: Path, split: str) -> Iterator[Row]:
+    if split not in _FURTHER:
+        return read_split(found, split)
+    files = _files(found, split)
+    if not files:
+        raise UserError(f"{split}: its file {_FURTHER[split][1]} is not beside {found}")
+    return read_reviews(files[0])
+
+
+_ORIGIN = "aclImdb_v1.tar.gz of ai.stanford.edu/~amaas/data/sentiment, as it is or unpacked (aclImdb)"
+_SPLITS = {
+    "train": OfficialSplit(25_000, "reviews, half of them positive"),
+    "test": OfficialSplit(25_000, "reviews of other films"),
+}
+
+LRA_TEXT = Dataset(
+    name="lra-text",
+    about="Long Range Arena, Text: the sentiment of film reviews, byte by byte",
+    origin=_ORIGIN,
+    label_names=LABELS,
+    splits=_SPLITS,
+    find=find_reviews,
+    files=review_files,
+    read=read_split,
+    level="byte",
+    max_tokens=4_096,
+    held_out=5_000,
+)
+"""Reviews as bytes, the first 4,096 of each (Tay et al. 2021)."""
+
+_CHANGED = "changed so that the sentiment turned; the originals are in IMDB's train split, so this is no held-out test"
+
+IMDB = Dataset(
+    name="imdb",
+    about="the sentiment of film reviews, word by word",
+    origin=f"{_ORIGIN}; for the further tests also counterfactually-augmented-data and IMDB's contrast set",
+    label_names=LABELS,
+    splits={
+        **_SPLITS,
+        "counterfactual": OfficialSplit(488, f"reviews {_CHANGED}"),
+        "contrast": OfficialSplit(488, f"reviews {_CHANGED}"),
+    },
+    find=find_reviews,
+    files=_files,
+    read=_read,
+    held_out=5_000,
+)
+"""Reviews as words."""

@@ -1,0 +1,150 @@
+"""The Stanford Sentiment Treebank (Socher et al. 2013): sentences with a sentiment at every node of their trees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from nestree.errors import UserError
+from nestree.tasks.base import Dataset, OfficialSplit, Row
+from nestree.tasks.official_files import beside, files_beside, find, first_line, lines
+from nestree.tasks.text.datasets.parses import unescape
+
+FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
+TWO = ("negative", "positive")
+FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
+# Words end at an ASCII space only: a few of the treebank's have a no-break space inside.
+_PIECE = re.compile(r"\(([^ \t()]*)|\)|[^ \t()]+")
+_TREE = re.compile(r"\([0-4] +(\([0-4] |[^ \t()])")
+
+
+@dataclass
+class _Node:
+    """A node that is not closed yet."""
+
+    label: int
+    first: int  # of its words, in the sentence
+    words: int = 0  # of its own
+    nodes: int = 0
+
+
+def phrases(tree: str) -> list[tuple[str, int]]:
+    """Return (words, label) of every node of a tree like ``(3 (2 It) (4 works))``, the root last.
+
+    The words have single spaces between; brackets and slashes are given back their form (``-LRB-`` is a parenthesis).
+
+    Raises:
+        ValueError: the tree is damaged; says at which character.
+    """
+    words: list[str] = []
+    path: list[_Node] = []
+    found: list[tuple[str, int]] = []
+    for piece in _PIECE.finditer(tree):
+        text, at = piece[0], f"character {piece.start() + 1}"
+        if found and not path:
+            raise ValueError(f"{at}: {text[:20]!r} stands behind the end of the tree")
+        if text[0] == "(":
+            if piece[1] not in ("0", "1", "2", "3", "4"):
+                raise ValueError(f"{at}: a node begins with a label from 0 to 4, not {piece[1][:20]!r}")
+            path.append(_Node(int(piece[1]), len(words)))
+        elif not path:
+            raise ValueError(f"{at}: {text[:20]!r} is in no node")
+        elif text != ")":
+            words.append(unescape(text))
+            path[-1].words += 1
+        else:
+            node = path.pop()
+            if (node.words, node.nodes) not in ((1, 0), (0, 2)):
+                raise ValueError(
+                    f"{at}: closes a node of {node.words} words and {node.nodes} nodes, not 1 or 2 of them"
+                )
+            found.append((" ".join(words[node.first :]), node.label))
+            if path:
+                path[-1].nodes += 1
+    if path or not found:
+        raise ValueError(f"character {len(tree) + 1}: the tree is cut short, {len(path)} nodes are open")
+    return found
+
+
+def _five(label: int) -> str | None:
+    return FIVE[label]
+
+
+def _two(label: int) -> str | None:
+    return None if label == 2 else TWO[label > 2]
+
+
+def _find(path: Path) -> Path | None:
+    names = list(FILES.values()) if path.is_file() else [FILES["train"]]
+    return find(path, names, accept=lambda file: _TREE.match(first_line(file)) is not None)
+
+
+def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phrases: bool) -> Iterator[Row]:
+    """Yield sentences, or every distinct phrase of the training sentences; those without a name are left out.
+
+    A phrase is labelled wherever it stands, most of them always alike, so "the" would be learnt 4,000 times: each pair
+    of a phrase and a label is yielded once, where it stands first. Blank lines are passed over.
+    """
+    path = beside(found, FILES, split)
+    seen: set[tuple[str, int]] = set()
+    for number, line in lines(path):
+        if not line.strip():
+            continue
+        try:
+            nodes = phrases(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        every = all_phrases and split == "train"
+        for text, label in nodes if every else nodes[-1:]:
+            label_name = name(label)
+            if label_name is None or (text, label) in seen:
+                continue
+            if every:
+                seen.add((text, label))
+            yield Row((text,), label_name, f"{path}:{number}")
+
+
+_ORIGIN = "train.txt, dev.txt and test.txt of trainDevTestTrees_PTB.zip, nlp.stanford.edu/sentiment"
+
+
+def _dataset(name: str, *, two: bool, all_phrases: bool) -> Dataset:
+    """Return one of the four ways to read the treebank."""
+    sentences = "sentences that are not neutral" if two else "sentences"
+    sizes = (6_920, 872, 1_821) if two else (8_544, 1_101, 2_210)
+    train = OfficialSplit(sizes[0], sentences)
+    if all_phrases:
+        kind = "phrases that are not neutral" if two else "phrases"
+        train = OfficialSplit(
+            77_616 if two else 159_274, f"distinct {kind} of the training sentences, whole sentences among them"
+        )
+    return Dataset(
+        name=name,
+        about=f"sentiment of film review sentences, {2 if two else 5} classes"
+        + (", trained on their phrases too" if all_phrases else ""),
+        origin=_ORIGIN,
+        label_names=TWO if two else FIVE,
+        splits={
+            "train": train,
+            "validation": OfficialSplit(sizes[1], sentences),
+            "test": OfficialSplit(sizes[2], sentences),
+        },
+        find=_find,
+        files=partial(files_beside, files=FILES),
+        read=partial(_read, name=_two if two else _five, all_phrases=all_phrases),
+    )
+
+
+SST5 = _dataset("sst5", two=False, all_phrases=False)
+"""Sentences in five classes."""
+
+SST2 = _dataset("sst2", two=True, all_phrases=False)
+"""Sentences in two classes."""
+
+SST5_PHRASES = _dataset("sst5-phrases", two=False, all_phrases=True)
+"""Five classes, trained on phrases."""
+
+SST2_PHRASES = _dataset("sst2-phrases", two=True, all_phrases=True)
+"""Two classes, trained on phrases."""
