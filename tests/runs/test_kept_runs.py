@@ -93,7 +93,9 @@ def test_the_commands_take_it(name: str, copies: Path, capsys: pytest.CaptureFix
 @EVERY_RUN
 def test_training_begins_with_its_weights(name: str, copies: Path) -> None:
     config = Run.open(name).config
-    options = [f"--encoder.{option}={getattr(config.encoder, option)}" for option in ("dim", "arity", "beam_size")]
+    options = [
+        f"--encoder.{option}={getattr(config.encoder, option)}" for option in ("dim", "arity", "beam_size", "s4d")
+    ]
     options += [
         f"--encoder.scorer_width={config.encoder.scorer_width}",
         f"--model.head_hidden={config.model.head_hidden}",
