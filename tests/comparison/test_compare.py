@@ -35,7 +35,7 @@ from support.training import QUIET, train_here
 SHARED = (
     *("--encoder.dim=8", "--model.head_hidden=8", "--data.train_size=60", "--data.batch=8"),
     *("--data.validation_size=10", "--data.validation_longest=50", "--trainer.threads=1", "--trainer.devices=1"),
-    *("--trainer.validate_every=6", "--trainer.checkpoint_every=2"),
+    *("--trainer.validate_every=6", "--trainer.checkpoint_every=2", "--data.curriculum=none"),
 )
 RIR = "rir=listops-rir-quick:encoder.beam_size=2,encoder.arity=4"
 

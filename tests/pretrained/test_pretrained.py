@@ -136,7 +136,7 @@ def test_a_figure_that_does_not_come_out_is_told(tmp_path: Path, monkeypatch: py
     for entry in results:
         entry["right"] = "00" * (len(entry["right"]) // 2)
     write_json(run.evaluation_file, {"results": results})
-    monkeypatch.setattr("nestree.runs.FOLDER", tmp_path / "runs")
+    monkeypatch.setattr("nestree.runs.run.FOLDER", tmp_path / "runs")
     figure = figures(NAME)[0]
     assert main(["reproduce", figure.name, "--limit", "5"]) == 1
     assert "NOT as published" in capsys.readouterr().out

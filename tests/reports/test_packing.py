@@ -65,7 +65,7 @@ def test_a_folder_that_is_there_is_left_alone(
 
 def test_a_run_is_shipped_in_place_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "tools")
-    monkeypatch.setattr("nestree.runs.FOLDER", tmp_path / "package")
+    monkeypatch.setattr("nestree.runs.run.FOLDER", tmp_path / "package")
     ship = importlib.import_module("ship_model").ship
     run = saved_run(tmp_path / "run")
     record(run, replace(result("near-iid"), right=None), seed=0)
