@@ -281,7 +281,7 @@ class Training:
             "steps": self.stream.position,
             "epochs": round(self.stream.epoch, 3),
             "sequences": self.progress.sequences,
-            "minutes": round(self.timer.time_elapsed() / 60, 3),
+            "minutes": round(self.timer.time_elapsed() / 60, 6),
             "sequences_per_second": round(self.progress.sequences_per_second, 2),
             "select": self.best.selection.name,
             "validation_accuracy": self.best.accuracy if self.best.step else None,
