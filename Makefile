@@ -6,8 +6,10 @@ BIN := .venv/bin
 
 .PHONY: train test docs install clean
 
-# Installed again when the requirements change.
-.venv/installed: pyproject.toml constraints.txt
+NATIVE := $(wildcard src/nestree/recursions/beam/engine/native/*.[ch]pp)
+
+# Installed again when the requirements or what is compiled change.
+.venv/installed: pyproject.toml constraints.txt hatch_build.py $(NATIVE)
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('nestree needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch

@@ -1,0 +1,117 @@
+"""The compiled library: found, loaded and typed."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).parent
+VARIABLE = "NESTREE_BACKEND"
+"""Environment variable that names the backend: ``torch`` leaves the compiled library out."""
+
+
+class Weights(ctypes.Structure):
+    """Addresses of a cell's and a scorer's parameters."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("dim", "hidden", "width")),
+        *((name, c_void_p) for name in ("hidden_weight", "hidden_bias", "gates_weight", "gates_bias")),
+        *((name, c_void_p) for name in ("norm_weight", "norm_bias", "scorer_weight", "scorer_bias", "score_weight")),
+        *((name, c_double) for name in ("eps", "dropout")),
+    )
+
+
+class Store(ctypes.Structure):
+    """Addresses of a node store's tables."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("states", "left_half", "right_half", "hidden", "gates", "mask_key")),
+        *((name, c_void_p) for name in ("left", "right", "height")),
+        *((name, c_int64) for name in ("leaves", "capacity")),
+    )
+
+
+class Level(ctypes.Structure):
+    """The groups of one level of the outer tree."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("groups", "beams", "items", "beam_size", "most_roots")),
+        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "base", "part", "sequence", "group")),
+        *((name, c_int64) for name in ("level", "seed", "noise", "dropout", "parts")),
+        *((name, c_void_p) for name in ("nodes", "final_scores", "used")),
+    )
+
+
+class ReplayCall(ctypes.Structure):
+    """What a backward pass begins with."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("histories", "count", "parts", "dropout")),
+        ("history", POINTER(c_void_p)),
+        *((name, c_void_p) for name in ("rows", "part", "outside", "gradient")),
+    )
+
+
+class Gradients(ctypes.Structure):
+    """Addresses of the tensors that gradients are added to."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("hidden_weight", "hidden_bias", "gates_weight", "gates_bias")),
+        *((name, c_void_p) for name in ("norm_weight", "norm_bias", "scorer_weight", "scorer_bias", "score_weight")),
+        ("leaves", c_void_p),
+    )
+
+
+class Functions:
+    """The library's functions for one type of number."""
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        def function(what: str, result: type | None, *arguments: type) -> ctypes._NamedFuncPointer:
+            found = getattr(library, f"nestree_{what}_{name}")
+            found.restype, found.argtypes = result, arguments
+            return found
+
+        store, level = POINTER(Store), POINTER(Level)
+        self.model = function("model", c_void_p, POINTER(Weights))
+        self.free_model = function("free_model", None, c_void_p)
+        self.project = function("project", None, c_void_p, store)
+        self.search = function("search", c_void_p, c_void_p, store, level, c_int)
+        self.free_history = function("free_history", None, c_void_p)
+        self.score_gradient = function("score_gradient", None, c_void_p, c_void_p, c_void_p)
+        self.replay = function("replay", None, POINTER(Weights), store, POINTER(ReplayCall), POINTER(Gradients))
+
+
+@functools.cache
+def load() -> dict[torch.dtype, Functions] | None:
+    """Return the functions by type of number; None where there is no library for this machine."""
+    if os.environ.get(VARIABLE) == "torch":
+        return None
+    for path in candidates():
+        if path.exists():
+            library = ctypes.CDLL(str(path))
+            return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
+    return None
+
+
+def candidates() -> list[Path]:
+    """Return where the library may be, the fastest first that this processor runs."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    names = ["any"]
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        names = {"AVX512": ["x86-64-v4", "x86-64-v3"], "AVX2": ["x86-64-v3"]}.get(capability, [])
+    return [FOLDER / f"nestree-{name}.so" for name in names]
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Return where a contiguous tensor's numbers begin."""
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous() and tensor.device.type == "cpu"
+    return tensor.data_ptr()
