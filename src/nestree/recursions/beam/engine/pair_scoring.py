@@ -12,7 +12,7 @@ from torch.nn import functional
 from nestree.layers import PairScorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.neighbours import Neighbours
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.store import NodeStore
 
 
@@ -50,16 +50,13 @@ class PairScoring:
     def node(
         self,
         composer: Composer,
-        chosen: Tensor,
-        left: Tensor,
-        right: Tensor,
-        absent: Tensor,
+        chosen: Chosen,
         pairs: Tensor | None,
         step: int,
     ) -> Tensor:
         """Compose the pairs that were chosen."""
-        mask_index = torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
-        node = composer.compose(left, right, absent, mask_index, step)
+        mask_index = torch.arange(chosen.beam.shape[1], device=chosen.beam.device).expand_as(chosen.beam)
+        node = composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
         self._project()
         return node
 

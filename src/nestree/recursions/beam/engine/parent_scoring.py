@@ -11,7 +11,7 @@ from torch import Tensor
 from nestree.layers import ParentScorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.neighbours import Neighbours
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
 from nestree.recursions.beam.engine.store import NodeStore
 
@@ -50,16 +50,13 @@ class ParentScoring:
     def node(
         self,
         composer: Composer,
-        chosen: Tensor,
-        left: Tensor,
-        right: Tensor,
-        absent: Tensor,
+        chosen: Chosen,
         pairs: Tensor | None,
         step: int,
     ) -> Tensor:
         """Return the parents, which there are already."""
         assert pairs is not None
-        return pairs.flatten(1).gather(1, chosen)
+        return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None

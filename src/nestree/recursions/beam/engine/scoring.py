@@ -13,8 +13,8 @@ from torch import Tensor
 from nestree.layers import PairScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.neighbours import Neighbours
 from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.parent_scoring import ParentScoring
 from nestree.recursions.beam.engine.store import NodeStore
 
@@ -51,10 +51,7 @@ class Scoring(Protocol):
     def node(
         self,
         composer: Composer,
-        chosen: Tensor,
-        left: Tensor,
-        right: Tensor,
-        absent: Tensor,
+        chosen: Chosen,
         pairs: Tensor | None,
         step: int,
     ) -> Tensor:
@@ -62,10 +59,7 @@ class Scoring(Protocol):
 
         Args:
             composer: of the level.
-            chosen: (G, W) where each is among the numbers ``pairs``.
-            left: (G, W) left items.
-            right: (G, W) right items.
-            absent: (G, W) beams that there are none of.
+            chosen: the pairs.
             pairs: (G, B, N + 1) numbers of the pairs, as [`first`][] and [`beside`][] gave them.
             step: of the search.
         """

@@ -13,7 +13,7 @@ from nestree.recursions.beam.engine.columns import carry, top
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.merging import Classes, classes_of, parent_code
-from nestree.recursions.beam.engine.neighbours import Neighbours
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.scoring import Scoring
 from nestree.recursions.draws import Draws, Sites
 
@@ -212,8 +212,8 @@ class Search:
         start = beam * items + position
         left, right = flat.gather(1, start), flat.gather(1, start + 1)
         absent = scores == -torch.inf
-        chosen = beam * (items + 1) + position + 1
-        node = self.scoring.node(self.composer, chosen, left, right, absent, self.pairs, step)
+        chosen = Chosen(beam, position, left, right, absent)
+        node = self.scoring.node(self.composer, chosen, self.pairs, step)
         if self.history is not None:
             self.history.merged.append(node)
         if self.codes is not None and self.store.code is not None:

@@ -1,10 +1,26 @@
-"""The pairs that a merge makes."""
+"""The pairs that a step of the search merges, and those that it makes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The pair that every new beam merges."""
+
+    beam: Tensor
+    """(G, W) the beam that it continues."""
+    position: Tensor
+    """(G, W) the pair's place in that beam's frontier."""
+    left: Tensor
+    """(G, W) left items."""
+    right: Tensor
+    """(G, W) right items."""
+    absent: Tensor
+    """(G, W) whether there is no such beam."""
 
 
 @dataclass(frozen=True)
@@ -20,4 +36,4 @@ class Neighbours:
     exists: Tensor
     """(G, W, 2) whether there is such a pair."""
     absent: Tensor
-    """(G, W) beams that there are none of."""
+    """(G, W) whether there is no such beam."""
