@@ -29,7 +29,7 @@ from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
-from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.beam.engine.pair_scoring import PairScoring
 from nestree.tasks.listops import ListOps
 
 CPU = torch.device("cpu")
@@ -353,8 +353,8 @@ def test_an_agreement_needs_both(output: float, gradient: float) -> None:
 
 
 def test_a_fast_path_that_disagrees_fails(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
-    right = NodeStore.logits
-    monkeypatch.setattr(NodeStore, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
+    right = PairScoring.logits
+    monkeypatch.setattr(PairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
     monkeypatch.setattr("nestree.cli.bench.run", lambda *_: pytest.fail("nothing is to be measured"))
     assert main(["bench", "--quick", "--encoders", "ebt-grc", "--dim", "8", "--json", str(tmp_path / "b.json")]) == 1
     shown = capsys.readouterr()

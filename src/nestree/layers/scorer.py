@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ class PairScorer(nn.Module):
 
     Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.
     """
+
+    reads_parents: ClassVar[bool] = False
 
     def __init__(self, dim: int, *, width: int | None = None) -> None:
         """Make a scorer for states of width ``dim``.
@@ -54,6 +58,8 @@ class ParentScorer(nn.Module):
 
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
+
+    reads_parents: ClassVar[bool] = True
 
     def __init__(self, dim: int) -> None:
         """Make a scorer of states of width ``dim``.

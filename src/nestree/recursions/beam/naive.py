@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
+from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
@@ -97,7 +97,7 @@ class NaiveRecursion:
         scores = torch.stack([beam.score for beam in beams]).unsqueeze(0)
         present = torch.tensor([len(beams)], device=scores.device)
         slots = align(scores, present, self.beam_size, self.outer, sites=self.site(level, group), draws=self.alignment)
-        # Nothing hangs on what all beams have in common, and sums over thousands of groups would drown the differences.
+        # Subtract the best score: a shared offset cancels in the softmax, and large sums lose precision.
         return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
 
     def fold(self, beams: list[Beam], roots: int, level: int, group: int) -> list[Beam]:
@@ -171,7 +171,7 @@ class NaiveRecursion:
     ) -> Tensor:
         """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""
         number = {pair: index for index, pair in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
-        if isinstance(self.scorer, PairScorer):
+        if not self.scorer.reads_parents:
             left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
             scored = self.scorer(left, right)
         else:

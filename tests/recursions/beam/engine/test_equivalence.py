@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions import KeyedDraws
-from nestree.recursions.beam.engine.search import Search
+from nestree.recursions.beam.engine.composer import Composer
 from support.engines import (
     Case,
     assert_engines_agree,
@@ -163,7 +163,7 @@ def test_second_derivatives_are_refused_and_not_wrong() -> None:
 def test_fixed_shapes_change_nothing(case: Case) -> None:
     compact = outcome(case, "fast")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Search, "compact", property(lambda _: False, lambda *_: None), raising=False)
+        patch.setattr(Composer, "compact", property(lambda _: False, lambda *_: None), raising=False)
         fixed = outcome(case, "fast")
     assert_same(fixed, compact, output=1e-12, gradient=1e-11)
 
@@ -174,7 +174,7 @@ def test_bfloat16_is_near_float32(training: bool, compact: bool) -> None:
     case = Case((21, 9, 3, 1, 2), 3, training=training)
     near = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Search, "compact", property(lambda _: compact, lambda *_: None), raising=False)
+        patch.setattr(Composer, "compact", property(lambda _: compact, lambda *_: None), raising=False)
         for other in with_seeds(case, 5):
             half, full = outcome(other, "fast", torch.bfloat16), outcome(other, "fast", torch.float32)
             assert half.root.dtype == torch.bfloat16

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.recursions.beam.engine.cells import FusedGatedCell
 from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.pair_scoring import PairScoring
 from nestree.recursions.beam.engine.replay import (
     ROWS_AT_ONCE,
     cell_gradient,
     reachable_by_height,
     score_gradient,
-    scorer_gradient,
 )
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import dropout_mask
@@ -26,10 +27,9 @@ LEAVES = 4
 def grown_store(merges: list[tuple[int, int]], *, dropout: float = 0.0, dim: int = 3) -> NodeStore:
     """A store over four random leaves; each merge picks two rows among those that are there, by remainder."""
     cell = randomize(GatedRecursiveCell(dim, dropout=dropout), 1).double()
-    scorer = randomize(PairScorer(dim, width=2), 2).double()
     with torch.no_grad():
         leaves = torch.randn(LEAVES, dim, dtype=torch.float64)
-        store = NodeStore(leaves, LEAVES + len(merges), cell, scorer, record=True)
+        store = NodeStore(leaves, LEAVES + len(merges), cell, record=True)
         for left, right in merges:
             random_bits = torch.randint(-(2**15), 2**15, (1, cell.hidden_dim), dtype=torch.int16) if dropout else None
             store.append(torch.tensor([left % store.rows]), torch.tensor([right % store.rows]), random_bits)
@@ -39,12 +39,14 @@ def grown_store(merges: list[tuple[int, int]], *, dropout: float = 0.0, dim: int
 def by_modules(store: NodeStore, leaves: Tensor) -> list[Tensor]:
     """All states of a store, with autograd."""
     states = list(leaves)
+    assert isinstance(store.cell, FusedGatedCell)
+    cell = store.cell.module.eval()
     for row in range(store.leaves, store.rows):
         keep = None
-        if store.random_bits is not None:
-            keep = dropout_mask(store.random_bits[row], store.cell.dropout, leaves.dtype) / (1 - store.cell.dropout)
+        if store.cell.random_bits is not None:
+            keep = dropout_mask(store.cell.random_bits[row], cell.dropout, leaves.dtype) / (1 - cell.dropout)
         left, right = states[store.left[row]], states[store.right[row]]
-        states.append(store.cell.eval()(left, right, keep))
+        states.append(cell(left, right, keep))
     return states
 
 
@@ -67,7 +69,7 @@ def test_cell_gradient_is_that_of_autograd(merges: list[tuple[int, int]], dropou
     above = torch.randn(len(roots), 3, dtype=torch.float64)
     leaves = store.states[:LEAVES].clone().requires_grad_()
     total = (torch.stack(by_modules(store, leaves))[roots] * above).sum()
-    wanted = [leaves, *store.cell.parameters()]
+    wanted = [leaves, *store.cell.module.parameters()]
     expected = torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)
     state_gradient = torch.zeros(store.rows, 3, dtype=torch.float64).index_add_(0, roots, above)
     with torch.no_grad():
@@ -80,7 +82,7 @@ def test_many_rows_of_one_height_are_pulled_back_in_parts() -> None:
     count = 2 * ROWS_AT_ONCE + 3
     with torch.no_grad():
         leaves = torch.randn(count + 1, 2, dtype=torch.float64)
-        store = NodeStore(leaves, 2 * count + 1, cell, PairScorer(2).double(), record=True)
+        store = NodeStore(leaves, 2 * count + 1, cell, record=True)
         store.append(torch.arange(count), torch.arange(count) + 1, None)
     roots = torch.arange(count + 1, 2 * count + 1)
     above = torch.randn(count, 2, dtype=torch.float64)
@@ -121,17 +123,18 @@ def test_nothing_is_reachable_from_leaves() -> None:
 @given(merges=MERGES, data=st.data())
 def test_scorer_gradient_is_that_of_autograd(merges: list[tuple[int, int]], data: st.DataObject) -> None:
     store = grown_store(merges)
+    scorer = randomize(PairScorer(3, width=2), 2).double()
     rows = st.integers(0, store.rows - 1)
     pairs = data.draw(st.lists(st.tuples(rows, rows), min_size=1, max_size=6))
     left, right = torch.tensor(pairs).unbind(1)
     above = torch.randn(len(pairs), dtype=torch.float64)
     states = store.states[: store.rows].clone().requires_grad_()
-    total = (store.scorer(states[left], states[right]) * above).sum()
-    expected = torch.autograd.grad(total, [states, *store.scorer.parameters()])
+    total = (scorer(states[left], states[right]) * above).sum()
+    expected = torch.autograd.grad(total, [states, *scorer.parameters()])
     before = torch.randn(store.rows, 3, dtype=torch.float64)
     state_gradient = before.clone()
     with torch.no_grad():
-        of_scorer = scorer_gradient(store, left, right, above, state_gradient)
+        of_scorer = PairScoring(store, scorer).pull_back(left, right, above, state_gradient)
     assert_close([state_gradient - before, *of_scorer], expected)
 
 

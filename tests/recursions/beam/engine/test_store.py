@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.recursions.beam.engine.cells import FusedGatedCell
+from nestree.recursions.beam.engine.pair_scoring import PairScoring
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import dropout_mask
 from support.reference import randomize
@@ -18,16 +20,18 @@ DTYPES = pytest.mark.parametrize(
 )
 
 
-def store_of(
-    leaves: int, *, dim: int = 4, width: int = 2, dropout: float = 0.5, record: bool = True, dtype=torch.float64
-) -> NodeStore:
+def store_of(leaves: int, *, dim: int = 4, dropout: float = 0.5, record: bool = True, dtype=torch.float64) -> NodeStore:
     cell = randomize(GatedRecursiveCell(dim, dropout=dropout), 1).to(dtype).requires_grad_(False)
-    scorer = randomize(PairScorer(dim, width=width), 2).to(dtype).requires_grad_(False)
-    return NodeStore(torch.randn(leaves, dim, dtype=dtype), leaves + 64, cell, scorer, record=record)
+    return NodeStore(torch.randn(leaves, dim, dtype=dtype), leaves + 64, cell, record=record)
+
+
+def scoring_of(store: NodeStore, width: int) -> PairScoring:
+    dim, dtype = store.states.shape[1], store.states.dtype
+    return PairScoring(store, randomize(PairScorer(dim, width=width), 2).to(dtype).requires_grad_(False))
 
 
 def bits_of(count: int, store: NodeStore) -> Tensor:
-    return torch.randint(-(2**15), 2**15, (count, store.cell.hidden_dim), dtype=torch.int16)
+    return torch.randint(-(2**15), 2**15, (count, 4 * store.states.shape[1]), dtype=torch.int16)
 
 
 def pairs(count: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -38,7 +42,6 @@ def pairs(count: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
 @DTYPES
 @given(
     appended=st.lists(st.integers(1, 6), min_size=1, max_size=4),
-    width=st.integers(1, 4),
     dropout=st.sampled_from([None, 0.0, 0.1, 0.5]),
     record=st.booleans(),
     seed=st.integers(0, 99),
@@ -47,12 +50,11 @@ def test_rows_are_what_the_cell_gives(
     dtype: torch.dtype,
     tolerance: float,
     appended: list[int],
-    width: int,
     dropout: float | None,
     record: bool,
     seed: int,
 ) -> None:
-    store = store_of(5, width=width, dropout=dropout or 0.0, record=record, dtype=dtype)
+    store = store_of(5, dropout=dropout or 0.0, record=record, dtype=dtype)
     states = [*store.states[:5]]
     heights = [0] * 5
     for step, count in enumerate(appended):
@@ -61,7 +63,7 @@ def test_rows_are_what_the_cell_gives(
         if dropout is not None:
             random_bits = bits_of(count, store)
             keep = dropout_mask(random_bits, dropout, dtype) / (1 - dropout)
-        parents = store.cell.eval()(
+        parents = store.cell.module.eval()(
             torch.stack([states[i] for i in left]), torch.stack([states[i] for i in right]), keep
         )
         states.extend(parents.detach())
@@ -75,11 +77,12 @@ def test_rows_are_what_the_cell_gives(
 @DTYPES
 def test_logits_are_the_scorers(dtype: torch.dtype, tolerance: float) -> None:
     for width in (1, 3, 4):
-        store = store_of(6, width=width, dtype=dtype)
+        store = store_of(6, dtype=dtype)
         store.append(*pairs(5, 6, 0), None)
+        scoring = scoring_of(store, width)
         left, right = (index.view(4, 5) for index in pairs(20, store.rows, 1))
-        expected = store.scorer(store.states[left], store.states[right])
-        torch.testing.assert_close(store.logits(left, right), expected, atol=tolerance, rtol=tolerance)
+        expected = scoring.scorer(store.states[left], store.states[right])
+        torch.testing.assert_close(scoring.logits(left, right), expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
@@ -92,19 +95,21 @@ def test_logits_are_the_scorers(dtype: torch.dtype, tolerance: float) -> None:
 def test_equal_pairs_have_equal_logits_wherever_they_stand(
     dtype: torch.dtype, dim: int, copies: int, shape: tuple[int, ...], seed: int
 ) -> None:
-    store = store_of(9, dim=dim, width=dim, dtype=dtype)
+    store = store_of(9, dim=dim, dtype=dtype)
     store.append(*pairs(6, 9, seed), None)
+    scoring = scoring_of(store, dim)
     left, right = pairs(7, store.rows, seed)
-    alone = torch.cat([store.logits(left[[number]], right[[number]]) for number in range(7)])
+    alone = torch.cat([scoring.logits(left[[number]], right[[number]]) for number in range(7)])
     which = torch.randint(7, (copies, *shape), generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(store.logits(left[which], right[which]), alone[which])
+    assert torch.equal(scoring.logits(left[which], right[which]), alone[which])
 
 
 def test_a_store_that_records_nothing_holds_no_activations() -> None:
     store = store_of(4, record=False)
     store.append(torch.tensor([0]), torch.tensor([1]), bits_of(1, store))
-    assert store.hidden.numel() == store.gates.numel() == 0
-    assert store.random_bits is None
+    assert isinstance(store.cell, FusedGatedCell)
+    assert store.cell.hidden.numel() == store.cell.gates.numel() == 0
+    assert store.cell.random_bits is None
 
 
 def test_a_full_store_refuses_another_row() -> None:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer, Scorer
+from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.replay import cell_gradient, parent_scorer_gradient, score_gradient, scorer_gradient
+from nestree.recursions.beam.engine.replay import cell_gradient, score_gradient
+from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.search import Search
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
@@ -61,10 +62,15 @@ class LevelTape:
 class Forest:
     """What a search over a batch found."""
 
-    store: NodeStore
+    scoring: Scoring
     beams: Beams
     """Of the B sequences."""
     tapes: list[LevelTape]
+
+    @property
+    def store(self) -> NodeStore:
+        """All nodes."""
+        return self.scoring.store
 
     def weights(self) -> Tensor:
         """Return ``softmax(score)`` (B, W)."""
@@ -112,11 +118,12 @@ class BeamRecursion:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
-            self.most_composed(size, merges, leaves=number == 0)
+            most_composed(self.scorer, self.beam_size, size, merges, leaves=number == 0)
             for number, level in enumerate(levels)
             for size, merges in zip(level.size, level.merges, strict=True)
         )
-        store = NodeStore(packed, len(packed) + composed, self.cell, self.scorer, record=record, coded=self.merge_equal)
+        store = NodeStore(packed, len(packed) + composed, self.cell, record=record, coded=self.merge_equal)
+        scoring = scoring_of(self.scorer, store)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
         nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf
@@ -126,20 +133,14 @@ class BeamRecursion:
         table = Beams(torch.arange(len(packed), device=device).unsqueeze(-1), scores.new_zeros(len(packed), 1))
         tapes: list[LevelTape] = []
         for number, level in enumerate(levels):
-            found, table, tape = self.fold(store, table, level, number)
+            found, table, tape = self.fold(scoring, table, level, number)
             nodes[tape.owner] = found.nodes[tape.last]
             scores[tape.owner] = found.scores[tape.last]
             if record:
                 tapes.append(tape)
-        return Forest(store, Beams(nodes, scores), tapes)
+        return Forest(scoring, Beams(nodes, scores), tapes)
 
-    def most_composed(self, size: int, merges: int, *, leaves: bool) -> int:
-        """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
-        if isinstance(self.scorer, ParentScorer):  # all pairs, then the two beside every new node
-            return (1 if leaves else self.beam_size) * (size - 1) + 2 * self.beam_size * max(0, merges - 1)
-        return self.beam_size * merges
-
-    def fold(self, store: NodeStore, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
+    def fold(self, scoring: Scoring, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
 
         Returns:
@@ -157,7 +158,7 @@ class BeamRecursion:
         start = (table.scores[items] * real.unsqueeze(-1)).sum(1)
         sites = Sites(torch.tensor(level.sequence, device=device), torch.tensor(level.group, device=device), number)
         result = Search(
-            store,
+            scoring,
             table.nodes[items[groups]].transpose(1, 2),
             start[groups],
             [level.size[group] for group in by_size],
@@ -173,10 +174,10 @@ class BeamRecursion:
         nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
         present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
         slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
-        # Nothing hangs on what all beams share, and sums over thousands of groups would drown what they differ in.
         handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
         owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
         first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
+        # Subtract the best score: a shared offset cancels in the softmax, and large sums lose precision.
         table_scores = scores.new_zeros(len(handed), slots.shape[1])
         table_scores[first_root_rows] = scores.gather(-1, slots) - scores[:, :1]
         aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
@@ -219,17 +220,10 @@ class Replay(torch.autograd.Function):
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         share = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
         state_gradient.index_add_(0, beams.nodes.flatten(), share.flatten(0, 1))
-        if isinstance(store.scorer, PairScorer):
-            left, right, pair_gradient = _pair_gradients(forest, score_grad)
-            scorer, tops = scorer_gradient(store, left, right, pair_gradient, state_gradient), beams.nodes.flatten()
-        else:
-            of_parents = torch.zeros(store.rows, dtype=score_grad.dtype, device=score_grad.device)
-            for _, of_pairs in _level_gradients(forest, score_grad):
-                of_parents[: len(of_pairs)] += of_pairs
-            scorer = parent_scorer_gradient(store, of_parents, state_gradient)
-            tops = torch.cat([beams.nodes.flatten(), of_parents.nonzero().squeeze(-1)])
-        cell = cell_gradient(store, tops, state_gradient)
-        return None, state_gradient[: store.leaves], *cell, *scorer
+        of_scorer, scored = forest.scoring.gradient(_level_gradients(forest, score_grad), state_gradient)
+        tops = torch.cat([beams.nodes.flatten(), scored])
+        of_cell = cell_gradient(store, tops, state_gradient)
+        return None, state_gradient[: store.leaves], *of_cell, *of_scorer
 
 
 class StraightThrough(torch.autograd.Function):
@@ -250,21 +244,8 @@ class StraightThrough(torch.autograd.Function):
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
         histories = [tape.history for tape in forest.tapes]
-        parameters = straight_through_gradient(store, histories, ctx.temperature, state_gradient)
+        parameters = straight_through_gradient(forest.scoring, histories, ctx.temperature, state_gradient)
         return None, None, state_gradient[: store.leaves], *parameters
-
-
-def _pair_gradients(forest: Forest, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the distinct pairs (left, right) whose logits have a gradient, from that (B, W) of the final scores."""
-    left, right, pair_gradients = [], [], []
-    for history, of_pairs in _level_gradients(forest, gradient):
-        pair_gradients.append(of_pairs)
-        left.extend(history.pair_left)
-        right.extend(history.pair_right)
-    if not pair_gradients:
-        empty = forest.beams.nodes.new_zeros(0)
-        return empty, empty, gradient.new_zeros(0)
-    return _distinct(torch.cat(left), torch.cat(right), torch.cat(pair_gradients), forest.store.capacity)
 
 
 def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History, Tensor]]:
@@ -285,11 +266,3 @@ def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History
             table_gradient = start.new_zeros(forest.tapes[number - 1].rows, slots)
             table_gradient.index_add_(0, tape.items.flatten(), spread.flatten(0, 1))
         yield tape.history, of_pairs
-
-
-def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Add up the gradients of equal pairs, and leave out those without any."""
-    some = gradient.nonzero().squeeze(-1)
-    keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
-    total = gradient.new_zeros(len(keys)).index_add_(0, position, gradient[some])
-    return keys // capacity, keys % capacity, total

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nestree.layers import ParentScorer
-from nestree.recursions.beam.engine.columns import carry, first_of_equal, top
+from nestree.recursions.beam.engine.columns import carry, top
+from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.merging import Classes, classes_of, parent_code
-from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
+from nestree.recursions.beam.engine.scoring import Scoring
 from nestree.recursions.draws import Draws, Sites
 
 
@@ -37,7 +38,7 @@ class Search:
 
     def __init__(
         self,
-        store: NodeStore,
+        scoring: Scoring,
         frontier: Tensor,
         scores: Tensor,
         sizes: list[int],
@@ -51,7 +52,7 @@ class Search:
         """Begin a search.
 
         Args:
-            store: holds the items, and takes the new nodes.
+            scoring: scores pairs; its store holds the items, and takes the new nodes.
             frontier: (G, B, N) node numbers of each group's items, a beam a row; anything valid in the padding.
             scores: (G, B) the beams' scores so far.
             sizes: items of each group.
@@ -61,7 +62,8 @@ class Search:
             noise: Gumbel noise for the selection; None selects by log-probability.
             dropout: dropout masks; None drops nothing.
         """
-        self.store = store
+        self.scoring = scoring
+        self.store = store = scoring.store
         self.sizes = sizes
         self.size = torch.tensor(sizes, device=frontier.device)
         merges = [size - left for size, left in zip(sizes, roots, strict=True)]
@@ -72,23 +74,18 @@ class Search:
         self.sites = sites
         self.beam_size = beam_size
         self.noise = noise
-        self.dropout = dropout
-        # Without data-dependent shapes an accelerator need not wait for the host; a CPU is better off without waste.
-        self.compact = frontier.device.type == "cpu"
         self.history = History() if store.record else None
         self.frontier = frontier
         self.scores = scores
         self.codes: Tensor | None = None
         if store.code is not None:
             self._merge_start(store.code)
-        self.of_parents = isinstance(store.scorer, ParentScorer)
+        most = self.steps * scoring.asked(beam_size)
+        self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=dropout)
         self.pairs: Tensor | None = None
+        """(G, B, N + 1) numbers of the pairs; None where nothing needs them."""
+        self.logits = self._first_logits()
         groups = len(sizes)
-        self.logits = self._first_parent_logits() if self.of_parents else self._first_logits()
-        masks = 2 * beam_size if self.of_parents else beam_size
-        self.composed_keys = torch.empty(groups, self.steps * masks, dtype=torch.int64, device=frontier.device)
-        self.composed_nodes = torch.empty_like(self.composed_keys)
-        self.composed = 0
         self.final_nodes = frontier.new_zeros(groups, beam_size, max(roots))
         self.final_scores = scores.new_full((groups, beam_size), -torch.inf)
 
@@ -100,8 +97,8 @@ class Search:
             beam, position, scores = self._choose(choosing, step)
             self._merge(beam, position, scores, step)
         self._finish(0)
-        if self.history is not None and self.of_parents:
-            self.history.pairs = self.store.rows
+        if self.history is not None:
+            self.history.pairs = self.scoring.count_pairs(self.history)
         return SearchResult(self.final_nodes, self.final_scores, self.history)
 
     def _merging(self, step: int) -> int:
@@ -214,11 +211,9 @@ class Search:
         flat = self.frontier.flatten(1)
         start = beam * items + position
         left, right = flat.gather(1, start), flat.gather(1, start + 1)
-        if self.of_parents and self.pairs is not None:
-            node = self.pairs.flatten(1).gather(1, beam * (items + 1) + position + 1)
-        else:
-            mask_index = torch.arange(width, device=beam.device).expand_as(beam)
-            node = self._compose(left, right, scores == -torch.inf, mask_index, step)
+        absent = scores == -torch.inf
+        chosen = Chosen(beam, position, left, right, absent)
+        node = self.scoring.node(self.composer, chosen, self.pairs, step)
         if self.history is not None:
             self.history.merged.append(node)
         if self.codes is not None and self.store.code is not None:
@@ -228,102 +223,34 @@ class Search:
         frontier = carry(self.frontier, beam, at)
         frontier.scatter_(2, at, node.unsqueeze(-1))
         self.frontier, self.scores = frontier, scores
-        if items <= (2 if self.of_parents else 3):  # what is left has one pair at most, which needs no score
+        # The last pair that is left needs no score; where all pairs are composed, that comes with the score.
+        if items <= (2 if self.scoring.composes_all else 3):
             self.logits = self.logits.new_zeros(groups, width, 0)
             self.pairs = None
             return
-        neighbours = torch.cat([at - 1, at + 1], dim=-1).clamp_(0, items - 2)
-        neighbours = frontier.gather(2, neighbours)
-        left = torch.stack([neighbours[..., 0], node], dim=-1)
-        right = torch.stack([node, neighbours[..., 1]], dim=-1)
-        exists = torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1)
-        columns = torch.cat([at, at + 1], dim=-1)
-        if self.of_parents:
-            mask_index = (columns - 1) * self.beam_size + torch.arange(width, device=at.device).unsqueeze(-1)
-            absent = ~exists | (scores == -torch.inf).unsqueeze(-1)
-            unfinished = self._merging(step + 1)
-            of_left, of_right, absent, mask_index = (
-                of[:unfinished].flatten(1) for of in (left, right, absent, mask_index)
-            )
-            numbers = torch.zeros_like(left)
-            composed = self._compose(of_left, of_right, absent, mask_index, step + 1)
-            numbers[:unfinished] = composed.view(unfinished, width, 2)
-            logits = self.store.parent_logits(numbers)
-        else:
-            numbers = None if self.history is None else self.history.log_pairs(left, right)
-            logits = self.store.logits(left, right)
+        beside = frontier.gather(2, torch.cat([at - 1, at + 1], dim=-1).clamp_(0, items - 2))
+        neighbours = Neighbours(
+            left=torch.stack([beside[..., 0], node], dim=-1),
+            right=torch.stack([node, beside[..., 1]], dim=-1),
+            column=torch.cat([at, at + 1], dim=-1),
+            exists=torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1),
+            absent=absent,
+        )
+        going_on = self._merging(step + 1)
+        logits, numbers = self.scoring.beside(self.composer, neighbours, going_on, step, self.history)
         self.logits = carry(self.logits, beam, at + 1)
-        self.logits.scatter_(2, columns, logits.to(scores.dtype).masked_fill_(~exists, -torch.inf))
+        logits = logits.to(scores.dtype).masked_fill_(~neighbours.exists, -torch.inf)
+        self.logits.scatter_(2, neighbours.column, logits)
         if numbers is not None and self.pairs is not None:
             self.pairs = carry(self.pairs, beam, at + 1)
-            self.pairs.scatter_(2, columns, numbers)
-
-    def _compose(self, left: Tensor, right: Tensor, absent: Tensor, mask_index: Tensor, step: int) -> Tensor:
-        """Return the parents (G, P) of ``left`` and ``right`` (G, P): composed once for each group and pair.
-
-        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, P); those that are
-        ``absent`` (G, P) get any number.
-        """
-        groups, width = left.shape
-        column = torch.arange(width, device=left.device)
-        keys = torch.where(absent, -1 - column, left * self.store.capacity + right)
-        known, end = self.composed, self.composed + width
-        self.composed = end
-        self.composed_keys[:groups, known:end] = keys
-        same = keys.unsqueeze(-1) == self.composed_keys[:groups, :end].unsqueeze(1)
-        first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented
-        if self.compact:
-            new = ((first == column + known) & ~absent).flatten()
-            row = new.nonzero().squeeze(-1)
-            number = new.cumsum(0).view(groups, width) + (self.store.rows - 1)
-            left, right = left.flatten()[row], right.flatten()[row]
-        else:
-            row = torch.arange(groups * width, device=left.device)
-            number = row.view(groups, width) + self.store.rows
-            left, right = left.flatten(), right.flatten()
-        if len(row):
-            self.store.append(left, right, self._random_bits(row // width, mask_index.flatten()[row], step))
-        self.composed_nodes[:groups, known:end] = number
-        return self.composed_nodes[:groups].gather(1, first)
-
-    def _random_bits(self, group: Tensor, mask_index: Tensor, step: int) -> Tensor | None:
-        """Return random bits of the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
-        cell = self.store.cell
-        if self.dropout is None or cell.dropout == 0:
-            return None
-        return self.dropout.random_bits(self.sites.take(group), step, mask_index, cell.hidden_dim)
+            self.pairs.scatter_(2, neighbours.column, numbers)
 
     def _first_logits(self) -> Tensor:
-        """Score all neighbouring pairs of the items."""
-        left, right = self.frontier[..., :-1], self.frontier[..., 1:]
-        logits = self.store.logits(left, right).to(self.scores.dtype)
+        """Score all neighbouring pairs of the items, and take their numbers."""
+        logits, numbers = self.scoring.first(self.composer, self.frontier, self.scores, self.sizes, self.history)
+        logits = logits.to(self.scores.dtype)
         missing = torch.arange(logits.shape[-1], device=logits.device) >= self.size.view(-1, 1, 1) - 1
         logits.masked_fill_(missing, -torch.inf)
-        if self.history is not None:
-            self.pairs = functional.pad(self.history.log_pairs(left, right), (1, 1))
-        return functional.pad(logits, (1, 1), value=-torch.inf)
-
-    def _first_parent_logits(self) -> Tensor:
-        """Compose all neighbouring pairs of the items, the same one in several beams once, and score the parents."""
-        left, right = self.frontier[..., :-1], self.frontier[..., 1:]
-        groups, beams, pairs = left.shape
-        device = left.device
-        beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
-        first = first_of_equal((left * self.store.capacity + right).flatten(1))
-        # On the host: an accelerator need not be waited for to know how many there are.
-        real = torch.arange(pairs) < torch.tensor(self.sizes).view(-1, 1, 1) - 1
-        new = real.expand(left.shape)
-        if self.compact:
-            own = torch.arange(beams * pairs, device=device)
-            new = new & (first == own).view(left.shape) & (self.scores != -torch.inf).unsqueeze(-1)
-        row = new.flatten().nonzero().squeeze(-1).to(device)
-        number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
-        number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
-        if len(row):
-            mask_index = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
-            random_bits = self._random_bits(row // (beams * pairs), mask_index, 0)
-            self.store.append(left.flatten()[row], right.flatten()[row], random_bits)
-        parents = number.view(groups, -1).gather(1, first).view(left.shape)
-        logits = self.store.parent_logits(parents).to(self.scores.dtype).masked_fill_(~real.to(device), -torch.inf)
-        self.pairs = functional.pad(parents, (1, 1))
+        if numbers is not None:
+            self.pairs = functional.pad(numbers, (1, 1))
         return functional.pad(logits, (1, 1), value=-torch.inf)

@@ -14,19 +14,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.layers import PairScorer
+from nestree.recursions.beam.engine.cells import no_gradients
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE, no_gradients, pull_back, scorer_gradient
-from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.beam.engine.scoring import Scoring
 
 
 def straight_through_gradient(
-    store: NodeStore, histories: list[History], temperature: float, state_gradient: Tensor
+    scoring: Scoring, histories: list[History], temperature: float, state_gradient: Tensor
 ) -> list[Tensor]:
     """Pull the gradients of the roots back through the levels of a search.
 
     Args:
-        store: of the search.
+        scoring: of the search.
         histories: of its levels, from the leaves up.
         temperature: T.
         state_gradient: (rows, D), that of the roots; added to in place, so that it ends with the leaves' gradient.
@@ -34,17 +33,17 @@ def straight_through_gradient(
     Returns:
         Gradients of the parameters of the cell and of the scorer.
     """
-    cell = no_gradients(store)
-    of_parents = not isinstance(store.scorer, PairScorer)
-    logits = ParentLogits(store) if of_parents else PairLogits(store, histories)
+    store, of_parents = scoring.store, scoring.composes_all
+    cell = no_gradients(store.cell)
+    slopes = scoring.slopes(histories)
     for level, history in reversed(list(enumerate(histories))):
         for step, merged in reversed(list(enumerate(history.merged))):
             nodes = merged[:, 0]
-            below = pull_back(store, nodes, state_gradient.index_select(0, nodes), cell)
+            below = store.pull_back(nodes, state_gradient.index_select(0, nodes), cell)
             state_gradient.index_add_(0, store.children(nodes).flatten(), below.flatten(0, 1))
             if step < len(history.choices):  # else there was no choice
                 choice = history.choices[step]
-                number, left, right = logits.pairs(choice, level)
+                number, left, right = slopes.pairs(choice, level)
                 groups = len(left)
                 new = store.states[number] if of_parents else store.states[nodes[:groups]].unsqueeze(1)
                 of_mask = _mask_gradient(
@@ -56,14 +55,9 @@ def straight_through_gradient(
                     None if of_parents else below[:groups],
                 )
                 of_logits = _logit_gradient(choice, of_mask, temperature).to(state_gradient.dtype)
-                logits.pull_back(number, left, right, of_logits, state_gradient)
-    if isinstance(logits, ParentLogits):
-        rows = torch.arange(store.leaves, store.rows, device=state_gradient.device)
-        weight = store.scorer.score.weight
-        for part in rows.split(ROWS_AT_ONCE):
-            pull_back(store, part, logits.gradient[part].unsqueeze(-1) * weight, cell)
-        return [*cell, logits.gradient.unsqueeze(0) @ store.states[: store.rows]]
-    return [*cell, *scorer_gradient(store, logits.left, logits.right, logits.gradient, None)]
+                slopes.pull_back(number, left, right, of_logits, state_gradient)
+    of_scorer = slopes.gradient(cell)  # first: it may add to the cell's
+    return [*cell, *of_scorer]
 
 
 def _after(left: Tensor, right: Tensor, node: Tensor, position: Tensor) -> Tensor:
@@ -99,59 +93,3 @@ def _logit_gradient(choice: Choice, of_mask: Tensor, temperature: float) -> Tens
     soft = (keys[:, 0] / temperature).softmax(-1)
     of_mask = of_mask.to(soft.dtype)
     return soft * (of_mask - (soft * of_mask).sum(-1, keepdim=True)) / temperature
-
-
-class PairLogits:
-    """How logits hang on the children of pairs, and the gradients of those of the search."""
-
-    def __init__(self, store: NodeStore, histories: list[History]) -> None:
-        """Differentiate the scorer at every pair that was scored."""
-        scorer = store.scorer
-        assert isinstance(scorer, PairScorer)
-        counts = [history.pairs for history in histories]
-        self.first = [sum(counts[:level]) for level in range(len(counts))]
-        empty = store.left.new_zeros(0)
-        self.left = torch.cat([empty, *(part for history in histories for part in history.pair_left)])
-        self.right = torch.cat([empty, *(part for history in histories for part in history.pair_right)])
-        hidden = store.left_half.index_select(0, self.left).add_(store.right_half.index_select(0, self.right))
-        slope = torch.ops.aten.gelu_backward(scorer.score.weight.expand_as(hidden), hidden)
-        self.width = scorer.width
-        self.of_left = slope @ scorer.hidden.weight[:, : self.width]
-        self.of_right = slope @ scorer.hidden.weight[:, self.width :]
-        self.gradient = hidden.new_zeros(len(self.left))
-
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the numbers of a choice's pairs and their children, each (G, P)."""
-        number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
-        return number, self.left[number], self.right[number]
-
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
-        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
-        self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
-        seen = state_gradient[:, : self.width]
-        for side, slope in ((left, self.of_left), (right, self.of_right)):
-            seen.index_add_(0, side.flatten(), (slope[number] * of_logits.unsqueeze(-1)).flatten(0, 1))
-
-
-class ParentLogits:
-    """How logits hang on the children of pairs whose parents are scored, and the gradients of those of the search."""
-
-    def __init__(self, store: NodeStore) -> None:
-        """Differentiate the scorer at every node that was composed."""
-        self.store = store
-        self.slope = store.states.new_zeros(store.rows, 2, store.states.shape[1])
-        rows = torch.arange(store.leaves, store.rows, device=store.states.device)
-        for part in rows.split(ROWS_AT_ONCE):
-            self.slope[part] = pull_back(store, part, store.scorer.score.weight.expand(len(part), -1), None)
-        self.gradient = store.states.new_zeros(store.rows)
-
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the parents of a choice's pairs and their children, each (G, P)."""
-        number = choice.pairs[:, 0].to(torch.int64)
-        return number, self.store.left[number], self.store.right[number]
-
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
-        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
-        self.gradient.index_add_(0, number.flatten(), of_logits.flatten())
-        slope = self.slope[number] * of_logits[..., None, None]
-        state_gradient.index_add_(0, torch.stack([left, right], dim=-1).flatten(), slope.flatten(0, 2))

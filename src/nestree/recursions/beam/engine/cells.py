@@ -1,0 +1,149 @@
+"""What the engine needs of a cell: parents for rows of children, and the gradients back from them.
+
+Another cell, or another implementation of this one, is another class here: the store asks [`EngineCell`][] alone.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestree.layers import GatedRecursiveCell
+from nestree.recursions.draws import dropout_mask
+
+
+@runtime_checkable
+class EngineCell(Protocol):
+    """A cell over the rows of a node store."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Whose parameters ``backward`` has gradients for."""
+        ...
+
+    mask_width: int
+    """Random bits that a node's dropout mask takes; 0 without dropout."""
+
+    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+        """Return the states (M, D) of the parents of ``children`` (M, 2, D), and keep what ``backward`` needs.
+
+        Args:
+            rows: the M rows of the store that the parents will be.
+            children: left and right.
+            random_bits: (M, mask_width) of the dropout masks; None drops nothing.
+        """
+        ...
+
+    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+        """Pull the gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their ``children``: (M, 2, D).
+
+        The parameters' shares are added to ``gradients``, which are in the order of the module's parameters; None
+        leaves them out.
+        """
+        ...
+
+
+def engine_cell(cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> EngineCell:
+    """Return what serves ``cell``, for at most ``capacity`` rows of the type and device of ``leaves``.
+
+    Without ``record`` nothing is kept for a backward pass.
+    """
+    return FusedGatedCell(cell, leaves, capacity, record=record)
+
+
+def no_gradients(cell: EngineCell) -> list[Tensor]:
+    """Return zeros to add the gradients of the cell's parameters to."""
+    return [torch.zeros_like(parameter) for parameter in cell.module.parameters()]
+
+
+class FusedGatedCell:
+    """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
+
+    def __init__(self, cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> None:
+        """Allocate the tables; see [`engine_cell`][]."""
+        self.module = cell
+        self.mask_width = cell.hidden_dim if cell.dropout > 0 else 0
+        self.record = record
+        self.capacity = capacity
+        rows = capacity if record else 0
+        self.hidden = leaves.new_empty(rows, cell.hidden_dim)
+        """Before the GELU."""
+        self.gates = leaves.new_empty(rows, 4 * cell.dim)
+        self.random_bits: Tensor | None = None
+        """Of the dropout masks, once there are any."""
+
+    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+        """Compose; see [`EngineCell.forward`][]."""
+        cell = self.module
+        count, _, dim = children.shape
+        hidden = self.hidden[rows] if self.record else children.new_empty(count, cell.hidden_dim)
+        gates = self.gates[rows] if self.record else children.new_empty(count, 4 * dim)
+        torch.addmm(cell.hidden.bias, children.view(-1, 2 * dim), cell.hidden.weight.T, out=hidden)
+        active = functional.gelu(hidden)
+        scale = 1.0
+        if random_bits is not None:
+            scale = 1 / (1 - cell.dropout)
+            active.mul_(dropout_mask(random_bits, cell.dropout, active.dtype))
+            if self.record:
+                if self.random_bits is None:
+                    self.random_bits = random_bits.new_empty(self.capacity, cell.hidden_dim)
+                self.random_bits[rows] = random_bits
+        torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
+        new = gates[:, 3 * dim :]
+        opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
+        return cell.norm(mix(children[:, 0], children[:, 1], new, opened))
+
+    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+        """Pull gradients back; see [`EngineCell.backward`][]."""
+        cell, dim = self.module, children.shape[-1]
+        left, right = children.unbind(1)
+        hidden = self.hidden.index_select(0, rows)
+        gates = self.gates.index_select(0, rows).view(-1, 4, dim)
+        new, opened = gates[:, 3], gates[:, :3].sigmoid()
+
+        centred, spread = standardize(mix(left, right, new, opened), cell.norm.eps)
+        mixed = standardize_gradient(above * cell.norm.weight, centred, spread)
+
+        through = torch.stack([mixed * left, mixed * right, mixed * new], dim=1)
+        gates[:, :3] = torch.ops.aten.sigmoid_backward(through, opened)
+        torch.mul(mixed, opened[:, 2], out=gates[:, 3])
+        of_gates = gates.view(-1, 4 * dim)
+
+        active = functional.gelu(hidden)
+        of_active = of_gates @ cell.gates.weight
+        if self.random_bits is not None:
+            random_bits = self.random_bits.index_select(0, rows)
+            let_through = dropout_mask(random_bits, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
+            active.mul_(let_through)
+            of_active.mul_(let_through)
+        of_hidden = torch.ops.aten.gelu_backward(of_active, hidden)
+        if gradients is not None:
+            hidden_weight, hidden_bias, gates_weight, gates_bias, norm_weight, norm_bias = gradients
+            norm_weight.add_((above * centred).sum(0))
+            norm_bias.add_(above.sum(0))
+            gates_weight.addmm_(of_gates.T, active)
+            gates_bias.add_(of_gates.sum(0))
+            hidden_weight.addmm_(of_hidden.T, children.view(-1, 2 * dim))
+            hidden_bias.add_(of_hidden.sum(0))
+        return (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
+
+
+def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
+    """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
+    return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
+
+
+def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return ``x`` (M, D) less its mean, over its standard deviation, and one over that deviation (M, 1)."""
+    centred = x - x.mean(-1, keepdim=True)
+    spread = centred.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+    return centred.mul_(spread), spread
+
+
+def standardize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
+    """Pull a gradient back through the standardization."""
+    along = (gradient * centred).mean(-1, keepdim=True)
+    return (gradient - gradient.mean(-1, keepdim=True)).addcmul_(centred, along, value=-1).mul_(spread)

@@ -1,0 +1,96 @@
+"""Composing for one level's groups: the same pair of one group once, whichever beam asks first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nestree.recursions.beam.engine.columns import first_of_equal
+from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.draws import Draws, Sites
+
+
+class Composer:
+    """Appends the parents of pairs to a store, and remembers for each group which pairs it has composed."""
+
+    def __init__(self, store: NodeStore, sites: Sites, most: int, *, beam_size: int, dropout: Draws | None) -> None:
+        """Begin with nothing composed.
+
+        Args:
+            store: takes the new nodes.
+            sites: the groups' places, to draw for.
+            most: how many pairs [`compose`][] will be asked for at most, in each group.
+            beam_size: W.
+            dropout: dropout masks; None drops nothing.
+        """
+        device = sites.group.device
+        self.store = store
+        self.sites = sites
+        self.beam_size = beam_size
+        self.dropout = dropout
+        # Without data-dependent shapes an accelerator need not wait for the host; a CPU is better off without waste.
+        self.compact = device.type == "cpu"
+        self.keys = torch.empty(len(sites), most, dtype=torch.int64, device=device)
+        self.nodes = torch.empty_like(self.keys)
+        self.asked = 0
+
+    def compose(self, left: Tensor, right: Tensor, absent: Tensor, mask_index: Tensor, step: int) -> Tensor:
+        """Return the parents (G, P) of ``left`` and ``right`` (G, P): composed once for each group and pair.
+
+        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, P); those that are
+        ``absent`` (G, P) get any number.
+        """
+        groups, width = left.shape
+        column = torch.arange(width, device=left.device)
+        keys = torch.where(absent, -1 - column, left * self.store.capacity + right)
+        known, end = self.asked, self.asked + width
+        self.asked = end
+        self.keys[:groups, known:end] = keys
+        same = keys.unsqueeze(-1) == self.keys[:groups, :end].unsqueeze(1)
+        first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented
+        if self.compact:
+            new = ((first == column + known) & ~absent).flatten()
+            row = new.nonzero().squeeze(-1)
+            number = new.cumsum(0).view(groups, width) + (self.store.rows - 1)
+            left, right = left.flatten()[row], right.flatten()[row]
+        else:
+            row = torch.arange(groups * width, device=left.device)
+            number = row.view(groups, width) + self.store.rows
+            left, right = left.flatten(), right.flatten()
+        if len(row):
+            self.store.append(left, right, self._random_bits(row // width, mask_index.flatten()[row], step))
+        self.nodes[:groups, known:end] = number
+        return self.nodes[:groups].gather(1, first)
+
+    def compose_neighbours(self, frontier: Tensor, scores: Tensor, sizes: list[int]) -> Tensor:
+        """Return the parents (G, B, N - 1) of all neighbouring items of ``frontier`` (G, B, N).
+
+        A pair that several beams of a group have is composed once; beyond the ``sizes`` of the groups, and of beams
+        without a score (G, B), a parent may be any row.
+        """
+        left, right = frontier[..., :-1], frontier[..., 1:]
+        groups, beams, pairs = left.shape
+        device = left.device
+        beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
+        first = first_of_equal((left * self.store.capacity + right).flatten(1))
+        # On the host: an accelerator need not be waited for to know how many there are.
+        real = torch.arange(pairs) < torch.tensor(sizes).view(-1, 1, 1) - 1
+        new = real.expand(left.shape)
+        if self.compact:
+            own = torch.arange(beams * pairs, device=device)
+            new = new & (first == own).view(left.shape) & (scores != -torch.inf).unsqueeze(-1)
+        row = new.flatten().nonzero().squeeze(-1).to(device)
+        number = torch.zeros(groups * beams * pairs, dtype=torch.int64, device=device)
+        number[row] = torch.arange(self.store.rows, self.store.rows + len(row), device=device)
+        if len(row):
+            mask_index = (position * self.beam_size + beam).expand(left.shape).flatten()[row]
+            random_bits = self._random_bits(row // (beams * pairs), mask_index, 0)
+            self.store.append(left.flatten()[row], right.flatten()[row], random_bits)
+        return number.view(groups, -1).gather(1, first).view(left.shape)
+
+    def _random_bits(self, group: Tensor, mask_index: Tensor, step: int) -> Tensor | None:
+        """Return random bits of the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
+        width = self.store.cell.mask_width
+        if self.dropout is None or width == 0:
+            return None
+        return self.dropout.random_bits(self.sites.take(group), step, mask_index, width)

@@ -1,0 +1,131 @@
+"""What differs between scoring pairs by their children and by the parents that they would have.
+
+The search, the replay and the straight-through replay ask one object; which one, [`scoring_of`][] says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from nestree.layers import PairScorer, Scorer
+from nestree.recursions.beam.engine.composer import Composer
+from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
+from nestree.recursions.beam.engine.parent_scoring import ParentScoring
+from nestree.recursions.beam.engine.store import NodeStore
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """The scorer's part in a search over one store, and on the way back."""
+
+    store: NodeStore
+    composes_all: ClassVar[bool]
+    """Whether every pair is composed before one is chosen, instead of the chosen one afterwards."""
+
+    @staticmethod
+    def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
+        """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
+        ...
+
+    @staticmethod
+    def asked(beam_size: int) -> int:
+        """Return how many pairs of a group are to be composed at each step, at most."""
+        ...
+
+    def first(
+        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Score all neighbouring items of a level's first ``frontier`` (G, B, N).
+
+        Returns:
+            The logits (G, B, N - 1), anything where there is no such pair; and numbers for the pairs: those that the
+            history gives, None without one, or the parents' rows.
+        """
+        ...
+
+    def node(
+        self,
+        composer: Composer,
+        chosen: Chosen,
+        pairs: Tensor | None,
+        step: int,
+    ) -> Tensor:
+        """Return the parents (G, W) of the pairs that were chosen.
+
+        Args:
+            composer: of the level.
+            chosen: the pairs.
+            pairs: (G, B, N + 1) numbers of the pairs, as [`first`][] and [`beside`][] gave them.
+            step: of the search.
+        """
+        ...
+
+    def beside(
+        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Score the pairs beside every new node.
+
+        Args:
+            composer: of the level.
+            neighbours: the pairs.
+            going_on: how many groups, the first ones, have another step.
+            step: of the search.
+            history: of the level, if it is recorded.
+
+        Returns:
+            Logits and numbers, each (G, W, 2), as [`first`][] gives them.
+        """
+        ...
+
+    def count_pairs(self, history: History) -> int:
+        """Return how many numbers of pairs there are in ``history`` when its search has ended."""
+        ...
+
+    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Pull the gradients of logits back into the scorer and, adding to ``state_gradient`` (rows, D), the nodes.
+
+        Args:
+            levels: each level's history with the gradients of the pairs that it numbers.
+            state_gradient: added to in place.
+
+        Returns:
+            The gradients of the scorer's parameters, and rows that may have a gradient though no root is above them.
+        """
+        ...
+
+    def slopes(self, histories: list[History]) -> Slopes:
+        """Differentiate the logits of a search by the children of the pairs, for a straight-through replay."""
+        ...
+
+
+@runtime_checkable
+class Slopes(Protocol):
+    """How logits depend on the children of their pairs, and the gradients of the logits of a search."""
+
+    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the numbers of a choice's pairs and their children, each (G, P)."""
+        ...
+
+    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
+        ...
+
+    def gradient(self, of_cell: list[Tensor]) -> list[Tensor]:
+        """Return the gradients of the scorer's parameters; what the cell's get through it is added to ``of_cell``."""
+        ...
+
+
+def scoring_of(scorer: Scorer, store: NodeStore) -> Scoring:
+    """Return what serves ``scorer``, over the leaves of ``store``."""
+    return PairScoring(store, scorer) if isinstance(scorer, PairScorer) else ParentScoring(store, scorer)
+
+
+def most_composed(scorer: Scorer, beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
+    """Return how many nodes a group makes at most; see [`Scoring.most_composed`][]."""
+    scoring = PairScoring if isinstance(scorer, PairScorer) else ParentScoring
+    return scoring.most_composed(beam_size, size, merges, leaves=leaves)
