@@ -15,7 +15,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("src/nestree/recursions/beam/engine/native")
-FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+    "-fvisibility=hidden",
+)
 LEVELS = ("x86-64-v3", "x86-64-v4")
 """Of Intel's and AMD's processors; which of them runs is decided when the library is loaded."""
 
@@ -30,7 +39,7 @@ class NativeBuildHook(BuildHookInterface):
         built = build(Path(self.root))
         if not built:
             self.app.display_warning(
-                "nestree: no C++17 compiler (g++ or clang++) built its library; beam trees will use the slower PyTorch engine"
+                "nestree: no C++17 compiler (g++, clang++) built its library; beam trees use the slower PyTorch engine"
             )
             return
         build_data["pure_python"] = False
@@ -54,7 +63,9 @@ def _compile(compiler: str, folder: Path, level: str | None) -> Path | None:
     target = folder / f"nestree-{level or 'any'}.so"
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     options = [*FLAGS, *([f"-march={level}"] if level else [])]
-    done = subprocess.run([compiler, *options, str(folder / "api.cpp"), "-o", str(unfinished)], capture_output=True, text=True)
+    done = subprocess.run(
+        [compiler, *options, str(folder / "api.cpp"), "-o", str(unfinished)], capture_output=True, text=True
+    )
     if done.returncode:
         print(done.stderr, file=sys.stderr)
         unfinished.unlink(missing_ok=True)

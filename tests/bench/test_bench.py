@@ -29,6 +29,8 @@ from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
+from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.pair_scoring import PairScoring
 from nestree.tasks.listops import ListOps
 
@@ -176,9 +178,10 @@ def test_cell_evaluations_are_counted(name: str, evaluations: int) -> None:
 
 @pytest.mark.parametrize("name", ["ebt-grc", "rir-ebt-grc"])
 def test_both_engines_count_the_same_cells(name: str) -> None:
-    fast, naive = (of_cells(name, [7, 5, 2], training=False, engine=engine) for engine in ("fast", "naive"))
-    assert fast.evaluations == naive.evaluations
-    assert fast.operations <= naive.operations  # the replay leaves out what was dropped
+    *engines, naive = (of_cells(name, [7, 5, 2], training=False, engine=engine) for engine in ENGINES)
+    for engine in engines:
+        assert engine.evaluations == naive.evaluations
+        assert engine.operations <= naive.operations  # the replay leaves out what was dropped
 
 
 def test_the_matrix_rate_is_a_rate() -> None:
@@ -353,6 +356,7 @@ def test_an_agreement_needs_both(output: float, gradient: float) -> None:
 
 
 def test_a_fast_path_that_disagrees_fails(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.setattr(library, "load", lambda: None)
     right = PairScoring.logits
     monkeypatch.setattr(PairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
     monkeypatch.setattr("nestree.cli.bench.run", lambda *_: pytest.fail("nothing is to be measured"))

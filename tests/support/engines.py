@@ -1,4 +1,4 @@
-"""Cases for the two engines of the beam tree, and what each engine makes of them."""
+"""Cases for the engines of the beam tree, and what each engine makes of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
 from nestree.recursions import BeamTree, KeyedDraws, Outer
 from nestree.recursions.base import Leaves
+from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.recursions.outer import ALIGNMENTS
 from support.reference import randomize
 
@@ -175,9 +176,10 @@ def assert_same_gradients(
 
 
 def assert_engines_agree(case: Case) -> Outcome:
-    """Check in float64 that the two engines agree, and return what they gave."""
-    fast = outcome(case, "fast")
-    assert_same(fast, outcome(case, "naive"), output=1e-10, gradient=1e-10)
+    """Check in float64 that the engines agree, and return what the fast one gave."""
+    fast, torch_only, naive = (outcome(case, engine) for engine in ENGINES)
+    assert_same(fast, naive, output=1e-10, gradient=1e-10)
+    assert_same(torch_only, naive, output=1e-10, gradient=1e-10)
     return fast
 
 

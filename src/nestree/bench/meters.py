@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.layers import GatedRecursiveCell
+from nestree.recursions.beam.engine.native.library import COUNTS
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512
@@ -59,6 +61,7 @@ class CellArithmetic(TorchDispatchMode):
         self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
         self._of_one = 2 * (cells[0].hidden.weight.numel() + cells[0].gates.weight.numel()) if cells else 1
         self._counted = [0, 0]  # forwards, backwards
+        self._native = replace(COUNTS)  # the compiled library counts its own
         self._backwards = 0
 
     def turn_back(self, back: bool) -> None:
@@ -68,12 +71,13 @@ class CellArithmetic(TorchDispatchMode):
     @property
     def evaluations(self) -> float:
         """How many cells were evaluated going forward."""
-        return self._counted[0] / self._of_one
+        return self._counted[0] / self._of_one + COUNTS.composed - self._native.composed
 
     @property
     def operations(self) -> int:
         """Floating-point operations of the cells' matrix products, forwards and backwards."""
-        return self._counted[0] + 2 * self._counted[1]
+        composed, replayed = COUNTS.composed - self._native.composed, COUNTS.replayed - self._native.replayed
+        return self._counted[0] + 2 * self._counted[1] + self._of_one * (composed + 2 * replayed)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

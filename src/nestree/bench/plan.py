@@ -94,7 +94,7 @@ def engines(encoder: str, *, naive: bool = True) -> tuple[str | None, ...]:
     """Return the engines of an encoder, the fast one first; (None,) if there is nothing to choose."""
     if "engine" not in _options(encoder):
         return (None,)
-    return ENGINES if naive else ENGINES[:1]
+    return (ENGINES[0], ENGINES[-1]) if naive else ENGINES[:1]
 
 
 def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:

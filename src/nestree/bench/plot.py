@@ -54,7 +54,7 @@ def _draw(axes: Any, rows: Sequence[Row], mode: str, what: str, of: Callable[[Ro
             *zip(*known, strict=True),
             marker="o",
             markersize=4,
-            linestyle="--" if engine == ENGINES[1] else "-",
+            linestyle="--" if engine == ENGINES[-1] else "-",
             color=_COLOURS[encoders.index(encoder) % len(_COLOURS)],
             label=encoder + (f" ({engine})" if engine else "") + ("" if power is None else f", n^{power:.2f}"),
         )

@@ -90,7 +90,7 @@ def speedup(row: Row, rows: Sequence[Row]) -> float | None:
     for naive in rows:
         job = naive.job
         same = (job.encoder, job.mode, job.data) == (row.job.encoder, row.job.mode, row.job.data)
-        if same and job.engine == ENGINES[1] and naive.sequences_per_second is not None:
+        if same and job.engine == ENGINES[-1] and naive.sequences_per_second is not None:
             return row.sequences_per_second / naive.sequences_per_second
     return None
 

@@ -14,7 +14,8 @@ from nestree.recursions.draws import Draws
 from nestree.recursions.outer import Outer
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
-ENGINES = ("fast", "naive")
+ENGINES = ("fast", "torch", "naive")
+"""The compiled library where it is there and serves the parts, else PyTorch; PyTorch always; plain autograd."""
 
 
 class BeamTree(TreeSearch):
@@ -47,7 +48,8 @@ class BeamTree(TreeSearch):
             noise: select with Gumbel noise in training.
             merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then
                 hold W different forests instead of orders of the same merges.
-            engine: ``fast``, search then replay over a store of nodes, or ``naive``, plain autograd.
+            engine: ``fast``, search then replay over a store of nodes, by the compiled library where it is there and
+                serves these parts; ``torch``, the same without the library; or ``naive``, plain autograd.
 
         Raises:
             ValueError: names the argument.
@@ -83,6 +85,7 @@ class BeamTree(TreeSearch):
             alignment=alignment,
             training=self.training,
             merge_equal=self.merge_equal,
+            compiled=self.engine == "fast",
         )
 
     def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:

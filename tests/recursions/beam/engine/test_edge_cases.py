@@ -13,7 +13,7 @@ from support.engines import Case, Outcome, Spans, assert_engines_agree, with_see
 
 ALIGNED = pytest.mark.parametrize("alignment", ALIGNMENTS)
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-ENGINES = pytest.mark.parametrize("engine", ["fast", "naive"])
+ENGINES = pytest.mark.parametrize("engine", ["fast", "torch", "naive"])
 
 
 def sizes(case: Case) -> list[list[int]]:

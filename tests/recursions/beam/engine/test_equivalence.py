@@ -12,6 +12,7 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions import KeyedDraws
+from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.recursions.beam.engine.composer import Composer
 from support.engines import (
     Case,
@@ -41,8 +42,9 @@ def test_engines_agree_in_float64(case: Case) -> None:
 def test_engines_agree_in_float32(case: Case) -> None:
     rows = safe_rows(case, torch.float32)
     assume(rows)
-    fast, naive = (outcome(case, engine, torch.float32, rows=rows) for engine in ("fast", "naive"))
-    assert_same(fast, naive, output=1e-5, gradient=1e-4)
+    *engines, naive = (outcome(case, engine, torch.float32, rows=rows) for engine in ENGINES)
+    for engine in engines:
+        assert_same(engine, naive, output=1e-5, gradient=1e-4)
 
 
 @pytest.mark.parametrize("beam_size", range(1, 8))

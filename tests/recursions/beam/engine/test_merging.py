@@ -13,7 +13,7 @@ from nestree.recursions.beam.engine.merging import classes_of
 from support.engines import Case, assert_engines_agree, assert_same_gradients, cases, gradients
 from support.reference import expected_root, merge_orders
 
-ENGINES = pytest.mark.parametrize("engine", ["fast", "naive"])
+ENGINES = pytest.mark.parametrize("engine", ["fast", "torch", "naive"])
 TREES = [1, 1, 2, 5, 14, 42]
 """How many binary trees there are over 1 to 6 leaves."""
 

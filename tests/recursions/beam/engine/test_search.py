@@ -27,7 +27,7 @@ FEW_VALUES = st.sampled_from([-math.inf, -2.5, -0.0, 0.0, 1e-30, -1e-30, 1.0, 3.
 def searched(case: Case, *, record: bool = False) -> Forest:
     """What a search over a case found."""
     states = case.states().detach()
-    engine = case.tree("fast").fast(case.outer(), case.draws())
+    engine = case.tree("torch").fast(case.outer(), case.draws())
     with torch.no_grad():
         return engine.search(case.leaves(states).packed(), list(case.lengths), record=record)
 
@@ -186,7 +186,7 @@ def test_with_fixed_shapes_the_steps_never_wait_for_the_host(
     compact: bool, merge_equal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case((9, 4, 2), 3, arity=None, dropout=0.5, merge_equal=merge_equal)
-    engine = case.tree("fast").fast(case.outer())  # draws as in real training
+    engine = case.tree("torch").fast(case.outer())  # draws as in real training
     packed = case.leaves(case.states().detach()).packed()
     monkeypatch.setattr(Composer, "compact", property(lambda _: compact, lambda *_: None), raising=False)
     waits, run = Waits(), Search.run
@@ -221,7 +221,7 @@ def test_a_search_without_gradients_keeps_no_history(case: Case) -> None:
 @pytest.mark.parametrize("how", ["no_grad", "inference_mode", "nothing needs a gradient"])
 def test_only_a_forward_pass_that_needs_gradients_is_recorded(how: str) -> None:
     case = Case((9, 4))
-    tree, states = case.tree("fast"), case.states()
+    tree, states = case.tree("torch"), case.states()
     engine = tree.fast(case.outer(), case.draws())
     root, forest = engine(case.leaves(states))
     assert root.requires_grad

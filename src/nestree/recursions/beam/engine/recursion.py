@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
+from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend, torch_backend
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.replay import cell_gradient, score_gradient
-from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
-from nestree.recursions.beam.engine.search import Search
-from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.beam.engine.native import NativeBackend, serves
+from nestree.recursions.beam.engine.scoring import most_composed
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
 from nestree.recursions.draws import Draws, Sites
 from nestree.recursions.outer import Level, Outer
@@ -37,7 +36,8 @@ class Beams:
 class LevelTape:
     """How the scores of one level came about; groups as the level lists them."""
 
-    history: History
+    history: Any
+    """The backend's, where it records one."""
     by_size: Tensor
     """(G,) the level's groups, largest first, as the search had them."""
     order: Tensor
@@ -62,15 +62,15 @@ class LevelTape:
 class Forest:
     """What a search over a batch found."""
 
-    scoring: Scoring
+    backend: Backend
     beams: Beams
     """Of the B sequences."""
     tapes: list[LevelTape]
 
     @property
-    def store(self) -> NodeStore:
+    def store(self) -> Nodes:
         """All nodes."""
-        return self.scoring.store
+        return self.backend.store
 
     def weights(self) -> Tensor:
         """Return ``softmax(score)`` (B, W)."""
@@ -97,6 +97,8 @@ class BeamRecursion:
     merge_equal: bool = False
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
+    compiled: bool = True
+    """Leave the work to the compiled library, where it is there and serves these parts."""
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
@@ -122,8 +124,7 @@ class BeamRecursion:
             for number, level in enumerate(levels)
             for size, merges in zip(level.size, level.merges, strict=True)
         )
-        store = NodeStore(packed, len(packed) + composed, self.cell, record=record, coded=self.merge_equal)
-        scoring = scoring_of(self.scorer, store)
+        backend = self.backend(packed, lengths, len(packed) + composed, record=record)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
         nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf
@@ -133,14 +134,23 @@ class BeamRecursion:
         table = Beams(torch.arange(len(packed), device=device).unsqueeze(-1), scores.new_zeros(len(packed), 1))
         tapes: list[LevelTape] = []
         for number, level in enumerate(levels):
-            found, table, tape = self.fold(scoring, table, level, number)
+            found, table, tape = self.fold(backend, table, level, number)
             nodes[tape.owner] = found.nodes[tape.last]
             scores[tape.owner] = found.scores[tape.last]
             if record:
                 tapes.append(tape)
-        return Forest(scoring, Beams(nodes, scores), tapes)
+        return Forest(backend, Beams(nodes, scores), tapes)
 
-    def fold(self, scoring: Scoring, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
+    def backend(self, packed: Tensor, lengths: list[int], capacity: int, *, record: bool) -> Backend:
+        """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
+        draws = {"beam_size": self.beam_size, "noise": self.noise, "dropout": self.dropout}
+        wanted = self.compiled and not self.merge_equal and self.temperature is None
+        if wanted and serves(self.cell, self.scorer, packed, self.noise, self.dropout):
+            assert isinstance(self.scorer, PairScorer)
+            return NativeBackend(packed, lengths, capacity, self.cell, self.scorer, record=record, **draws)
+        return torch_backend(packed, capacity, self.cell, self.scorer, record=record, coded=self.merge_equal, **draws)
+
+    def fold(self, backend: Backend, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
 
         Returns:
@@ -157,17 +167,13 @@ class BeamRecursion:
         items = (first.unsqueeze(-1) + place).clamp_(max=len(table.nodes) - 1)
         start = (table.scores[items] * real.unsqueeze(-1)).sum(1)
         sites = Sites(torch.tensor(level.sequence, device=device), torch.tensor(level.group, device=device), number)
-        result = Search(
-            scoring,
+        result = backend.search(
             table.nodes[items[groups]].transpose(1, 2),
             start[groups],
             [level.size[group] for group in by_size],
             [level.roots[group] for group in by_size],
             sites.take(groups),
-            beam_size=self.beam_size,
-            noise=self.noise,
-            dropout=self.dropout,
-        ).run()
+        )
         scores = torch.empty_like(result.scores).index_copy_(0, groups, result.scores)
         nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
@@ -184,7 +190,7 @@ class BeamRecursion:
         last = [group for group, is_last in enumerate(level.last) if is_last]
         owner = [level.sequence[group] for group in last]
         tape = LevelTape(
-            history=result.history or History(),
+            history=result.history,
             by_size=groups,
             order=order,
             slots=slots,
@@ -205,6 +211,7 @@ class Replay(torch.autograd.Function):
     def forward(ctx: Any, forest: Forest, packed: Tensor, *parameters: Tensor) -> Tensor:
         """Return (B, D)."""
         ctx.forest = forest
+        ctx.save_for_backward(*parameters)
         return forest.root()
 
     @staticmethod
@@ -212,18 +219,13 @@ class Replay(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
         forest: Forest = ctx.forest
-        store, beams = forest.store, forest.beams
-        weights = forest.weights()
-        roots = store.states[beams.nodes]
-        along = (roots * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
-        score_grad = weights * (along - (weights * along).sum(-1, keepdim=True))
-        state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
-        share = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
-        state_gradient.index_add_(0, beams.nodes.flatten(), share.flatten(0, 1))
-        of_scorer, scored = forest.scoring.gradient(_level_gradients(forest, score_grad), state_gradient)
-        tops = torch.cat([beams.nodes.flatten(), scored])
-        of_cell = cell_gradient(store, tops, state_gradient)
-        return None, state_gradient[: store.leaves], *of_cell, *of_scorer
+        nodes, weights = forest.beams.nodes, forest.weights()
+        along = (forest.store.states[nodes] * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
+        of_scores = weights * (along - (weights * along).sum(-1, keepdim=True))
+        outside = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
+        levels = _level_gradients(forest, of_scores)
+        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, ctx.saved_tensors)
+        return None, of_leaves, *of_parameters
 
 
 class StraightThrough(torch.autograd.Function):
@@ -240,16 +242,17 @@ class StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
         forest: Forest = ctx.forest
-        store = forest.store
+        assert isinstance(forest.backend, TorchBackend)
+        store = forest.backend.store
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
-        histories = [tape.history for tape in forest.tapes]
-        parameters = straight_through_gradient(forest.scoring, histories, ctx.temperature, state_gradient)
+        histories = [tape.history or History() for tape in forest.tapes]
+        parameters = straight_through_gradient(forest.backend.scoring, histories, ctx.temperature, state_gradient)
         return None, None, state_gradient[: store.leaves], *parameters
 
 
-def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History, Tensor]]:
-    """Yield, level by level, the gradients of the logits that its history numbers."""
+def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
+    """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):
         tape = forest.tapes[number]
@@ -259,7 +262,7 @@ def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[History
             found.scatter_add_(1, tape.slots, table_gradient[tape.first_root_rows])
         found[tape.last] = gradient[tape.owner]  # a last group goes to no other level
         searched = torch.zeros_like(found).scatter_(1, tape.order, found)[tape.by_size]
-        start, of_pairs = score_gradient(tape.history, searched)
+        start, of_pairs = forest.backend.score_gradient(tape.history, searched)
         if number > 0:  # leaves have no scores
             start = torch.empty_like(start).index_copy_(0, tape.by_size, start)
             spread = start.unsqueeze(1) * tape.real.unsqueeze(-1)

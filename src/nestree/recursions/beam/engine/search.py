@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ class SearchResult:
     """(G, W, R) the roots of each beam; what stands beyond those of a group means nothing."""
     scores: Tensor
     """(G, W) accumulated log-probability; -inf where there is no such beam."""
-    history: History | None
+    history: Any
+    """How the scores came about, if the store records: a [`History`][], or the compiled library's."""
 
 
 class Search:

@@ -15,32 +15,32 @@ struct ReplayCall {
 };
 
 template <class T>
-void replay(const Weights<T>& weights, const Store<T>& store, const ReplayCall<T>& call, const Gradients<T>& to) {
+std::int64_t replay(const Weights<T>& weights, const Store<T>& store, const ReplayCall<T>& call, const Gradients<T>& to) {
     const Model<T> model(weights, true);
     std::vector<History<T>*> histories;
     for (std::int64_t i = 0; i < call.histories; ++i) histories.push_back(static_cast<History<T>*>(call.history[i]));
-    Replay<T>(model, store, static_cast<Draws>(call.dropout), histories, call.gradient)
+    return Replay<T>(model, store, static_cast<Draws>(call.dropout), histories, call.gradient)
         .run(call.rows, call.outside, call.part, call.count, call.parts, to);
 }
 
 }  // namespace
 
-#define NESTREE_API(T, name)                                                                                              \
-    extern "C" __attribute__((visibility("default"))) void* nestree_model_##name(const Weights<T>* weights) { return new Model<T>(*weights, false); }            \
-    extern "C" __attribute__((visibility("default"))) void nestree_free_model_##name(void* model) { delete static_cast<Model<T>*>(model); }                      \
-    extern "C" __attribute__((visibility("default"))) void nestree_project_##name(const void* model, const Store<T>* store) {                                    \
-        Composer<T>(*static_cast<const Model<T>*>(model), *store, none).project(0, store->leaves);                        \
-    }                                                                                                                     \
-    extern "C" __attribute__((visibility("default"))) void* nestree_search_##name(const void* model, const Store<T>* store, const Level<T>* level, int record) { \
-        return search(*static_cast<const Model<T>*>(model), *store, *level, record != 0);                                 \
-    }                                                                                                                     \
-    extern "C" __attribute__((visibility("default"))) void nestree_free_history_##name(void* history) { delete static_cast<History<T>*>(history); }              \
-    extern "C" __attribute__((visibility("default"))) void nestree_score_gradient_##name(void* history, const T* gradient, T* start) {                           \
-        score_gradient(*static_cast<History<T>*>(history), gradient, start);                                              \
-    }                                                                                                                     \
-    extern "C" __attribute__((visibility("default"))) void nestree_replay_##name(const Weights<T>* weights, const Store<T>* store, const ReplayCall<T>* call,    \
-                                          const Gradients<T>* to) {                                                       \
-        replay(*weights, *store, *call, *to);                                                                             \
+#define NESTREE_API(T, name)                                                                                                                        \
+    extern "C" __attribute__((visibility("default"))) void* nestree_model_##name(const Weights<T>* weights) { return new Model<T>(*weights, false); }\
+    extern "C" __attribute__((visibility("default"))) void nestree_free_model_##name(void* model) { delete static_cast<Model<T>*>(model); }         \
+    extern "C" __attribute__((visibility("default"))) void nestree_project_##name(const void* model, const Store<T>* store) {                       \
+        Composer<T>(*static_cast<const Model<T>*>(model), *store, none).project(0, store->leaves);                                                  \
+    }                                                                                                                                               \
+    extern "C" __attribute__((visibility("default"))) void* nestree_search_##name(const void* model, const Store<T>* store, const Level<T>* level, int record) {\
+        return search(*static_cast<const Model<T>*>(model), *store, *level, record != 0);                                                           \
+    }                                                                                                                                               \
+    extern "C" __attribute__((visibility("default"))) void nestree_free_history_##name(void* history) { delete static_cast<History<T>*>(history); } \
+    extern "C" __attribute__((visibility("default"))) void nestree_score_gradient_##name(void* history, const T* gradient, T* start) {              \
+        score_gradient(*static_cast<History<T>*>(history), gradient, start);                                                                        \
+    }                                                                                                                                               \
+    extern "C" __attribute__((visibility("default"))) std::int64_t nestree_replay_##name(const Weights<T>* weights, const Store<T>* store, const ReplayCall<T>* call,\
+                                          const Gradients<T>* to) {                                                                                 \
+        return replay(*weights, *store, *call, *to);                                                                                                \
     }
 
 NESTREE_API(float, float32)

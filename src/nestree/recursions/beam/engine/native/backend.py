@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import ctypes
 import weakref
+from collections.abc import Iterable, Sequence
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.beam.engine.native import library
-from nestree.recursions.beam.engine.native.library import Functions, Gradients, Level, ReplayCall, Store, Weights, address
+from nestree.recursions.beam.engine.native.library import (
+    Functions,
+    Gradients,
+    Level,
+    ReplayCall,
+    Store,
+    Weights,
+    address,
+)
+from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, Sites
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nestree.layers import Scorer
 
 _NONE, _EXACT, _FAST = range(3)
 
 
-def serves(cell: GatedRecursiveCell, scorer: Scorer, packed: Tensor, draws: Sequence[Draws | None]) -> bool:
+def serves(cell: nn.Module, scorer: nn.Module, packed: Tensor, *draws: Draws | None) -> bool:
     """Return whether the library computes exactly what these parts do."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
     if type(cell) is not GatedRecursiveCell or type(scorer) is not PairScorer:
         return False
-    parts: list[tuple[nn.Module, type]] = [
-        (cell.hidden, nn.Linear), (cell.gates, nn.Linear), (cell.norm, nn.LayerNorm),
-        (scorer.hidden, nn.Linear), (scorer.score, nn.Linear),
-    ]  # fmt: skip
-    if any(type(part) is not kind for part, kind in parts):
+    linear = (cell.hidden, cell.gates, scorer.hidden, scorer.score)
+    if any(type(part) is not nn.Linear for part in linear) or type(cell.norm) is not nn.LayerNorm:
         return False
     if any(type(draw) not in (Draws, KeyedDraws) for draw in draws if draw is not None):
         return False
@@ -46,24 +47,26 @@ class NativeHistory:
     """How the scores of one level came about; the library's own, freed with this object."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
+        """Take over what a search of ``beams`` starting beams left at ``handle``."""
         self.functions = functions
         self.handle = handle
         self.beams = beams
         self._free = weakref.finalize(self, functions.free_history, handle)
 
-    def score_gradient(self, gradient: Tensor) -> Tensor:
-        """Pull the gradient (G, W) of the final scores back to those that the search began with, (G, B).
 
-        The library keeps that of the pairs' logits for its replay.
-        """
-        gradient = gradient.contiguous()
-        start = gradient.new_zeros(len(gradient), self.beams)
-        self.functions.score_gradient(self.handle, address(gradient), address(start))
-        return start
+@dataclass
+class NativeNodes:
+    """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
+
+    states: Tensor
+    left: Tensor
+    right: Tensor
+    leaves: int
+    rows: int
 
 
-class NativeStore:
-    """A node store that the library fills; its tables are tensors, as those of the other one."""
+class NativeBackend:
+    """The compiled library: a loop per group, and products over the nodes that one step composes."""
 
     def __init__(
         self,
@@ -73,22 +76,22 @@ class NativeStore:
         cell: GatedRecursiveCell,
         scorer: PairScorer,
         *,
-        record: bool,
+        beam_size: int,
         noise: Draws | None,
         dropout: Draws | None,
+        record: bool,
     ) -> None:
-        """Make a store that begins with ``leaves`` (N, D) of sequences of these ``lengths``, and has room for ``capacity`` rows."""
+        """Begin with ``leaves`` (N, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
-        self.cell, self.scorer, self.record = cell, scorer, record
-        self.leaves = self.rows = len(leaves)
-        self.capacity = capacity
+        self.cell, self.beam_size, self.record = cell, beam_size, record
         dim, width = cell.dim, scorer.width
-        self.states = leaves.new_empty(capacity, dim)
-        self.states[: self.rows] = leaves
+        states = leaves.new_empty(capacity, dim)
+        states[: len(leaves)] = leaves
         self.left_half, self.right_half = leaves.new_empty(2, capacity, width)
-        self.left, self.right, self.height = torch.zeros(3, capacity, dtype=torch.int64)
+        left, right, self.height = torch.zeros(3, capacity, dtype=torch.int64)
+        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
         kept = capacity if record else 0
         self.hidden = leaves.new_empty(kept, cell.hidden_dim)
         self.gates = leaves.new_empty(kept, 4 * dim)
@@ -99,10 +102,10 @@ class NativeStore:
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _deal(lengths, self.parts)
         self.table = Store(
-            *map(address, (self.states, self.left_half, self.right_half)),
+            *map(address, (states, self.left_half, self.right_half)),
             *(address(tensor) if record else None for tensor in (self.hidden, self.gates, self.mask_key)),
-            *map(address, (self.left, self.right, self.height)),
-            self.leaves,
+            *map(address, (left, right, self.height)),
+            len(leaves),
             capacity,
         )
         self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
@@ -110,18 +113,15 @@ class NativeStore:
         self.functions.project(self.model, byref(self.table))
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites, *, beam_size: int
-    ) -> tuple[Tensor, Tensor, NativeHistory | None]:
-        """Fold the groups of one level.
-
-        Returns:
-            The roots (G, W, R), the scores (G, W), and the history if the store records.
-        """
+        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+    ) -> SearchResult:
+        """Fold the groups of one level; see [`Backend.search`][]."""
+        beam_size = self.beam_size
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
         most = (size - root_count) * beam_size
-        base = self.rows + most.cumsum(0) - most
+        base = self.store.rows + most.cumsum(0) - most
         part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
         sequence = sites.sequence
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
@@ -137,34 +137,37 @@ class NativeStore:
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table), byref(level), int(self.record))
-        self.rows += int(most.sum())
-        return nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None
+        self.store.rows += int(most.sum())
+        library.COUNTS.composed += int(used.sum())
+        return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
-    def replay(
-        self, histories: list[NativeHistory], rows: Tensor, outside: Tensor, parameters: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Pull gradients back from roots.
+    def score_gradient(self, history: NativeHistory, gradient: Tensor) -> tuple[Tensor, None]:
+        """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
+        gradient = gradient.contiguous()
+        start = gradient.new_zeros(len(gradient), history.beams)
+        self.functions.score_gradient(history.handle, address(gradient), address(start))
+        return start, None
 
-        Args:
-            histories: of the levels, lowest first; their scores' gradients have been pulled back.
-            rows: (B, W) the sequences' roots.
-            outside: (B, W, D) their gradients.
-            parameters: of the cell and the scorer.
-
-        Returns:
-            The leaves' gradient (N, D) and the parameters'.
-        """
+    def gradient(
+        self,
+        levels: Iterable[tuple[NativeHistory, None]],
+        nodes: Tensor,
+        outside: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
+        histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
-        leaves = outside.new_empty(self.leaves, outside.shape[-1])
-        working = torch.empty_like(self.states)
-        part = self.part_of_sequence.unsqueeze(-1).expand_as(rows).contiguous()
-        rows, outside = rows.contiguous(), outside.contiguous()
+        leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
+        working = torch.empty_like(self.store.states)
+        part = self.part_of_sequence.unsqueeze(-1).expand_as(nodes).contiguous()
+        nodes, outside = nodes.contiguous(), outside.contiguous()
         call = ReplayCall(
-            len(histories), rows.numel(), self.parts, self.dropout,
+            len(histories), nodes.numel(), self.parts, self.dropout,
             (c_void_p * len(histories))(*(history.handle for history in histories)),
-            *map(address, (rows, part, outside, working)),
+            *map(address, (nodes, part, outside, working)),
         )  # fmt: skip
-        self.functions.replay(
+        library.COUNTS.replayed += self.functions.replay(
             byref(weights_of(self.cell, parameters)), byref(self.table), byref(call),
             byref(Gradients(*map(address, gradients), address(leaves))),
         )  # fmt: skip
@@ -191,7 +194,7 @@ def _mode(draws: Draws | None) -> int:
 
 
 def _deal(work: list[int], parts: int) -> Tensor:
-    """Return which of the parts takes each piece of work, the largest first and back and forth, so that they end together."""
+    """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)
     for place, piece in enumerate(order):

@@ -7,10 +7,11 @@ import functools
 import os
 import platform
 from ctypes import POINTER, c_double, c_int, c_int64, c_void_p
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 FOLDER = Path(__file__).parent
 VARIABLE = "NESTREE_BACKEND"
@@ -69,10 +70,23 @@ class Gradients(ctypes.Structure):
     )
 
 
+@dataclass
+class Counts:
+    """How many nodes the library has composed in this process, and pulled gradients back through."""
+
+    composed: int = 0
+    replayed: int = 0
+
+
+COUNTS = Counts()
+
+
 class Functions:
     """The library's functions for one type of number."""
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        """Find the functions whose names end with ``name``."""
+
         def function(what: str, result: type | None, *arguments: type) -> ctypes._NamedFuncPointer:
             found = getattr(library, f"nestree_{what}_{name}")
             found.restype, found.argtypes = result, arguments
@@ -85,7 +99,7 @@ class Functions:
         self.search = function("search", c_void_p, c_void_p, store, level, c_int)
         self.free_history = function("free_history", None, c_void_p)
         self.score_gradient = function("score_gradient", None, c_void_p, c_void_p, c_void_p)
-        self.replay = function("replay", None, POINTER(Weights), store, POINTER(ReplayCall), POINTER(Gradients))
+        self.replay = function("replay", c_int64, POINTER(Weights), store, POINTER(ReplayCall), POINTER(Gradients))
 
 
 @functools.cache
@@ -113,5 +127,6 @@ def address(tensor: Tensor | None) -> int | None:
     """Return where a contiguous tensor's numbers begin."""
     if tensor is None:
         return None
-    assert tensor.is_contiguous() and tensor.device.type == "cpu"
+    assert tensor.is_contiguous()
+    assert tensor.device.type == "cpu"
     return tensor.data_ptr()

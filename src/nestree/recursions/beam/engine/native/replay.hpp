@@ -55,7 +55,8 @@ class Replay {
           touched_(store.capacity, 0) {}
 
     // `rows` (N,) with gradients (N, D) from outside; `parts` (N,) says whose they are.
-    void run(const std::int64_t* rows, const T* outside, const std::int64_t* part, std::int64_t count, std::int64_t parts,
+    // Returns how many nodes there were.
+    std::int64_t run(const std::int64_t* rows, const T* outside, const std::int64_t* part, std::int64_t count, std::int64_t parts,
              const Gradients<T>& to) {
         std::vector<Sums> sums(parts);
         on_threads(parts, [&](std::int64_t number) {
@@ -72,12 +73,16 @@ class Replay {
             if (touched_[row]) std::copy(at(row), at(row) + model_.dim, leaf);
             else std::fill(leaf, leaf + model_.dim, T(0));
         }
+        std::int64_t nodes = 0;
+        for (const Sums& own : sums) nodes += own.nodes;
+        return nodes;
     }
 
    private:
     // A thread's share of the parameters' gradients, in rows that are padded for the products.
     struct Sums {
         std::vector<T> hidden_weight, gates_weight, scorer_weight, hidden_bias, gates_bias, norm_weight, norm_bias, scorer_bias, score;
+        std::int64_t nodes = 0;
 
         void reset(const Model<T>& m) {
             hidden_weight.assign(m.hidden * padded<T>(2 * m.dim), T(0));
@@ -278,6 +283,7 @@ class Replay {
             for (int j = 0; j < dim; ++j) right[j] += below[dim + j] + mixed[j] * opened[dim + j];
         }
         b.rows += count;
+        sums.nodes += count;
     }
 
     // The sum of a, and that of a times b.

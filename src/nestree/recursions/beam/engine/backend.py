@@ -1,0 +1,142 @@
+"""Who searches and replays: tensor by tensor with PyTorch, or the compiled library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.recursions.beam.engine.history import History
+from nestree.recursions.beam.engine.replay import cell_gradient, score_gradient
+from nestree.recursions.beam.engine.scoring import Scoring, scoring_of
+from nestree.recursions.beam.engine.search import Search, SearchResult
+from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.draws import Draws, Sites
+
+
+@runtime_checkable
+class Nodes(Protocol):
+    """The nodes of a batch: rows of some tables, the leaves first."""
+
+    states: Tensor
+    """(capacity, D)."""
+    left: Tensor
+    """(capacity,) rows of the left children; whatever for leaves and rows that are not used."""
+    right: Tensor
+    """(capacity,) rows of the right children."""
+    leaves: int
+    """How many there are."""
+    rows: int
+    """All rows that are used are before this one."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Searches the levels of one batch, and pulls gradients back through what it found."""
+
+    @property
+    def store(self) -> Nodes:
+        """All nodes."""
+        ...
+
+    def search(
+        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+    ) -> SearchResult:
+        """Fold the groups of one level.
+
+        Args:
+            frontier: (G, B, N) rows of each group's items, one beam per row; anything valid in the padding.
+            scores: (G, B) the beams' scores so far.
+            sizes: number of items of each group.
+            roots: number of roots that each group is folded to; groups are in descending order of merges, then roots.
+            sites: the groups' places, to draw for.
+        """
+        ...
+
+    def score_gradient(self, history: Any, gradient: Tensor) -> tuple[Tensor, Any]:
+        """Pull the gradient (G, W) of a level's final scores back to those that its search began with, (G, B).
+
+        Returns:
+            That gradient, and what [`gradient`][] wants to know of the level's pairs.
+        """
+        ...
+
+    def gradient(
+        self, levels: Iterable[tuple[Any, Any]], nodes: Tensor, outside: Tensor, parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the gradients of the leaves (N, D) and of the cell's and the scorer's ``parameters``.
+
+        Args:
+            levels: each level's history and what [`score_gradient`][] gave for it, the highest level first.
+            nodes: (B, W) the sequences' roots.
+            outside: (B, W, D) the gradients of their states.
+            parameters: as they were in the search.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """PyTorch operations over all groups of a level at once: any device, scorer and option."""
+
+    scoring: Scoring
+    beam_size: int
+    noise: Draws | None
+    dropout: Draws | None
+
+    @property
+    def store(self) -> NodeStore:
+        """All nodes."""
+        return self.scoring.store
+
+    def search(
+        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+    ) -> SearchResult:
+        """Fold the groups of one level; see [`Backend.search`][]."""
+        return Search(
+            self.scoring,
+            frontier,
+            scores,
+            sizes,
+            roots,
+            sites,
+            beam_size=self.beam_size,
+            noise=self.noise,
+            dropout=self.dropout,
+        ).run()
+
+    def score_gradient(self, history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Pull the gradient of scores back; the second result is that of the pairs' logits."""
+        return score_gradient(history, gradient)
+
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], nodes: Tensor, outside: Tensor, parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
+        store = self.store
+        state_gradient = store.states.new_zeros(store.rows, outside.shape[-1])
+        state_gradient.index_add_(0, nodes.flatten(), outside.flatten(0, 1))
+        of_scorer, scored = self.scoring.gradient(levels, state_gradient)
+        of_cell = cell_gradient(store, torch.cat([nodes.flatten(), scored]), state_gradient)
+        return state_gradient[: store.leaves], [*of_cell, *of_scorer]
+
+
+def torch_backend(
+    packed: Tensor,
+    capacity: int,
+    cell: GatedRecursiveCell,
+    scorer: Scorer,
+    *,
+    beam_size: int,
+    noise: Draws | None,
+    dropout: Draws | None,
+    record: bool,
+    coded: bool,
+) -> TorchBackend:
+    """Return a backend whose store begins with ``packed`` leaves (N, D) and has room for ``capacity`` rows."""
+    store = NodeStore(packed, capacity, cell, record=record, coded=coded)
+    return TorchBackend(scoring_of(scorer, store), beam_size, noise, dropout)
