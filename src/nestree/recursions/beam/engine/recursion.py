@@ -19,7 +19,8 @@ from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scori
 from nestree.recursions.beam.engine.search import Search
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
 
 
@@ -88,13 +89,10 @@ class BeamRecursion:
 
     cell: GatedRecursiveCell
     scorer: Scorer
-    beam_size: int
+    options: BeamSearch
     outer: Outer
-    noise: Draws | None
-    dropout: Draws | None
-    alignment: Draws | None
+    draws: SearchDraws
     training: bool
-    merge_equal: bool = False
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
 
@@ -105,7 +103,7 @@ class BeamRecursion:
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
-            forest = self.search(packed.detach(), leaves.host_lengths, record=record)
+            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
         if not record:
             return forest.root(), forest
         if self.temperature is not None:
@@ -118,15 +116,15 @@ class BeamRecursion:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
-            most_composed(self.scorer, self.beam_size, size, merges, leaves=number == 0)
+            most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
             for number, level in enumerate(levels)
             for size, merges in zip(level.size, level.merges, strict=True)
         )
-        store = NodeStore(packed, len(packed) + composed, self.cell, record=record, coded=self.merge_equal)
+        store = NodeStore(packed, len(packed) + composed, self.cell, record=record, coded=self.options.merge_equal)
         scoring = scoring_of(self.scorer, store)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
-        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf
+        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.options.beam_size).clone()  # right for sequences of one leaf
         dtype = torch.promote_types(packed.dtype, torch.float32)
         scores = packed.new_full(nodes.shape, -torch.inf, dtype=dtype)
         scores[:, 0] = 0
@@ -164,16 +162,15 @@ class BeamRecursion:
             [level.size[group] for group in by_size],
             [level.roots[group] for group in by_size],
             sites.take(groups),
-            beam_size=self.beam_size,
-            noise=self.noise,
-            dropout=self.dropout,
+            self.options.beam_size,
+            self.draws,
         ).run()
         scores = torch.empty_like(result.scores).index_copy_(0, groups, result.scores)
         nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
         nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
         present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
-        slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
+        slots = align(scores, present, self.options.beam_size, self.outer, sites=sites, draws=self.draws.alignment)
         handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
         owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
         first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
