@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Part = TypeVar("Part", bound="Options")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Frozen options that check themselves on creation; a class of several parts inherits from each of them."""
+
+    def __post_init__(self) -> None:
+        """Check each option; subclasses check theirs after ``super().__post_init__()``.
+
+        Raises:
+            ValueError: names the option.
+        """
+
+    def part(self, kind: type[Part]) -> Part:
+        """Return the options that ``kind`` has."""
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
 
 def check_at_least(name: str, value: int, least: int) -> int:

@@ -29,9 +29,9 @@ from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
-from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.options import ENGINES
 from nestree.tasks.listops import ListOps
 
 CPU = torch.device("cpu")

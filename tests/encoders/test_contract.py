@@ -16,7 +16,7 @@ from torch import Tensor
 import nestree
 from nestree.layers.s4d import S4D
 from nestree.recursions import KeyedDraws, Outer
-from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.options import ENGINES
 from support.reference import padded, randomize
 
 DIM = 6

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 import nestree
-from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.options import ENGINES
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "oracle"
 FILES = sorted(path.stem for path in FIXTURES.glob("*.safetensors"))

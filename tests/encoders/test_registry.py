@@ -11,6 +11,7 @@ import nestree
 from nestree.layers import BidirectionalS4D, GatedRecursiveCell, LeafTransform, PairScorer
 from nestree.recursions import (
     BalancedTree,
+    BeamSearch,
     BeamTree,
     Chain,
     ContinuousRecursion,
@@ -148,7 +149,7 @@ def test_any_recursion_goes_inside(inner: type[SingleRootRecursion]) -> None:
 
 
 def test_a_name_is_a_composition_of_parts() -> None:
-    tree = BeamTree(GatedRecursiveCell(4), PairScorer(4), beam_size=2)
+    tree = BeamTree(GatedRecursiveCell(4), PairScorer(4), BeamSearch(beam_size=2))
     by_hand = nestree.RIR(tree, LeafTransform(4), Outer(3), context=BidirectionalS4D(4)).eval()
     by_name = nestree.build("rir-ebt-grc", dim=4, arity=3, beam_size=2).eval()
     by_name.load_state_dict(by_hand.state_dict())

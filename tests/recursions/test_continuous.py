@@ -15,6 +15,7 @@ from nestree.layers import GatedRecursiveCell, LeafTransform
 from nestree.recursions import ContinuousRecursion, Outer, recompute
 from nestree.recursions.base import Leaves
 from nestree.recursions.continuous import Departures, merge_probabilities, merges_in_order, neighbours
+from nestree.recursions.lengths import Lengths
 from nestree.trees import Tree
 from support.reference import assert_same_gradients, compose, gelu, leaf_transform, padded, randomize, rir
 
@@ -32,7 +33,7 @@ def network(
 
 
 def leaves(lengths: list[int], dtype: torch.dtype = torch.float64) -> Leaves:
-    return Leaves(padded(lengths, DIM, dtype=dtype).nan_to_num(0), torch.tensor(lengths), lengths)
+    return Leaves(padded(lengths, DIM, dtype=dtype).nan_to_num(0), Lengths.of(lengths))
 
 
 def walk(existence: list[Tensor], places: range) -> dict[int, Tensor]:
@@ -221,7 +222,7 @@ def test_extreme_scores_stay_finite(scale: float, dtype: torch.dtype) -> None:
 def test_training_reduces_the_loss() -> None:
     torch.manual_seed(0)
     net = ContinuousRecursion(GatedRecursiveCell(8))
-    batch = Leaves(torch.randn(6, 7, 8), torch.tensor([7, 5, 7, 3, 4, 6]), [7, 5, 7, 3, 4, 6])
+    batch = Leaves(torch.randn(6, 7, 8), Lengths.of([7, 5, 7, 3, 4, 6]))
     goal = torch.randn(6, 8)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     losses = []

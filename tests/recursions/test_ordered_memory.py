@@ -14,6 +14,7 @@ from torch import Tensor
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions import OrderedMemory, Outer, recompute
 from nestree.recursions.base import Leaves
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.ordered_memory import merges_of_slots
 from nestree.trees import Tree
 from support.reference import assert_same_gradients, compose, gelu, layer_norm, padded, randomize, rir
@@ -27,7 +28,7 @@ def memory(seed: int = 0, *, slots: int = SLOTS, dtype: torch.dtype = torch.floa
 
 
 def leaves(lengths: list[int], dtype: torch.dtype = torch.float64) -> Leaves:
-    return Leaves(padded(lengths, DIM, dtype=dtype).nan_to_num(0), torch.tensor(lengths), lengths)
+    return Leaves(padded(lengths, DIM, dtype=dtype).nan_to_num(0), Lengths.of(lengths))
 
 
 def loop(om: OrderedMemory, items: list[Tensor]) -> Tensor:
@@ -136,7 +137,7 @@ def test_depth_is_at_most_items_times_slots(arity: int | None, levels: list[int]
 def test_training_reduces_the_loss() -> None:
     torch.manual_seed(0)
     om = OrderedMemory(GatedRecursiveCell(8), slots=3)
-    batch = Leaves(torch.randn(6, 7, 8), torch.tensor([7, 5, 7, 3, 4, 6]), [7, 5, 7, 3, 4, 6])
+    batch = Leaves(torch.randn(6, 7, 8), Lengths.of([7, 5, 7, 3, 4, 6]))
     goal = torch.randn(6, 8)
     optimizer = torch.optim.Adam(om.parameters(), lr=1e-2)
     losses = []
@@ -210,7 +211,7 @@ def test_trees_come_from_the_likeliest_slots() -> None:
             return p
 
         om._attend = spy
-        om.recurse(Leaves(leaves(lengths).states[row : row + 1], torch.tensor([length]), [length]), Outer())
+        om.recurse(Leaves(leaves(lengths).states[row : row + 1], Lengths.of([length])), Outer())
         om._attend = attend
     assert len({slot for row in slots for slot in row}) > 2
     found = om.recurse(leaves(lengths), Outer(), trees=True).trees

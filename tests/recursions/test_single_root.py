@@ -15,6 +15,7 @@ from nestree import recursions
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions import BalancedTree, Chain, Outer, SingleRootRecursion
 from nestree.recursions.base import Leaves
+from nestree.recursions.lengths import Lengths
 from support.reference import assert_same_gradients, balanced, chain, group, padded, randomize, rir
 
 LENGTHS = st.lists(st.integers(1, 17), min_size=1, max_size=4)
@@ -34,7 +35,7 @@ def recursion(kind: str, seed: int = 0) -> SingleRootRecursion:
 
 
 def leaves(lengths: list[int]) -> Leaves:
-    return Leaves(padded(lengths, DIM).nan_to_num(0), torch.tensor(lengths), lengths)
+    return Leaves(padded(lengths, DIM).nan_to_num(0), Lengths.of(lengths))
 
 
 def assert_equal_to_loop(kind: str, lengths: list[int], outer: Outer, loop: Loop) -> None:
@@ -134,7 +135,7 @@ def test_trees_show_what_was_merged(kind: str, lengths: list[int], arity: int | 
 @given(length=st.integers(2, 2000), arity=st.integers(2, 12))
 def test_depth_of_the_recursions(length: int, arity: int) -> None:
     def height(kind: str, outer: Outer) -> int:
-        empty = Leaves(torch.zeros(1, length, DIM, dtype=torch.float64), torch.tensor([length]), [length])
+        empty = Leaves(torch.zeros(1, length, DIM, dtype=torch.float64), Lengths.of([length]))
         tree = recursion(kind)
         tree.fold = lambda items, *_: items[:, 0]  # the shape of the tree, without its arithmetic
         ((parsed,),) = tree.recurse(empty, outer, trees=True).trees

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
-from nestree.recursions import BeamTree, KeyedDraws, Outer
+from nestree.recursions import BeamSearch, BeamTree, KeyedDraws, Outer
 from nestree.recursions.base import Leaves
-from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.options import ENGINES
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import ALIGNMENTS
 from support.reference import randomize
 
@@ -59,10 +60,7 @@ class Case:
         tree = BeamTree(
             cell,
             scorer,
-            beam_size=self.beam_size,
-            noise=self.noise,
-            merge_equal=self.merge_equal,
-            engine=engine,
+            BeamSearch(self.beam_size, self.noise, self.merge_equal, engine),
         )
         return randomize(tree, self.seed).to(dtype).train(self.training)
 
@@ -75,7 +73,7 @@ class Case:
         return states.to(dtype).requires_grad_()
 
     def leaves(self, states: Tensor) -> Leaves:
-        return Leaves(states, torch.tensor(self.lengths), list(self.lengths))
+        return Leaves(states, Lengths.of(list(self.lengths)))
 
     def draws(self) -> KeyedDraws:
         return KeyedDraws(self.seed)

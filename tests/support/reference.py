@@ -126,17 +126,17 @@ def beam_search(
         for b, (total, frontier) in enumerate(beams):
             parents = None
             if of_parents(tree):
-                mask_indices = (at * tree.beam_size + b for at in range(size[1]))
+                mask_indices = (at * tree.search.beam_size + b for at in range(size[1]))
                 parents = [
                     parent(step, mask_index, *pair)
                     for mask_index, pair in zip(mask_indices, pairwise(frontier), strict=True)
                 ]
             log_probabilities = frontier_log_probabilities(tree, frontier, parents)
             pairs = [((p + pair_noise[b, at]).item(), at) for at, p in enumerate(log_probabilities)]
-            for at in sorted(at for _, at in best(pairs, tree.beam_size)):
+            for at in sorted(at for _, at in best(pairs, tree.search.beam_size)):
                 score_after = total + log_probabilities[at]
                 candidates.append(((score_after + candidate_noise[b, at]).item(), score_after, frontier, at))
-        kept = best(candidates, tree.beam_size)
+        kept = best(candidates, tree.search.beam_size)
         beams = [(total, merge(step, b, frontier, at)) for b, (_, total, frontier, at) in enumerate(kept)]
         step += 1
     if len(beams[0][1]) == 2:
@@ -182,7 +182,7 @@ def rir_beam(tree: nn.Module, leaves: list[Tensor], arity: int, alignment: str) 
             beams = [(sum(item[b][0] for item in part), [item[b][1] for item in part]) for b in slots]
             folded.append(beam_search(tree, beams))
         if len(folded) > 1:
-            folded = [[beams[slot] for slot in _align(beams, tree.beam_size, alignment)] for beams in folded]
+            folded = [[beams[slot] for slot in _align(beams, tree.search.beam_size, alignment)] for beams in folded]
         items = folded
     return items[0]
 

@@ -63,7 +63,7 @@ def one_soft(tree: nn.Module, leaves: list[Tensor], training: Training) -> Tenso
         return sorted(range(len(keys)), key=lambda index: -keys[index].item())[:count]
 
     def mask(step: int, at: int, beam: int) -> Tensor:
-        return training.mask(step, at * tree.beam_size + beam)
+        return training.mask(step, at * tree.search.beam_size + beam)
 
     items, step = torch.stack(leaves), 0
     beams = [(items.new_zeros(()), items, [mask(0, at, 0) for at in range(len(items) - 1)])]
@@ -76,13 +76,13 @@ def one_soft(tree: nn.Module, leaves: list[Tensor], training: Training) -> Tenso
         for b, (total, items, masks) in enumerate(beams):
             logits = parents[b] @ tree.scorer.score.weight[0]
             log_probabilities = logits - logits.exp().sum().log()
-            for at in sorted(best(logits + pair_noise[b], tree.beam_size)):
+            for at in sorted(best(logits + pair_noise[b], tree.search.beam_size)):
                 one_hot = torch.eye(pairs, dtype=items.dtype)[at]
                 score_after = total + log_probabilities[at]
                 key = score_after + candidate_noise[b, at]
                 candidates.append((key, score_after, items, parents[b], one_hot, masks, at))
         ordered = best(torch.stack([candidate[0] for candidate in candidates]), len(candidates))
-        hard, rest = ordered[: tree.beam_size - 1], ordered[tree.beam_size - 1 :]
+        hard, rest = ordered[: tree.search.beam_size - 1], ordered[tree.search.beam_size - 1 :]
         beams, step = [], step + 1
         for b, index in enumerate(hard):
             _, total, items, composed, one_hot, masks, at = candidates[index]
@@ -96,7 +96,7 @@ def one_soft(tree: nn.Module, leaves: list[Tensor], training: Training) -> Tenso
                 sum(weight * part for weight, part in zip(weights, parts, strict=True))
                 for parts in (totals, frontiers, composed, one_hots)
             )
-            masks = [mask(step, at, tree.beam_size - 1) for at in range(pairs - 1)]
+            masks = [mask(step, at, tree.search.beam_size - 1) for at in range(pairs - 1)]
             beams.append((total, moved(items, soft, composed), masks))
         items = beams[0][1]
     if len(items) == 1:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
 from nestree.data.batches import epoch_batches
 from nestree.encoders.registry import ENCODERS
-from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.options import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
 

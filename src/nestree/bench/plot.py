@@ -12,7 +12,7 @@ from nestree.bench.exponents import by_series, exponents, measurable_memory, poi
 from nestree.bench.plan import MODES
 from nestree.bench.rows import Row
 from nestree.data.files import replacing
-from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.options import ENGINES
 
 _FIGURES: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
     ("time", "seconds a sequence", lambda row: row.seconds_per_sequence),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_sequences, real_positions
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
 from nestree.trees import ParsedTree
 
 
@@ -60,13 +61,11 @@ class Encoder(nn.Module, ABC):
             ValueError: names ``states`` or ``lengths``: misfitting shapes, an empty batch, a length out of range, or
                 a NaN at a real position.
         """
-        host_lengths = check_sequences(states, lengths, self.dim)
-        lengths = lengths.to(states.device, torch.int64)
-        padding = ~real_positions(lengths, states.shape[1]).unsqueeze(-1)
-        return self.encode(states.masked_fill(padding, 0), lengths, host_lengths, trees=trees, draws=draws)
+        host = check_sequences(states, lengths, self.dim)
+        checked = Lengths(lengths.to(states.device, torch.int64), host)
+        padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
+        return self.encode(states.masked_fill(padding, 0), checked, trees=trees, draws=draws)
 
     @abstractmethod
-    def encode(
-        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
-    ) -> Encoding:
-        """Encode checked states whose padding is zero; ``host_lengths`` are the same lengths as Python integers."""
+    def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
+        """Encode checked states whose padding is zero."""

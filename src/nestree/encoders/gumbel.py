@@ -52,12 +52,3 @@ class GTGRCOptions(GumbelOptions):
 @dataclass(frozen=True)
 class EGTGRCOptions(SliceOptions, GumbelOptions):
     """Efficient greedy tree: the straight-through Gumbel-softmax is over pairs, before they are composed."""
-
-    def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
-        super().__post_init__()
-        self.check_slice()

@@ -8,15 +8,23 @@ from dataclasses import fields
 from nestree.encoders.base import Encoder
 from nestree.encoders.bt import BTGRCOneSoftOptions, BTGRCOptions
 from nestree.encoders.crvnn import CRvNNOptions, RIRCRvNNOptions
-from nestree.encoders.ebt import EBTGRCNoSliceOptions, EBTGRCOptions
+from nestree.encoders.ebt import EBTGRCOptions
 from nestree.encoders.gumbel import EGTGRCOptions, GTGRCOptions
 from nestree.encoders.om import OMOptions, RIROMOptions
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import EncoderOptions, preset
 from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
 from nestree.encoders.rvnn import BBTGRCOptions, GRCOptions
 from nestree.encoders.s4d import S4DOptions
 from nestree.encoders.transformer import TransformerOptions
 from nestree.suggest import unknown
+
+EBTGRCNoSliceOptions = preset(
+    "EBTGRCNoSliceOptions",
+    EBTGRCOptions,
+    "Efficient beam tree whose scorer reads all features of a child.",
+    module=__name__,
+    scorer_width=None,
+)
 
 ENCODERS: dict[str, type[EncoderOptions]] = {
     "rir-ebt-grc": RIREBTGRCOptions,

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from nestree.checks import check_one_of, check_probability, check_share
 from nestree.encoders.base import Encoder, Encoding
-from nestree.encoders.ebt import BeamOptions
+from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import BidirectionalS4D, LeafTransform
-from nestree.recursions import Chain, Outer
+from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
 from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
+from nestree.recursions.outer import AlignmentOptions, GroupOptions
 
 INFERENCES = ("grouped", "flat")
 
@@ -28,7 +30,7 @@ class RIR(Encoder):
     Source: Ray Chowdhury and Caragea 2023, *Recursion in Recursion* (arXiv 2311.04449), sections 3 and 4.
 
     Examples:
-        >>> inner = BeamTree(GatedRecursiveCell(16), PairScorer(16), beam_size=3)
+        >>> inner = BeamTree(GatedRecursiveCell(16), PairScorer(16), BeamSearch(beam_size=3))
         >>> encoder = RIR(inner, LeafTransform(16), Outer(arity=8), context=BidirectionalS4D(16))
         >>> encoder(torch.randn(2, 50, 16), torch.tensor([50, 20])).root.shape
         torch.Size([2, 16])
@@ -76,17 +78,15 @@ class RIR(Encoder):
         self.training_arities = None if training_arities is None else _check_range("training_arities", training_arities)
         self.training_flat = check_share("training_flat", training_flat)
 
-    def encode(
-        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
-    ) -> Encoding:
+    def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
         if self.context is not None:
-            states = self.context(states, lengths)
+            states = self.context(states, lengths.tensor)
         outer = self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
-        folded = self.inner.recurse(Leaves(self.leaf(states), lengths, host_lengths), outer, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(self.leaf(states), lengths), outer, trees=trees, draws=draws)
         if folded.trees is None:
             return Encoding(folded.root)
-        groups = outer.groups(host_lengths, training=self.training)
+        groups = outer.groups(lengths.host, training=self.training)
         return Encoding(
             folded.root,
             [[replace(tree, groups=own) for tree in found] for found, own in zip(folded.trees, groups, strict=True)],
@@ -123,15 +123,11 @@ def _flat(outer: Outer) -> Outer:
 
 
 @dataclass(frozen=True)
-class RIROptions(EncoderOptions):
+class RIROptions(GroupOptions, EncoderOptions):
     """Options that RIR has with any inner recursion."""
 
     arity: int = 30
     """Items k of a group of the outer tree."""
-    split_from: int | None = None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
-    training_split_from: int | None = None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
     training_arities: tuple[int, int] | None = None
     """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
     null: arity."""
@@ -162,7 +158,6 @@ class RIROptions(EncoderOptions):
                 raise ValueError(
                     f"training_split_from must be left out beside training_arities, not {self.training_split_from!r}"
                 )
-        self.outer()
 
     def outer(self) -> Outer:
         """Return the outer tree's options."""
@@ -198,42 +193,15 @@ class RIRGRCOptions(RIROptions):
 
 
 @dataclass(frozen=True)
-class RIREBTGRCOptions(BeamOptions, RIROptions):
+class RIREBTGRCOptions(AlignmentOptions, SliceOptions, BeamSearch, RIROptions):
     """Recursion in recursion with a beam tree inside."""
 
     beam_size: int = 7
-    """Beams W that the search keeps."""
-    alignment: str = "sampled"
-    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
-    temperature: float = 1.0
-    """Divides the scores before a group's beams are drawn for alignment."""
-    sample_at_evaluation: bool = False
-    """Draw alignments at evaluation too; false keeps it deterministic."""
-    partial: float = 0.0
-    """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
-    level goes on with them."""
-
-    def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
-        super().__post_init__()
-        self.check_beam()
 
     def outer(self) -> Outer:
         """Return the outer tree's options."""
-        return Outer(
-            self.arity,
-            self.split_from,
-            self.training_split_from,
-            alignment=self.alignment,
-            temperature=self.temperature,
-            sample_at_evaluation=self.sample_at_evaluation,
-            partial=self.partial,
-        )
+        return self.part(Outer)
 
     def inner(self) -> Recursion:
         """Return the inner recursion."""
-        return self.beam_tree(self.cell())
+        return BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))

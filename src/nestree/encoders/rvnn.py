@@ -12,6 +12,7 @@ from nestree.layers import LeafTransform
 from nestree.recursions import BalancedTree, Chain
 from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Outer
 
 WHOLE = Outer()
@@ -36,13 +37,11 @@ class RvNN(Encoder):
         self.leaf = leaf
         self.inner = recursion
 
-    def encode(
-        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
-    ) -> Encoding:
+    def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
         if self.leaf is not None:
             states = self.leaf(states)
-        folded = self.inner.recurse(Leaves(states, lengths, host_lengths), WHOLE, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(states, lengths), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
 

@@ -15,6 +15,7 @@ from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import S4D
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
 
 
 class RealBatchNorm(nn.BatchNorm1d):
@@ -98,15 +99,13 @@ class S4DStack(Encoder):
         check_probability("dropout", dropout)
         self.layers = nn.ModuleList(S4DLayer(dim, dropout=dropout, prenorm=prenorm) for _ in range(layers))
 
-    def encode(
-        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
-    ) -> Encoding:
+    def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states; there are no trees."""
-        real = real_positions(lengths, states.shape[1])
+        real = real_positions(lengths.tensor, states.shape[1])
         for layer in self.layers:
             states = layer(states, real)
         summed = states.masked_fill(~real.unsqueeze(-1), 0).sum(1)
-        return Encoding(summed / lengths.unsqueeze(-1).to(states.dtype))
+        return Encoding(summed / lengths.tensor.unsqueeze(-1).to(states.dtype))
 
 
 @dataclass(frozen=True)

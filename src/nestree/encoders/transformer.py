@@ -13,6 +13,7 @@ from nestree.checks import check_at_least, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
 
 
 class Transformer(Encoder):
@@ -59,12 +60,10 @@ class Transformer(Encoder):
             layer.self_attn.dropout = 0.0
         self.norm = nn.LayerNorm(dim)
 
-    def encode(
-        self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
-    ) -> Encoding:
+    def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states; there are no trees."""
-        real = real_positions(lengths, states.shape[1])
-        padding = None if min(host_lengths) == states.shape[1] else ~real
+        real = real_positions(lengths.tensor, states.shape[1])
+        padding = None if min(lengths.host) == states.shape[1] else ~real
         states = (states + sinusoids(states.shape[1], self.dim, states)).transpose(0, 1)
         for layer in self.layers:
             states = layer(states, src_key_padding_mask=padding)

@@ -9,6 +9,8 @@ from nestree.recursions.base import SingleRootRecursion as SingleRootRecursion
 from nestree.recursions.beam.beam_tree import BeamTree as BeamTree
 from nestree.recursions.beam.gumbel_tree import GumbelTree as GumbelTree
 from nestree.recursions.beam.one_soft import OneSoftBeamTree as OneSoftBeamTree
+from nestree.recursions.beam.options import BeamSearch as BeamSearch
+from nestree.recursions.beam.options import BeamSelection as BeamSelection
 from nestree.recursions.chain import Chain as Chain
 from nestree.recursions.continuous import ContinuousRecursion as ContinuousRecursion
 from nestree.recursions.draws import Draws as Draws

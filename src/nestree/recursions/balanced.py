@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.base import SingleRootRecursion
+from nestree.recursions.lengths import Lengths
 from nestree.trees.fixed import balanced
 
 
@@ -22,17 +23,17 @@ class BalancedTree(SingleRootRecursion):
         self.dim = cell.dim
         self.cell = cell
 
-    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
         """Fold all groups level by level; each pairs up by its own size, not by the padding's."""
-        longest = max(host_sizes)
+        size, longest = sizes.tensor, sizes.longest
         while longest > 1:
             items = items[:, :longest]
             pairs = longest // 2
             left, right = items[:, : 2 * pairs : 2], items[:, 1 : 2 * pairs : 2]
-            has_right = torch.arange(pairs, device=items.device) * 2 + 1 < sizes.unsqueeze(-1)
+            has_right = torch.arange(pairs, device=items.device) * 2 + 1 < size.unsqueeze(-1)
             parents = torch.where(has_right.unsqueeze(-1), self.cell(left, right), left)
             items = torch.cat([parents, items[:, 2 * pairs :]], dim=1)
-            sizes, longest = (sizes + 1) // 2, (longest + 1) // 2
+            size, longest = (size + 1) // 2, (longest + 1) // 2
         return items[:, 0]
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:

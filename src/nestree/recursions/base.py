@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.draws import Draws
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
@@ -20,15 +21,12 @@ class Leaves:
 
     states: Tensor
     """(B, L, D), zero in the padding."""
-    lengths: Tensor
-    """(B,)"""
-    host_lengths: list[int]
-    """The same lengths as Python integers."""
+    lengths: Lengths
 
     def packed(self) -> Tensor:
         """Return the states of all sequences one after the other, without padding: (sum of lengths, D)."""
         longest = self.states.shape[1]
-        rows = [torch.arange(n) + b * longest for b, n in enumerate(self.host_lengths)]
+        rows = [torch.arange(n) + b * longest for b, n in enumerate(self.lengths.host)]
         return self.states.flatten(0, 1)[torch.cat(rows).to(self.states.device)]
 
 
@@ -89,43 +87,43 @@ class SingleRootRecursion(Recursion):
     """
 
     @abstractmethod
-    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
-        """Fold groups of items (G, N, D), the first ``sizes`` (G,) of which are real, to their roots (G, D)."""
+    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+        """Fold groups of items (G, N, D), the first ``sizes`` of which are real, to their roots (G, D)."""
 
     def merges(self, items: int) -> Merges:
         """Return the merges of any group of so many items."""
         raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
 
-    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
         """Fold as [`fold`][] does, and return the merges of every group too."""
-        return self.fold(items, sizes, host_sizes), [self.merges(size) for size in host_sizes]
+        return self.fold(items, sizes), [self.merges(size) for size in sizes.host]
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence level by level; without an arity each sequence is one group, a single token too."""
         if outer.arity is None:
-            root, merges = self._fold(leaves.states, leaves.lengths, leaves.host_lengths, trees)
-            return Folded(root, _whole_trees(leaves.host_lengths, merges) if trees else None)
+            root, merges = self._fold(leaves.states, leaves.lengths, trees)
+            return Folded(root, _whole_trees(leaves.lengths.host, merges) if trees else None)
         if outer.roots > 1:
             raise ValueError(f"partial must be 0 where {type(self).__name__} folds a group, not {outer.partial!r}")
-        levels = outer.levels(leaves.host_lengths, training=self.training)
+        lengths = leaves.lengths.host
+        levels = outer.levels(lengths, training=self.training)
         table = leaves.packed()
-        starts = _starts(leaves.host_lengths)
-        singles = [b for b, length in enumerate(leaves.host_lengths) if length == 1]
+        starts = _starts(lengths)
+        singles = [b for b, length in enumerate(lengths) if length == 1]
         pieces, owners = [table[[starts[b] for b in singles]]], list(singles)
         merges_of_levels: list[list[Merges]] = []
         for level in levels:
-            sizes = torch.tensor(level.size, device=table.device)
-            table, merges = self._fold(gather_groups(table, level), sizes, level.size, trees)
+            table, merges = self._fold(gather_groups(table, level), Lengths.of(level.size, table.device), trees)
             merges_of_levels.append(merges)
             finished = [row for row, last in enumerate(level.last) if last]
             pieces.append(table[finished])
             owners.extend(level.sequence[row] for row in finished)
         root = torch.cat(pieces)[torch.tensor(owners, device=table.device).argsort()]
-        return Folded(root, _nested_trees(leaves.host_lengths, levels, merges_of_levels) if trees else None)
+        return Folded(root, _nested_trees(lengths, levels, merges_of_levels) if trees else None)
 
-    def _fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int], trees: bool) -> tuple[Tensor, list[Merges]]:
+    def _fold(self, items: Tensor, sizes: Lengths, trees: bool) -> tuple[Tensor, list[Merges]]:
         """Fold a batch of groups; there are merges only if trees are asked for."""
-        return self.parse(items, sizes, host_sizes) if trees else (self.fold(items, sizes, host_sizes), [])
+        return self.parse(items, sizes) if trees else (self.fold(items, sizes), [])
 
 
 def _whole_trees(lengths: list[int], merges: list[Merges]) -> list[list[ParsedTree]]:

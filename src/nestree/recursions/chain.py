@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.base import SingleRootRecursion
+from nestree.recursions.lengths import Lengths
 from nestree.trees.fixed import left_branching
 
 
@@ -22,16 +23,16 @@ class Chain(SingleRootRecursion):
         self.dim = cell.dim
         self.cell = cell
 
-    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
         """Run along each group; a group leaves the batch where it ends, so padding is never composed."""
-        order = sorted(range(len(host_sizes)), key=lambda group: -host_sizes[group])
+        order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
         items = items[rows]
         state = items.new_zeros(items.shape[0], items.shape[2])
         ended: list[Tensor] = []
         running = len(order)
-        for position in range(host_sizes[order[0]]):
-            while host_sizes[order[running - 1]] <= position:
+        for position in range(sizes.host[order[0]]):
+            while sizes.host[order[running - 1]] <= position:
                 running -= 1
             if running < len(state):
                 ended.append(state[running:])

@@ -11,6 +11,7 @@ from torch.nn import functional
 from nestree.checks import check_at_least, check_probability
 from nestree.layers import GatedRecursiveCell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
 
 ACTIVATIONS = 40
@@ -32,7 +33,7 @@ class ContinuousRecursion(SingleRootRecursion):
 
     Examples:
         >>> network = ContinuousRecursion(GatedRecursiveCell(8))
-        >>> network.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
+        >>> network.fold(torch.randn(2, 5, 8), Lengths.of([5, 3])).shape
         torch.Size([2, 8])
     """
 
@@ -67,15 +68,15 @@ class ContinuousRecursion(SingleRootRecursion):
         self.read = nn.Linear(window * cell.dim, cell.dim)
         self.score = nn.Linear(cell.dim, 1)
 
-    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
         """Run rounds until every group has stopped; those that have leave the batch."""
-        return self._run(items, sizes, None)
+        return self._run(items, sizes.tensor, None)
 
-    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
         """Fold, and read off the trees by when and how far the items have gone; see [`Departures`][]."""
-        departures = Departures.of(sizes, items.shape[1])
-        root = self._run(items, sizes, departures)
-        return root, [merges_in_order(order) for order in departures.orders(host_sizes)]
+        departures = Departures.of(sizes.tensor, items.shape[1])
+        root = self._run(items, sizes.tensor, departures)
+        return root, [merges_in_order(order) for order in departures.orders(sizes.host)]
 
     def _run(self, items: Tensor, sizes: Tensor, departures: Departures | None) -> Tensor:
         states, existence = self._frame(items, sizes)

@@ -75,6 +75,18 @@ class Draws:
         return uniform.clamp_(min=torch.finfo(dtype).tiny).log_().neg_().log_().neg_()
 
 
+@dataclass(frozen=True)
+class SearchDraws:
+    """Where the random numbers of a search come from."""
+
+    noise: Draws | None = None
+    """Gumbel noise for the selection; None selects by log-probability."""
+    dropout: Draws | None = None
+    """Dropout masks of the nodes; None drops nothing."""
+    alignment: Draws | None = None
+    """Beam alignment; None takes the systematic quantiles."""
+
+
 class KeyedDraws(Draws):
     """Draws that depend on nothing but a seed and the place they are for: slower, for comparing two implementations.
 

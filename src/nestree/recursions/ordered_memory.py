@@ -11,6 +11,7 @@ from torch.nn import functional
 from nestree.checks import check_at_least, check_probability
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.base import Merges, SingleRootRecursion
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
 
 LEAST = 1e-5
@@ -33,7 +34,7 @@ class OrderedMemory(SingleRootRecursion):
 
     Examples:
         >>> memory = OrderedMemory(GatedRecursiveCell(8), slots=4)
-        >>> memory.fold(torch.randn(2, 5, 8), torch.tensor([5, 3]), [5, 3]).shape
+        >>> memory.fold(torch.randn(2, 5, 8), Lengths.of([5, 3])).shape
         torch.Size([2, 8])
     """
 
@@ -59,21 +60,21 @@ class OrderedMemory(SingleRootRecursion):
         self.key, self.key_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
 
-    def fold(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> Tensor:
+    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
         """Run along each group; a group leaves the batch where it ends, so padding is never written."""
-        return self._run(items, host_sizes)[0]
+        return self._run(items, sizes)[0]
 
-    def parse(self, items: Tensor, sizes: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
         """Fold, and read off the tree by the slot that each item attends to most; see [`merges_of_slots`][]."""
-        root, attended = self._run(items, host_sizes)
+        root, attended = self._run(items, sizes)
         table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
-        order = _longest_first(host_sizes)
-        merges = {group: merges_of_slots(row[: host_sizes[group]]) for group, row in zip(order, table, strict=True)}
-        return root, [merges[group] for group in range(len(host_sizes))]
+        order = sizes.longest_first()
+        merges = {group: merges_of_slots(row[: sizes.host[group]]) for group, row in zip(order, table, strict=True)}
+        return root, [merges[group] for group in range(len(order))]
 
-    def _run(self, items: Tensor, host_sizes: list[int]) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Tensor]]:
         """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
-        order = _longest_first(host_sizes)
+        order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
         projected = self.cell.norm(self.project(items[rows]))
         queries = self.query_norm(self.query(self._drop(projected))).unbind(1)
@@ -87,8 +88,8 @@ class OrderedMemory(SingleRootRecursion):
         ended: list[Tensor] = []
         recompute = Recompute(dropout=self.training)
         running = len(order)
-        for position in range(1, host_sizes[order[0]]):
-            while host_sizes[order[running - 1]] <= position:
+        for position in range(1, sizes.host[order[0]]):
+            while sizes.host[order[running - 1]] <= position:
                 running -= 1
             if running < len(candidates):
                 ended.append(candidates[running:, -1])
@@ -174,10 +175,6 @@ def merges_of_slots(slots: list[int]) -> Merges:
     while len(stack) > 1:
         merge()
     return tuple(merges)
-
-
-def _longest_first(host_sizes: list[int]) -> list[int]:
-    return sorted(range(len(host_sizes)), key=lambda group: -host_sizes[group])
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:

@@ -5,52 +5,61 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from nestree.checks import check_at_least, check_one_of, check_positive, check_share
+from nestree.checks import Options, check_at_least, check_one_of, check_positive, check_share
 from nestree.trees import Span
 
 ALIGNMENTS = ("sampled", "systematic", "random", "none")
 
 
 @dataclass(frozen=True)
-class Outer:
-    """How a sequence is cut into groups, and how the groups' beams meet at the next level.
-
-    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), sections 3 and 4.
-    """
+class GroupOptions(Options):
+    """How a sequence is cut into groups."""
 
     arity: int | None = None
-    """k, the items of a group; null: one group holds the whole sequence, as in a plain beam tree."""
+    """Items k of a group of the outer tree; null: one group holds the whole sequence, as in a plain beam tree."""
     split_from: int | None = None
-    """Sequences of at least so many items are cut; null: k + k // 2."""
+    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
     training_split_from: int | None = None
-    """The same in training, to cut shorter sequences too; null: as ``split_from``."""
-    alignment: str = "sampled"
-    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
-    temperature: float = 1.0
-    """Divides the scores before a group's beams are drawn for alignment."""
-    sample_at_evaluation: bool = False
-    """Draw alignments at evaluation too, instead of the systematic ones that make it deterministic."""
-    partial: float = 0.0
-    """Partial folding: a group of k items is folded to ``partial * k`` roots, with which a group of the next level goes
-    on together with those of its neighbours; 0: to one root, as published. At most a half: it takes two groups' roots
-    to make a group."""
+    """The same in training, to cut shorter sequences too; null: as split_from."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
+        super().__post_init__()
         if self.arity is not None:
             check_at_least("arity", self.arity, 2)
         for name in ("split_from", "training_split_from"):
             value = getattr(self, name)
             if value is not None:
                 check_at_least(name, value, 2)
+
+
+@dataclass(frozen=True)
+class AlignmentOptions(Options):
+    """How the groups' beams meet at the next level."""
+
+    alignment: str = ALIGNMENTS[0]
+    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
+    temperature: float = 1.0
+    """Divides the scores before a group's beams are drawn for alignment."""
+    sample_at_evaluation: bool = False
+    """Draw alignments at evaluation too; false keeps it deterministic."""
+    partial: float = 0.0
+    """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
+    level goes on with them, together with those of the neighbouring groups."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_one_of("alignment", self.alignment, ALIGNMENTS)
         check_positive("temperature", self.temperature)
-        if check_share("partial", self.partial) > 0.5:
+        if check_share("partial", self.partial) > 0.5:  # it takes two groups' roots to make a group
             raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
+
+
+@dataclass(frozen=True)
+class Outer(AlignmentOptions, GroupOptions):
+    """How a sequence is cut into groups, and how the groups' beams meet at the next level.
+
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), sections 3 and 4.
+    """
 
     @property
     def roots(self) -> int:

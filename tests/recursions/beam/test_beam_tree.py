@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
-from nestree.recursions import BeamTree, Draws, KeyedDraws, Outer
+from nestree.recursions import BeamSearch, BeamTree, Draws, KeyedDraws, Outer
 from nestree.recursions.base import Leaves
-from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.recursions.beam.naive import Beam, Node
+from nestree.recursions.beam.options import ENGINES
 from nestree.recursions.draws import Sites, dropout_mask
+from nestree.recursions.lengths import Lengths
 from support.reference import (
     Training,
     assert_same_gradients,
@@ -53,17 +54,17 @@ def beam_tree(
 ) -> BeamTree:
     cell = GatedRecursiveCell(DIM, dropout=dropout)
     scorer = ParentScorer(DIM) if width == "parents" else PairScorer(DIM, width=width)
-    tree = BeamTree(cell, scorer, beam_size=beam_size, noise=noise, merge_equal=merge_equal, engine=engine)
+    tree = BeamTree(cell, scorer, BeamSearch(beam_size, noise, merge_equal, engine))
     return randomize(tree.double(), seed).train(training)
 
 
 def leaves(lengths: list[int], seed: int = 0) -> Leaves:
     states = padded(lengths, DIM, seed=seed).nan_to_num(0).requires_grad_()
-    return Leaves(states, torch.tensor(lengths), lengths)
+    return Leaves(states, Lengths.of(lengths))
 
 
 def rows(batch: Leaves) -> list[list[Tensor]]:
-    return [list(row[:length]) for row, length in zip(batch.states, batch.host_lengths, strict=True)]
+    return [list(row[:length]) for row, length in zip(batch.states, batch.lengths.host, strict=True)]
 
 
 def assert_equal(tree: BeamTree, batch: Leaves, root: Tensor, expected: Tensor) -> None:
@@ -147,7 +148,7 @@ def test_search_gradients_are_right(engine: str) -> None:
     tree, batch = beam_tree(2, engine=engine, seed=5), leaves([4, 3])
 
     def root(states: Tensor, *_: Tensor) -> Tensor:
-        return tree.recurse(Leaves(states, batch.lengths, batch.host_lengths), FLAT).root
+        return tree.recurse(Leaves(states, batch.lengths), FLAT).root
 
     assert torch.autograd.gradcheck(root, (batch.states, *tree.parameters()), fast_mode=True)
 
@@ -183,7 +184,7 @@ def test_trees_sum_the_merge_orders_that_make_them(engine: str, length: int, see
 def test_width_1_draws_pairs_by_their_probability(engine: str) -> None:
     tree, count = beam_tree(1, engine=engine, seed=2, training=True), 300 if engine == "naive" else 2000
     states = leaves([3]).states.expand(count, -1, -1)
-    batch = Leaves(states, torch.full((count,), 3), [3] * count)
+    batch = Leaves(states, Lengths.of([3] * count))
     probability = frontier_log_probabilities(tree, list(states[0])).exp()[0].item()
     assert 0.2 < probability < 0.8
     found = tree.recurse(batch, FLAT, trees=True, draws=Draws(torch.Generator().manual_seed(4))).trees
@@ -385,4 +386,4 @@ def test_alignments_are_drawn_in_training_and_at_evaluation_only_when_asked(engi
 def test_bad_arguments_are_named(options: dict, named: str) -> None:
     dim = options.pop("dim", DIM)
     with pytest.raises(ValueError, match=f"^{named} must"):
-        BeamTree(GatedRecursiveCell(DIM), PairScorer(dim), **options)
+        BeamTree(GatedRecursiveCell(DIM), PairScorer(dim), BeamSearch(**options))

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer, ParentScorer
-from nestree.recursions import BeamTree, Draws, GumbelTree, KeyedDraws, Outer
+from nestree.recursions import BeamSearch, BeamTree, Draws, GumbelTree, KeyedDraws, Outer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Sites, dropout_mask
+from nestree.recursions.lengths import Lengths
 from support.reference import assert_same_gradients, group, padded, randomize
 from support.reference_soft import gumbel_tree
 
@@ -34,7 +35,7 @@ def tree_of(
 
 def leaves(lengths: list[int], seed: int = 0) -> Leaves:
     states = padded(lengths, DIM, seed=seed).nan_to_num(0).requires_grad_()
-    return Leaves(states, torch.tensor(lengths), lengths)
+    return Leaves(states, Lengths.of(lengths))
 
 
 def assert_equal(tree: GumbelTree, batch: Leaves, root: Tensor, expected: Tensor) -> None:
@@ -106,7 +107,7 @@ def test_at_evaluation_it_is_the_beam_tree_of_width_1(
     scorer: str, lengths: list[int], seed: int, arity: int | None, partial: float
 ) -> None:
     tree, batch = tree_of(scorer, seed=seed, temperature=0.4), leaves(lengths, seed)
-    beam = BeamTree(tree.cell, tree.scorer, beam_size=1, engine="naive").eval()
+    beam = BeamTree(tree.cell, tree.scorer, BeamSearch(1, engine="naive")).eval()
     found, expected = (one.recurse(batch, Outer(arity, partial=partial), trees=True) for one in (tree, beam))
     torch.testing.assert_close(found.root, expected.root, atol=1e-12, rtol=1e-12)
     for mine, others in zip(found.trees, expected.trees, strict=True):
@@ -120,7 +121,7 @@ def test_pairs_are_drawn_by_their_probability(scorer: str) -> None:
     """Whatever the temperature, which is the gradient's alone."""
     tree, count = tree_of(scorer, seed=2, temperature=5.0, training=True), 2000
     states = leaves([3]).states.expand(count, -1, -1)
-    batch = Leaves(states, torch.full((count,), 3), [3] * count)
+    batch = Leaves(states, Lengths.of([3] * count))
     left, right = states[0, :-1], states[0, 1:]
     logits = tree.scorer(tree.cell(left, right)) if scorer == "parents" else tree.scorer(left, right)
     probability = logits.softmax(0)[0].item()

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, ParentScorer
-from nestree.recursions import BeamTree, KeyedDraws, OneSoftBeamTree, Outer, recompute
+from nestree.recursions import BeamSearch, BeamSelection, BeamTree, KeyedDraws, OneSoftBeamTree, Outer, recompute
 from nestree.recursions.base import Leaves
 from nestree.recursions.draws import Sites, dropout_mask
+from nestree.recursions.lengths import Lengths
 from support.reference import Training, assert_same_gradients, padded, randomize
 from support.reference_soft import one_soft
 
@@ -24,18 +25,18 @@ def tree_of(
     beam_size: int, *, seed: int = 0, noise: bool = False, dropout: float = 0.0, training: bool = True
 ) -> OneSoftBeamTree:
     cell = GatedRecursiveCell(DIM, dropout=dropout)
-    tree = OneSoftBeamTree(cell, ParentScorer(DIM), beam_size=beam_size, noise=noise)
+    tree = OneSoftBeamTree(cell, ParentScorer(DIM), BeamSelection(beam_size, noise))
     return randomize(tree.double(), seed).train(training)
 
 
 def plain_of(tree: OneSoftBeamTree) -> BeamTree:
-    plain = BeamTree(tree.cell, tree.scorer, beam_size=tree.beam_size, noise=tree.noise, engine="naive")
+    plain = BeamTree(tree.cell, tree.scorer, BeamSearch(tree.search.beam_size, tree.search.noise, engine="naive"))
     return plain.train(tree.training)
 
 
 def leaves(lengths: list[int], seed: int = 0) -> Leaves:
     states = padded(lengths, DIM, seed=seed).nan_to_num(0).requires_grad_()
-    return Leaves(states, torch.tensor(lengths), lengths)
+    return Leaves(states, Lengths.of(lengths))
 
 
 def assert_equal(tree: OneSoftBeamTree, batch: Leaves, root: Tensor, expected: Tensor) -> None:
@@ -151,6 +152,6 @@ def test_what_training_cannot_do_is_said() -> None:
     with pytest.raises(ValueError, match=r"^outer must have no arity"):
         tree.recurse(batch, Outer(3))
     with pytest.raises(ValueError, match=r"^beam_size must"):
-        OneSoftBeamTree(tree.cell, tree.scorer, beam_size=0)
+        OneSoftBeamTree(tree.cell, tree.scorer, BeamSelection(0))
     with pytest.raises(ValueError, match=r"^scorer must"):
         OneSoftBeamTree(tree.cell, ParentScorer(DIM + 1))

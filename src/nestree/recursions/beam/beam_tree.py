@@ -5,17 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.checks import check_at_least, check_one_of
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
-from nestree.recursions.draws import Draws
+from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.draws import Draws, SearchDraws
 from nestree.recursions.outer import Outer
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
-ENGINES = ("fast", "torch", "naive")
-"""The compiled library where it is there and serves the parts, else PyTorch; PyTorch always; plain autograd."""
+DEFAULTS = BeamSearch()
 
 
 class BeamTree(TreeSearch):
@@ -29,89 +28,47 @@ class BeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
     """
 
-    def __init__(
-        self,
-        cell: GatedRecursiveCell,
-        scorer: Scorer,
-        *,
-        beam_size: int = 5,
-        noise: bool = True,
-        merge_equal: bool = False,
-        engine: str = "fast",
-    ) -> None:
+    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer, search: BeamSearch = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
             cell: composes a pair.
             scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
-            beam_size: W, how many beams are kept.
-            noise: select with Gumbel noise in training.
-            merge_equal: count beams with equal frontiers once, with the log-sum-exp of their scores: W beams then
-                hold W different forests instead of orders of the same merges.
-            engine: ``fast``, search then replay over a store of nodes, by the compiled library where it is there and
-                serves these parts; ``torch``, the same without the library; or ``naive``, plain autograd.
+            search: how many beams are kept, and how they are found.
 
         Raises:
             ValueError: names the argument.
         """
         super().__init__(cell, scorer)
-        self.beam_size = check_at_least("beam_size", beam_size, 1)
-        self.noise = noise
-        self.merge_equal = merge_equal
-        self.engine = check_one_of("engine", engine, ENGINES)
+        self.search = search
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
-        if self.engine == "naive":
+        if self.search.engine == "naive":
             beams = [
                 self.naive(outer, row, leaves.states.device, draws)(states[:length])
-                for row, (states, length) in enumerate(zip(leaves.states, leaves.host_lengths, strict=True))
+                for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
             ]
             root = torch.stack([_expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
         root, forest = self.fast(outer, draws)(leaves)
-        return Folded(root, forest_trees(forest, leaves.host_lengths) if trees else None)
+        return Folded(root, forest_trees(forest, leaves.lengths.host) if trees else None)
 
     def fast(self, outer: Outer, draws: Draws | None = None) -> BeamRecursion:
         """Return the engine, for any batch."""
-        noise, dropout, alignment = self._draws(outer, draws)
-        return BeamRecursion(
-            cell=self.cell,
-            scorer=self.scorer,
-            beam_size=self.beam_size,
-            outer=outer,
-            noise=noise,
-            dropout=dropout,
-            alignment=alignment,
-            training=self.training,
-            merge_equal=self.merge_equal,
-            compiled=self.engine == "fast",
-        )
+        return BeamRecursion(self.cell, self.scorer, self.search, outer, self._draws(outer, draws), self.training)
 
     def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
         """Return the naive implementation, for one row of a batch."""
-        noise, dropout, alignment = self._draws(outer, draws)
-        return NaiveRecursion(
-            cell=self.cell,
-            scorer=self.scorer,
-            beam_size=self.beam_size,
-            outer=outer,
-            sequence=sequence,
-            noise=noise,
-            dropout=dropout,
-            alignment=alignment,
-            training=self.training,
-            device=device,
-            merge_equal=self.merge_equal,
-        )
+        own = self._draws(outer, draws)
+        return NaiveRecursion(self.cell, self.scorer, self.search, outer, own, self.training, sequence, device)
 
-    def _draws(self, outer: Outer, draws: Draws | None) -> tuple[Draws | None, Draws | None, Draws | None]:
-        """Return where noise, dropout masks and alignments come from; None where there are none."""
+    def _draws(self, outer: Outer, draws: Draws | None) -> SearchDraws:
         draws = draws or Draws()
-        return (
-            draws if self.training and self.noise else None,
-            draws if self.training else None,
-            draws if self.training or outer.sample_at_evaluation else None,
+        return SearchDraws(
+            noise=draws if self.training and self.search.noise else None,
+            dropout=draws if self.training else None,
+            alignment=draws if self.training or outer.sample_at_evaluation else None,
         )
 
 

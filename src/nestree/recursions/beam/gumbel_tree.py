@@ -7,8 +7,11 @@ from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import forest_trees
 from nestree.recursions.beam.engine.recursion import BeamRecursion
-from nestree.recursions.draws import Draws
+from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.draws import Draws, SearchDraws
 from nestree.recursions.outer import Outer
+
+GREEDY = BeamSearch(beam_size=1)
 
 
 class GumbelTree(TreeSearch):
@@ -40,16 +43,7 @@ class GumbelTree(TreeSearch):
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         draws = (draws or Draws()) if self.training else None
-        recursion = BeamRecursion(
-            cell=self.cell,
-            scorer=self.scorer,
-            beam_size=1,
-            outer=outer,
-            noise=draws,
-            dropout=draws,
-            alignment=draws,
-            training=self.training,
-            temperature=self.temperature,
-        )
+        own = SearchDraws(draws, draws, draws)
+        recursion = BeamRecursion(self.cell, self.scorer, GREEDY, outer, own, self.training, self.temperature)
         root, forest = recursion(leaves)
-        return Folded(root, forest_trees(forest, leaves.host_lengths) if trees else None)
+        return Folded(root, forest_trees(forest, leaves.lengths.host) if trees else None)

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.beam.alignment import align
-from nestree.recursions.draws import Draws, Sites, dropout_mask
+from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.draws import SearchDraws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 
 Item = TypeVar("Item")
@@ -49,20 +50,13 @@ class NaiveRecursion:
 
     cell: GatedRecursiveCell
     scorer: Scorer
-    beam_size: int
+    options: BeamSearch
     outer: Outer
+    draws: SearchDraws
+    training: bool
     sequence: int
     """The sequence's row in the batch, to draw for."""
-    noise: Draws | None
-    """Gumbel noise for the selection; None selects by log-probability."""
-    dropout: Draws | None
-    """Dropout masks of the nodes; None drops nothing."""
-    alignment: Draws | None
-    """Draws for beam alignment; None takes the systematic quantiles."""
-    training: bool
     device: torch.device
-    merge_equal: bool = False
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     margin: float = field(default=float("inf"))
     """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
 
@@ -96,7 +90,14 @@ class NaiveRecursion:
         """Fill a group's W slots from its beams."""
         scores = torch.stack([beam.score for beam in beams]).unsqueeze(0)
         present = torch.tensor([len(beams)], device=scores.device)
-        slots = align(scores, present, self.beam_size, self.outer, sites=self.site(level, group), draws=self.alignment)
+        slots = align(
+            scores,
+            present,
+            self.options.beam_size,
+            self.outer,
+            sites=self.site(level, group),
+            draws=self.draws.alignment,
+        )
         # Subtract the best score: a shared offset cancels in the softmax, and large sums lose precision.
         return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
 
@@ -104,7 +105,7 @@ class NaiveRecursion:
         """Fold one group's beams to so many roots each, best first by noiseless score."""
         composed: dict[tuple[Node, Node], Node] = {}  # a pair is composed once, whichever beam asks first
         step = 0
-        if self.merge_equal:
+        if self.options.merge_equal:
             equal: dict[tuple[Node, ...], list[Tensor]] = {}
             for beam in beams:
                 equal.setdefault(beam.frontier, []).append(beam.score)
@@ -133,24 +134,24 @@ class NaiveRecursion:
         log_probability = logits.log_softmax(-1)
         totals = torch.stack([beam.score for beam in beams]).unsqueeze(-1) + log_probability
         pair_keys, noise = log_probability.detach(), torch.zeros_like(logits)
-        if self.noise is not None:
+        if self.draws.noise is not None:
             site, (width, pairs) = self.site(level, group), logits.shape
-            pair_keys = logits.detach() + self.noise.pair_noise(site, step, width, pairs, logits.dtype)[0]
+            pair_keys = logits.detach() + self.draws.noise.pair_noise(site, step, width, pairs, logits.dtype)[0]
             position = torch.arange(pairs, device=self.device).expand(1, width, pairs)
-            noise = self.noise.candidate_noise(site, step, position, logits.dtype)[0]
+            noise = self.draws.noise.candidate_noise(site, step, position, logits.dtype)[0]
         candidates = [
             (beam, position)
             for beam in range(len(beams))
-            for position in sorted(self.best(range(logits.shape[1]), self.beam_size, pair_keys[beam]))
+            for position in sorted(self.best(range(logits.shape[1]), self.options.beam_size, pair_keys[beam]))
         ]
         forests: dict[object, list[tuple[int, int]]] = {}
         for beam, at in candidates:
-            forest = self.after(beams[beam].frontier, at, composed) if self.merge_equal else (beam, at)
+            forest = self.after(beams[beam].frontier, at, composed) if self.options.merge_equal else (beam, at)
             forests.setdefault(forest, []).append((beam, at))
         scores = [torch.stack([totals[candidate] for candidate in equal]).logsumexp(0) for equal in forests.values()]
         first = [equal[0] for equal in forests.values()]
         keys = torch.stack(scores) + torch.stack([noise[candidate] for candidate in first])
-        chosen = self.best(list(zip(scores, first, strict=True)), self.beam_size, keys)
+        chosen = self.best(list(zip(scores, first, strict=True)), self.options.beam_size, keys)
         return [Beam(score, ()) for score, _ in chosen], [(beams[beam], at) for _, (beam, at) in chosen]
 
     @staticmethod
@@ -176,7 +177,9 @@ class NaiveRecursion:
             scored = self.scorer(left, right)
         else:
             mask_indices = [
-                (pair, at * self.beam_size + beam) for beam, row in enumerate(pairs) for at, pair in enumerate(row)
+                (pair, at * self.options.beam_size + beam)
+                for beam, row in enumerate(pairs)
+                for at, pair in enumerate(row)
             ]
             self.compose(mask_indices, composed, level, group, step)
             scored = self.scorer(torch.stack([composed[pair].state for pair in number]))
@@ -200,10 +203,10 @@ class NaiveRecursion:
             return
         left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))
         keep = None
-        if self.dropout is not None and self.cell.dropout > 0:
+        if self.draws.dropout is not None and self.cell.dropout > 0:
             asking = torch.tensor(list(new.values()), device=left.device)
             sites = self.site(level, group).take(torch.zeros_like(asking))
-            random_bits = self.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
+            random_bits = self.draws.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
             keep = dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
         states = self.cell(left, right, keep)
         composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nestree.checks import check_at_least
 from nestree.layers import GatedRecursiveCell, ParentScorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import BeamTree
 from nestree.recursions.beam.engine.columns import top
 from nestree.recursions.beam.naive import score_dtype
+from nestree.recursions.beam.options import BeamSearch, BeamSelection
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 from nestree.recursions.recompute import Recompute
+
+DEFAULTS = BeamSelection(noise=False)
 
 FRONTIERS = 7
 """About how many tensors of a beam's size a step keeps for its gradients."""
@@ -41,23 +43,19 @@ class OneSoftBeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
 
-    def __init__(
-        self, cell: GatedRecursiveCell, scorer: ParentScorer, *, beam_size: int = 5, noise: bool = False
-    ) -> None:
+    def __init__(self, cell: GatedRecursiveCell, scorer: ParentScorer, search: BeamSelection = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
             cell: composes a pair.
             scorer: scores parents; of the same width as ``cell``.
-            beam_size: W, how many beams are kept, the soft one among them.
-            noise: select with Gumbel noise in training.
+            search: how many beams are kept, the soft one among them, and whether noise selects them.
 
         Raises:
             ValueError: names the argument.
         """
         super().__init__(cell, scorer)
-        self.beam_size = check_at_least("beam_size", beam_size, 1)
-        self.noise = noise
+        self.search = search
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence; see [`Recursion`][].
@@ -66,7 +64,7 @@ class OneSoftBeamTree(TreeSearch):
             ValueError: in training, trees are asked for, or ``outer`` has an arity.
         """
         if not self.training:
-            plain = BeamTree(self.cell, self.scorer, beam_size=self.beam_size).eval()
+            plain = BeamTree(self.cell, self.scorer, BeamSearch(self.search.beam_size)).eval()
             return plain.recurse(leaves, outer, trees=trees, draws=draws)
         if trees:
             raise ValueError("trees must be asked for at evaluation: in training a soft beam is no tree")
@@ -76,18 +74,18 @@ class OneSoftBeamTree(TreeSearch):
 
     def _train(self, leaves: Leaves, draws: Draws) -> Tensor:
         """Return the expected root of every sequence; a sequence leaves the batch where it ends."""
-        order = sorted(range(len(leaves.host_lengths)), key=lambda row: -leaves.host_lengths[row])
+        order = leaves.lengths.longest_first()
         rows = torch.tensor(order, device=leaves.states.device)
-        lengths = [leaves.host_lengths[row] for row in order]
+        lengths = [leaves.lengths.host[row] for row in order]
         states = leaves.states[rows, : lengths[0]]
-        search = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths[rows])
+        search = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths.tensor[rows])
         choosing = sum(length > 1 for length in lengths)
         ended = [states[choosing:, 0]]
         if choosing:
             beams = search.begin(states[:choosing])
-            recompute = Recompute(dropout=self.noise or self.cell.dropout > 0)
+            recompute = Recompute(dropout=self.search.noise or self.cell.dropout > 0)
             for steps in _spans(lengths[0] - 1):
-                size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.beam_size + FEATURES)
+                size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.search.beam_size + FEATURES)
                 roots, *parts = recompute(
                     search.run, beams.frontier, beams.parents, beams.scores, lengths, steps, size=size
                 )
@@ -131,7 +129,7 @@ class SoftSearch:
     def begin(self, states: Tensor) -> SoftBeams:
         """Return one beam a sequence, of its leaves (G, N, D)."""
         mask_index = (
-            torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.beam_size
+            torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.search.beam_size
         )
         parents = self.compose(states[:, :-1], states[:, 1:], mask_index, 0)
         scores = states.new_zeros(len(states), 1, dtype=score_dtype(states))
@@ -158,7 +156,7 @@ class SoftSearch:
     def step(self, beams: SoftBeams, step: int) -> SoftBeams:
         """Merge one pair in every beam of sequences that have a choice."""
         beam, position, scores = self.candidates(beams, step)
-        width, pairs = self.tree.beam_size, beams.parents.shape[2]
+        width, pairs = self.tree.search.beam_size, beams.parents.shape[2]
         hard = min(width - 1, beam.shape[1])
         frontier, kept = self.merge_hard(beams, beam[:, :hard], position[:, :hard])
         left, right, mask_index, columns = self.beside(frontier, position[:, :hard])
@@ -185,12 +183,12 @@ class SoftSearch:
         logits = self.tree.scorer(beams.parents).to(beams.scores.dtype).masked_fill(~real, -torch.inf)
         totals = (beams.scores.unsqueeze(-1) + logits.log_softmax(-1)).flatten(1)
         keys, sites = logits.detach(), self.sites.take(slice(0, groups))
-        if self.tree.noise:
+        if self.tree.search.noise:
             keys = keys + self.draws.pair_noise(sites, step, width, pairs, keys.dtype)
-        picked = top(keys, min(self.tree.beam_size, pairs))
+        picked = top(keys, min(self.tree.search.beam_size, pairs))
         place = (picked + torch.arange(width, device=picked.device).unsqueeze(-1) * pairs).flatten(1)
         keys = totals.detach().gather(1, place)
-        if self.tree.noise:
+        if self.tree.search.noise:
             keys = keys + self.draws.candidate_noise(sites, step, picked, keys.dtype).flatten(1)
         place = place.gather(1, top(keys, keys.shape[1], place))
         return place // pairs, place % pairs, totals.gather(1, place)
@@ -230,7 +228,7 @@ class SoftSearch:
             frontier.gather(2, of.unsqueeze(-1).expand(-1, -1, -1, dim)).flatten(1, 2) for of in (first, second)
         )
         beam = torch.arange(position.shape[1], device=position.device).unsqueeze(-1)
-        return left, right, ((columns - 1) * self.tree.beam_size + beam).flatten(1), columns
+        return left, right, ((columns - 1) * self.tree.search.beam_size + beam).flatten(1), columns
 
     def merge_soft(self, beams: SoftBeams, beam: Tensor, position: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Merge the average of candidates (G, C): return its frontier (G, N - 1, D) and its score (G, 1)."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions import KeyedDraws
-from nestree.recursions.beam.beam_tree import ENGINES
 from nestree.recursions.beam.engine.composer import Composer
+from nestree.recursions.beam.options import ENGINES
 from support.engines import (
     Case,
     assert_engines_agree,

@@ -18,7 +18,7 @@ from nestree.recursions.beam.engine.recursion import Forest
 from nestree.recursions.beam.engine.scoring import scoring_of
 from nestree.recursions.beam.engine.search import Search, SearchResult
 from nestree.recursions.beam.engine.store import NodeStore
-from nestree.recursions.draws import Sites
+from nestree.recursions.draws import SearchDraws, Sites
 from support.engines import Case, cases, with_seeds
 
 FEW_VALUES = st.sampled_from([-math.inf, -2.5, -0.0, 0.0, 1e-30, -1e-30, 1.0, 3.0, 1e30])
@@ -82,9 +82,8 @@ def test_scores_that_rounding_makes_equal_go_to_the_lower_beam_then_to_the_leftm
             [6],
             [1],
             Sites(torch.tensor([0]), torch.tensor([0]), 0),
-            beam_size=3,
-            noise=None,
-            dropout=None,
+            3,
+            SearchDraws(),
         )
         history = search.run().history
         assert history is not None

@@ -9,13 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.replay import cell_gradient, score_gradient
-from nestree.recursions.beam.engine.scoring import Scoring, scoring_of
+from nestree.recursions.beam.engine.scoring import Scoring
 from nestree.recursions.beam.engine.search import Search, SearchResult
 from nestree.recursions.beam.engine.store import NodeStore
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.draws import SearchDraws, Sites
 
 
 @runtime_checkable
@@ -85,8 +84,7 @@ class TorchBackend:
 
     scoring: Scoring
     beam_size: int
-    noise: Draws | None
-    dropout: Draws | None
+    draws: SearchDraws
 
     @property
     def store(self) -> NodeStore:
@@ -97,17 +95,7 @@ class TorchBackend:
         self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level; see [`Backend.search`][]."""
-        return Search(
-            self.scoring,
-            frontier,
-            scores,
-            sizes,
-            roots,
-            sites,
-            beam_size=self.beam_size,
-            noise=self.noise,
-            dropout=self.dropout,
-        ).run()
+        return Search(self.scoring, frontier, scores, sizes, roots, sites, self.beam_size, self.draws).run()
 
     def score_gradient(self, history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Pull the gradient of scores back; the second result is that of the pairs' logits."""
@@ -123,20 +111,3 @@ class TorchBackend:
         of_scorer, scored = self.scoring.gradient(levels, state_gradient)
         of_cell = cell_gradient(store, torch.cat([nodes.flatten(), scored]), state_gradient)
         return state_gradient[: store.leaves], [*of_cell, *of_scorer]
-
-
-def torch_backend(
-    packed: Tensor,
-    capacity: int,
-    cell: GatedRecursiveCell,
-    scorer: Scorer,
-    *,
-    beam_size: int,
-    noise: Draws | None,
-    dropout: Draws | None,
-    record: bool,
-    coded: bool,
-) -> TorchBackend:
-    """Return a backend whose store begins with ``packed`` leaves (N, D) and has room for ``capacity`` rows."""
-    store = NodeStore(packed, capacity, cell, record=record, coded=coded)
-    return TorchBackend(scoring_of(scorer, store), beam_size, noise, dropout)

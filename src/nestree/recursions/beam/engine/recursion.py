@@ -13,12 +13,14 @@ from torch.autograd.function import once_differentiable
 from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
-from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend, torch_backend
+from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.native import NativeBackend, serves
-from nestree.recursions.beam.engine.scoring import most_composed
+from nestree.recursions.beam.engine.scoring import most_composed, scoring_of
+from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
 
 
@@ -88,17 +90,12 @@ class BeamRecursion:
 
     cell: GatedRecursiveCell
     scorer: Scorer
-    beam_size: int
+    options: BeamSearch
     outer: Outer
-    noise: Draws | None
-    dropout: Draws | None
-    alignment: Draws | None
+    draws: SearchDraws
     training: bool
-    merge_equal: bool = False
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
-    compiled: bool = True
-    """Leave the work to the compiled library, where it is there and serves these parts."""
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
@@ -107,7 +104,7 @@ class BeamRecursion:
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
-            forest = self.search(packed.detach(), leaves.host_lengths, record=record)
+            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
         if not record:
             return forest.root(), forest
         if self.temperature is not None:
@@ -120,14 +117,14 @@ class BeamRecursion:
         """Fold packed leaves (N, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
-            most_composed(self.scorer, self.beam_size, size, merges, leaves=number == 0)
+            most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
             for number, level in enumerate(levels)
             for size, merges in zip(level.size, level.merges, strict=True)
         )
         backend = self.backend(packed, lengths, len(packed) + composed, record=record)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
-        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.beam_size).clone()  # right for sequences of one leaf
+        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.options.beam_size).clone()  # right for sequences of one leaf
         dtype = torch.promote_types(packed.dtype, torch.float32)
         scores = packed.new_full(nodes.shape, -torch.inf, dtype=dtype)
         scores[:, 0] = 0
@@ -143,12 +140,15 @@ class BeamRecursion:
 
     def backend(self, packed: Tensor, lengths: list[int], capacity: int, *, record: bool) -> Backend:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
-        draws = {"beam_size": self.beam_size, "noise": self.noise, "dropout": self.dropout}
-        wanted = self.compiled and not self.merge_equal and self.temperature is None
-        if wanted and serves(self.cell, self.scorer, packed, self.noise, self.dropout):
+        options, draws = self.options, self.draws
+        wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
+        if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
             assert isinstance(self.scorer, PairScorer)
-            return NativeBackend(packed, lengths, capacity, self.cell, self.scorer, record=record, **draws)
-        return torch_backend(packed, capacity, self.cell, self.scorer, record=record, coded=self.merge_equal, **draws)
+            return NativeBackend(
+                packed, lengths, capacity, self.cell, self.scorer, options.beam_size, draws, record=record
+            )
+        store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
+        return TorchBackend(scoring_of(self.scorer, store), options.beam_size, draws)
 
     def fold(self, backend: Backend, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
@@ -179,7 +179,7 @@ class BeamRecursion:
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
         nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
         present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
-        slots = align(scores, present, self.beam_size, self.outer, sites=sites, draws=self.alignment)
+        slots = align(scores, present, self.options.beam_size, self.outer, sites=sites, draws=self.draws.alignment)
         handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
         owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
         first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)

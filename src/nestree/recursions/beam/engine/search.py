@@ -16,7 +16,7 @@ from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.merging import Classes, classes_of, parent_code
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.scoring import Scoring
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.draws import SearchDraws, Sites
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ class Search:
         sizes: list[int],
         roots: list[int],
         sites: Sites,
-        *,
         beam_size: int,
-        noise: Draws | None,
-        dropout: Draws | None,
+        draws: SearchDraws,
     ) -> None:
         """Begin a search.
 
@@ -61,8 +59,7 @@ class Search:
             roots: what each group is folded to; groups are in descending order of merges, then of roots.
             sites: the groups' places, to draw for.
             beam_size: W.
-            noise: Gumbel noise for the selection; None selects by log-probability.
-            dropout: dropout masks; None drops nothing.
+            draws: where noise and dropout masks come from.
         """
         self.scoring = scoring
         self.store = store = scoring.store
@@ -75,7 +72,7 @@ class Search:
         self.merges, self.choices = ([-count for count in counts] for counts in (merges, choices))
         self.sites = sites
         self.beam_size = beam_size
-        self.noise = noise
+        self.noise = draws.noise
         self.history = History() if store.record else None
         self.frontier = frontier
         self.scores = scores
@@ -83,7 +80,7 @@ class Search:
         if store.code is not None:
             self._merge_start(store.code)
         most = self.steps * scoring.asked(beam_size)
-        self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=dropout)
+        self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=draws.dropout)
         self.pairs: Tensor | None = None
         """(G, B, N + 1) numbers of the pairs; None where nothing needs them."""
         self.logits = self._first_logits()

@@ -22,7 +22,7 @@ from nestree.recursions.beam.engine.native.library import (
     address,
 )
 from nestree.recursions.beam.engine.search import SearchResult
-from nestree.recursions.draws import Draws, KeyedDraws, Sites
+from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
 
 _NONE, _EXACT, _FAST = range(3)
 
@@ -75,10 +75,9 @@ class NativeBackend:
         capacity: int,
         cell: GatedRecursiveCell,
         scorer: PairScorer,
-        *,
         beam_size: int,
-        noise: Draws | None,
-        dropout: Draws | None,
+        draws: SearchDraws,
+        *,
         record: bool,
     ) -> None:
         """Begin with ``leaves`` (N, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
@@ -95,8 +94,8 @@ class NativeBackend:
         kept = capacity if record else 0
         self.hidden = leaves.new_empty(kept, cell.hidden_dim)
         self.gates = leaves.new_empty(kept, 4 * dim)
-        self.draws = noise or dropout
-        self.noise, self.dropout = _mode(noise), _mode(dropout) if cell.dropout > 0 else _NONE
+        self.draws = draws.noise or draws.dropout
+        self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
         self.mask_key = torch.empty(kept, dtype=torch.int64) if self.dropout else None
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
