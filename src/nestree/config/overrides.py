@@ -8,7 +8,7 @@ from typing import Any
 
 from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
 from nestree.encoders.registry import ENCODERS
-from nestree.errors import UserError
+from nestree.errors import OptionError
 from nestree.tasks import TASKS
 
 
@@ -48,7 +48,7 @@ def option_value(arguments: Sequence[str], option: str) -> str | None:
     for at, argument in enumerate(arguments):
         if argument == option:
             if at + 1 == len(arguments):
-                raise UserError(f"{option} needs a value")
+                raise OptionError(option.lstrip("-"), "needs a value")
             return arguments[at + 1]
         if argument.startswith(f"{option}="):
             return argument.partition("=")[2]

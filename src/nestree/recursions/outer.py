@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_share
+from nestree.errors import OptionError
 from nestree.trees import Span
 
 ALIGNMENTS = ("sampled", "systematic", "random", "none")
@@ -50,7 +51,7 @@ class Outer:
         check_one_of("alignment", self.alignment, ALIGNMENTS)
         check_positive("temperature", self.temperature)
         if check_share("partial", self.partial) > 0.5:
-            raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
+            raise OptionError("partial", f"must be from 0 to 0.5, not {self.partial!r}")
 
     @property
     def roots(self) -> int:
