@@ -124,10 +124,10 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["3", "-o", "t.png"], "-o t.png: the name must end in .txt, .json, .svg"),
-        (["3", "-o", "t.svg", "--format", "json"], "-o t.svg is for --format svg, not json"),
-        (["3", "-o", "no/t.svg"], "-o no/t.svg: there is no folder no"),
-        (["3", "--format", "dot"], "--format: there is no format 'dot'"),
+        (["3", "-o", "t.png"], "--output must end in .txt, .json, .svg, not t.png"),
+        (["3", "-o", "t.svg", "--format", "json"], "--format must be svg for t.svg, not json"),
+        (["3", "-o", "no/t.svg"], "no/t.svg: there is no folder no"),
+        (["3", "--format", "dot"], "--format must be one of tree, brackets, json, svg, not 'dot'"),
         (["3", "2", "--format", "svg"], "svg is for one input at a time"),
         (["3", "--beams", "0"], "--beams must be an integer of at least 1, not 0"),
         (["3", "--width", "0"], "--width must be an integer of at least 1, not 0"),

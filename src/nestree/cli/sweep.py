@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     if folder == storage:
         raise OptionError("storage", f"{storage} needs an ending, as study.log, or --out DIR for the runs")
     sweep = Sweep(parsed.recipe, shared, storage=storage, folder=folder, prune=parsed.pruner == "median")
-    console = messages()
+    console, base = messages(), sweep.base  # what is wrong without the space is not the space's fault
     space = read_space(parsed.space, sweep.config)
-    settle(sweep.base, console)
+    settle(base, console)
     sweep.open(space)
     return _carry_out(sweep, parsed.trials, console)
 

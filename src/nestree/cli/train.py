@@ -14,7 +14,7 @@ from nestree.cli.arguments import parse_command
 from nestree.cli.consoles import messages, output
 from nestree.comparison.seeds import train_seeds
 from nestree.config.config import Config, config_from, config_parser, encoder_name, task_name
-from nestree.config.overrides import option_value, rebased
+from nestree.config.overrides import naming_source, option_value, rebased
 from nestree.errors import OptionError, UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         raise UserError("name a recipe, such as listops-rir-quick; `nestree recipes` lists them")
     base = _base(recipe, resumed)
-    parsed = _parse(base, rest, resumed)
-    config = config_from(str(base["recipe"]), parsed)
+    with naming_source(base, recipe or resumed):
+        parsed = _parse(base, rest, resumed)
+        config = config_from(str(base["recipe"]), parsed)
     if seeds:
         if recipe is None or resumed is not None:
             raise OptionError("seed", "takes several seeds for new runs only, not with --resume")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
+from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, read_config, task_name
 from nestree.encoders.registry import ENCODERS
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.tasks import TASKS
 
 
@@ -37,6 +38,20 @@ def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, An
         kept.pop("curriculum", None)  # its stages are of the other task
         changed["data"] = {**kept, "task": task}
     return changed
+
+
+@contextmanager
+def naming_source(values: Mapping[str, Any], source: object) -> Iterator[None]:
+    """Where a configuration cannot be made, name the ``source`` of its ``values`` if these are wrong by themselves.
+
+    Raises:
+        UserError: names the source too, or the option alone.
+    """
+    try:
+        yield
+    except UserError:
+        read_config(values, source=str(source))
+        raise
 
 
 def option_value(arguments: Sequence[str], option: str) -> str | None:

@@ -46,14 +46,14 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             if not line:
                 return
             if "\0" in line:
-                problem = f"{where}: holds a NUL byte, so this may be no text"
-                raise OptionError("encoding", "names another encoding if it is", problem=problem)
+                problem = f"{where}: holds a NUL byte, so this is no text, or of another encoding"
+                raise OptionError("encoding", "names it", problem=problem)
             yield number, line
 
 
 def _decoded(line: bytes, encoding: str, *, first: bool, where: str) -> str:
     if first and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise OptionError("encoding", "utf-16 reads it so", problem=f"{where}: looks like UTF-16")
+        raise OptionError("encoding", "utf-16 reads it", problem=f"{where}: looks like UTF-16")
     return line.removeprefix(BOM_UTF8 if first else b"").decode(encoding)
 
 

@@ -117,8 +117,8 @@ class OfficialTexts(Texts):
             folder = self.path or os.environ.get(FOLDER)
             if folder:
                 raise UserError(f"{self.name}: not found in {folder} ({self.dataset.origin})")
-            problem = f"{self.name}: needs its files ({self.dataset.origin})"
-            raise OptionError(f"{SECTION}.path", f"or {FOLDER} must name their folder", problem=problem)
+            reason = f"or {FOLDER} must name their folder ({self.dataset.origin})"
+            raise OptionError(f"{SECTION}.path", reason, problem=f"{self.name}: needs its files")
         return found
 
     def rows(self, split: str) -> Iterator[Row]:
