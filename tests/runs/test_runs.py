@@ -117,7 +117,7 @@ def test_a_new_run_does_not_touch_what_is_there(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r"thesis\.tex is a file"):
         Run.new("r", tmp_path / "full" / "thesis.tex")
     run = Run.new("r", tmp_path / "empty").begin(config())
-    with pytest.raises(UserError, match="is a run already: name another folder, or go on with --resume"):
+    with pytest.raises(UserError, match=r"is a run already: name another folder; resume .* goes on with it"):
         Run.new("r", run.path)
     monkeypatch.chdir(tmp_path)
     first = Run.new("recipe").begin(config())

@@ -163,7 +163,8 @@ def test_what_cannot_be_learnt_is_named() -> None:
     write("train.csv", numbered(50, range(50)))
     assert "50 rows have 50 different labels; is 'label' the column" in error(lambda: opened().load("train"))
     assert error(lambda: opened(text="txt")) == (
-        "train.csv: --data.text: there is no column 'txt'; did you mean text? (there are text, label)"
+        "data.text must name a column of train.csv: "
+        "there is no column 'txt'; did you mean text? (there are text, label)"
     )
     write("train.csv", numbered(20, "ab"))
     write("test.csv", [("x", "a"), ("y", "c")])
