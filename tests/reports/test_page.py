@@ -221,7 +221,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     assert b"This page: <code>nestree report" in before
     assert main(["report", *both, "--trees", "0"]) == 2
     assert (
-        capsys.readouterr().err == "nestree: -o report.html is there already: name another file, or add --overwrite\n"
+        capsys.readouterr().err == "nestree: report.html is there already: name another file; --overwrite replaces it\n"
     )
     assert Path("report.html").read_bytes() == before
     assert main(["report", both[0], "--trees", "0", "-o", "report.html", "--overwrite"]) == 0
