@@ -158,7 +158,9 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     write("new.csv")
     Path("out.csv").write_text("mine")
     table = ["predict", run, "new.csv"]
-    assert "--output out.csv: is there already; --overwrite replaces it" in fails([*table, "-o", "out.csv"], capsys)
+    assert "out.csv is there already: name another file; --overwrite replaces it" in fails(
+        [*table, "-o", "out.csv"], capsys
+    )
     assert Path("out.csv").read_text() == "mine"
     assert main([*table, "--overwrite", "--output=out.csv"]) == 0
     assert Path("out.csv").read_text().startswith("review,stars,prediction")
