@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from nestree.errors import OptionError
+
 Part = TypeVar("Part", bound="Options")
 
 
@@ -31,35 +33,35 @@ class Options:
 def check_at_least(name: str, value: int, least: int) -> int:
     """Return ``value``, or raise a ValueError that names the argument if it is no integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+        raise OptionError(name, f"must be an integer of at least {least}, not {value!r}")
     return value
 
 
 def check_probability(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError that names the argument if it is not in [0, 1)."""
     if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, not {value!r}")
+        raise OptionError(name, f"must be a number of at least 0 and below 1, not {value!r}")
     return float(value)
 
 
 def check_share(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError that names the argument if it is not in [0, 1]."""
     if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
+        raise OptionError(name, f"must be a number from 0 to 1, not {value!r}")
     return float(value)
 
 
 def check_positive(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError that names the argument if it is not above 0 and finite."""
     if not _is_number(value) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a number above 0, not {value!r}")
+        raise OptionError(name, f"must be a number above 0, not {value!r}")
     return float(value)
 
 
 def check_one_of(name: str, value: str, allowed: Collection[str]) -> str:
     """Return ``value``, or raise a ValueError that names the argument and lists what is allowed."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        raise OptionError(name, f"must be one of {', '.join(allowed)}, not {value!r}")
     return value
 
 

@@ -14,6 +14,7 @@ from nestree.checks import check_at_least, check_probability
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
+from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
 from nestree.recursions.draws import Draws
 
@@ -77,7 +78,7 @@ class Classifier(nn.Module):
         options = options or ClassifierOptions()
         self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
         if sides not in (1, 2):
-            raise ValueError(f"sides must be 1 or 2, not {sides!r}")
+            raise OptionError("sides", f"must be 1 or 2, not {sides!r}")
         self.sides = sides
         width = options.embedding_dim or encoder.dim
         self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
@@ -130,8 +131,8 @@ class Classifier(nn.Module):
         """
         weight = self.embedding.weight
         if matrix.shape[1] != weight.shape[1]:
-            raise ValueError(
-                f"embedding_dim must be {matrix.shape[1]}, the width of the word vectors, not {weight.shape[1]}"
+            raise OptionError(
+                "embedding_dim", f"must be {matrix.shape[1]}, the width of the word vectors, not {weight.shape[1]}"
             )
         if len(matrix) > len(weight) or known.shape != matrix.shape[:1]:
             raise ValueError(

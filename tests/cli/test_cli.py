@@ -184,7 +184,7 @@ def test_a_finished_run_is_not_trained_further(run: str, capsys: pytest.CaptureF
 
 
 def test_resuming_checks_what_is_asked(run: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "is a run of recipe listops-rir-quick" in fails(["train", "listops-grc", "--resume", run], capsys)
+    assert "--resume must be a run of recipe listops-grc;" in fails(["train", "listops-grc", "--resume", run], capsys)
     assert "give one of them" in fails(["train", "--resume", run, "--run", "x"], capsys)
     assert "is a run already" in fails(["train", "listops-grc", "--run", run], capsys)
 
@@ -226,9 +226,9 @@ def test_a_run_is_evaluated_with_other_options_of_its_encoder(run: str, capsys: 
     entry = json.loads((Path(run) / "evaluation.json").read_text())["results"][-1]
     assert entry["encoder_options"] == {"arity": 8, "partial": 0.25}
     assert current_results(Run(Path(run))) == before  # that a report shows
-    only = "only options of the run's encoder can be changed for an evaluation"
-    assert f"--data.seed: {only}" in fails([*asked, "--data.seed", "2"], capsys)
-    assert f"--encoder.name: {only}" in fails([*asked, "--encoder.name", "grc"], capsys)
+    only = "cannot be changed for an evaluation: only options of the run's encoder can"
+    assert f"--data.seed {only}" in fails([*asked, "--data.seed", "2"], capsys)
+    assert f"--encoder.name {only}" in fails([*asked, "--encoder.name", "grc"], capsys)
     assert "there is no option '--encoder.arty'" in fails([*asked, "--encoder.arty", "2"], capsys)
     assert "--encoder.partial must be from 0 to 0.5" in fails([*asked, "--encoder.partial", "0.9"], capsys)
 

@@ -110,7 +110,7 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
     assert "group 1: tokens 1-4" in Path("t.txt").read_text(encoding="utf-8")
     before = Path("t.txt").read_bytes()
     capsys.readouterr()
-    assert "t.txt is there already: name another file, or add --overwrite" in fails(
+    assert "t.txt is there already: name another file; --overwrite replaces it" in fails(
         ["parse", rir, "3", "-o", "t.txt"], capsys
     )
     assert Path("t.txt").read_bytes() == before
@@ -124,10 +124,10 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["3", "-o", "t.png"], "-o t.png: the name must end in .txt, .json, .svg"),
-        (["3", "-o", "t.svg", "--format", "json"], "-o t.svg is for --format svg, not json"),
-        (["3", "-o", "no/t.svg"], "-o no/t.svg: there is no folder no"),
-        (["3", "--format", "dot"], "--format: there is no format 'dot'"),
+        (["3", "-o", "t.png"], "--output must end in .txt, .json, .svg, not t.png"),
+        (["3", "-o", "t.svg", "--format", "json"], "--format must be svg for t.svg, not json"),
+        (["3", "-o", "no/t.svg"], "no/t.svg: there is no folder no"),
+        (["3", "--format", "dot"], "--format must be one of tree, brackets, json, svg, not 'dot'"),
         (["3", "2", "--format", "svg"], "svg is for one input at a time"),
         (["3", "--beams", "0"], "--beams must be an integer of at least 1, not 0"),
         (["3", "--width", "0"], "--width must be an integer of at least 1, not 0"),
@@ -164,7 +164,9 @@ def test_pairs_show_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["parse", run, pair, "--format", "json"]) == 0
     assert [side[0]["leaves"] for side in json.loads(capsys.readouterr().out)["sides"]] == [7, 4]
     assert "two formulas, separated by a tab" in fails(["parse", run, "a"], capsys)
-    assert "--trees: logic has no gold trees" in fails(["evaluate", run, "--tests", "ops-2", "--trees"], capsys)
+    assert "--trees needs gold trees to score with, and logic has none" in fails(
+        ["evaluate", run, "--tests", "ops-2", "--trees"], capsys
+    )
 
 
 def test_encoders_without_trees_say_so(
@@ -174,7 +176,9 @@ def test_encoders_without_trees_say_so(
     real = RvNN.encode
     monkeypatch.setattr(RvNN, "encode", lambda *a, **more: replace(real(*a, **more), trees=None))
     assert f"encoder grc has no trees: `nestree predict {run}`" in fails(["parse", run, "3"], capsys)
-    assert "--trees: encoder grc has no trees" in fails(["evaluate", run, "--tests", "near-iid", "--trees"], capsys)
+    assert "--trees needs trees, and encoder grc has none" in fails(
+        ["evaluate", run, "--tests", "near-iid", "--trees"], capsys
+    )
 
 
 def test_trees_are_scored_when_asked(rir: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def test_several_seeds_are_taken_out(arguments: list[str], seeds: list[int], res
 
 
 def test_a_seed_is_there_once() -> None:
-    with pytest.raises(UserError, match=r"--seed: one of 1, 2, 1 is there twice"):
+    with pytest.raises(UserError, match=r"^seed must be different seeds, not 1, 2, 1"):
         take_seeds(["r", "--seed", "1", "2", "1"])
 
 

@@ -158,7 +158,9 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     write("new.csv")
     Path("out.csv").write_text("mine")
     table = ["predict", run, "new.csv"]
-    assert "--output out.csv: is there already; --overwrite replaces it" in fails([*table, "-o", "out.csv"], capsys)
+    assert "out.csv is there already: name another file; --overwrite replaces it" in fails(
+        [*table, "-o", "out.csv"], capsys
+    )
     assert Path("out.csv").read_text() == "mine"
     assert main([*table, "--overwrite", "--output=out.csv"]) == 0
     assert Path("out.csv").read_text().startswith("review,stars,prediction")
@@ -177,8 +179,11 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
         (["nwe.csv"], "nwe.csv: not there; did you mean new.csv?"),
         (["new.csv", "more"], "new.csv: give one table, and no inputs beside it"),
         (["new.csv", "--json"], "--json is for inputs; new.csv keeps its format"),
-        (["new.csv", "--text", "reviw"], "new.csv: --text: there is no column 'reviw'; did you mean review?"),
-        (["new.csv", "--text2", "stars"], "--text2: an input of own is one text"),
+        (
+            ["new.csv", "--text", "reviw"],
+            "--text must name a column of new.csv: there is no column 'reviw'; did you mean review?",
+        ),
+        (["new.csv", "--text2", "stars"], "--text2 must be left out: an input of own is one text"),
         (["new.csv", "--encoding", "x"], "--encoding must be one that Python knows"),
         (["new.csv", "--encoding", "utf-16"], "new.csv:1: not UTF-16"),
         (["text", "-o", "x"], "--output is for a table"),
@@ -194,9 +199,12 @@ def test_what_the_user_got_wrong(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--data.train FILE is needed"),
+        ([], "--data.train must name the table to learn from"),
         (["--data.train", "nwe.csv"], "--data.train nwe.csv: not there; did you mean new.csv?"),
-        (["--data.train", "new.csv"], "new.csv: --data.text: there is no column 'text'; there are review, stars"),
+        (
+            ["--data.train", "new.csv"],
+            "--data.text must name a column of new.csv: there is no column 'text'; there are review, stars",
+        ),
         (["--data.validation_share", "2"], "--data.validation_share must be a number above 0"),
         (["--data.trian", "new.csv"], "there is no option '--data.trian'; did you mean --data.train"),
     ],

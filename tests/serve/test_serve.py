@@ -196,7 +196,7 @@ def test_the_newest_run_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("arguments", "message"),
     [
         (["--port", "70000"], "--port must be at most 65535"),
-        (["--host", "no.such.host.invalid"], "--host no.such.host.invalid: there is no such address"),
+        (["--host", "no.such.host.invalid"], "--host must be an address of this machine, not no.such.host.invalid"),
         (["--max_tokens", "0"], "--max_tokens must be an integer of at least 1"),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_busy_port_is_one_line(rir: Run, capsys: pytest.CaptureFixture[str]) -
     with serve.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", str(rir.path), "--port", str(port)]) == 2
-    assert f"nestree: --port {port}: cannot listen at 127.0.0.1 (Address already in use)" in capsys.readouterr().err
+    assert f"nestree: --port {port} cannot be used at 127.0.0.1 (Address already in use)" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_server(rir: Run) -> None:

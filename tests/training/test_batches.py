@@ -111,7 +111,7 @@ def test_a_stream_ends_after_exactly_so_many_sequences(count: int, batch: int, s
 
 
 def test_a_stream_has_a_sequence_for_every_process() -> None:
-    with pytest.raises(UserError, match=r"--trainer\.max_sequences must be at least 3, one a device, not 2"):
+    with pytest.raises(UserError, match=r"^trainer\.max_sequences must be at least 3, one per device, not 2"):
         TrainingStream(digits(50), batch=8, window=2, seed=0, shares=3, sequences=2)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
 from nestree.encoders.registry import ENCODERS
+from nestree.errors import OptionError
 from nestree.recursions import Outer
 
 LENGTHS = (25, 100, 250, 500, 1_000)
@@ -74,7 +75,7 @@ class BenchOptions:
             ValueError: names the option.
         """
         if not self.encoders:
-            raise ValueError(f"encoders must be some of {', '.join(ENCODERS)}")
+            raise OptionError("encoders", f"must be some of {', '.join(ENCODERS)}")
         for name in self.encoders:
             check_one_of("encoders", name, ENCODERS)
         for length in self.lengths or ():

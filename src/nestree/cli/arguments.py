@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from nestree.config.config import parse
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 
 RUN = "Run folder, as `nestree train` made it; a model of the package (nestree models); or hf:OWNER/NAME of the Hub"
 """What the commands that use a run take."""
@@ -29,7 +29,8 @@ def parse_command(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace
     try:
         return parse(parser, arguments=arguments)
     except UserError as error:
-        raise UserError(f"{error} (see {parser.prog} --help)") from None
+        error.add_note(f"see {parser.prog} --help")
+        raise
 
 
 def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str]:
@@ -64,7 +65,7 @@ def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         elif equals:
             options.append(argument)
         elif not rest:
-            raise UserError(f"{name} needs a value")
+            raise OptionError(name.lstrip("-"), "needs a value")
         else:
             options.append(f"{name}={rest.pop(0)}")
     return own, options

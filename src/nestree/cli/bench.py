@@ -18,12 +18,11 @@ from nestree.bench.run_jobs import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
 from nestree.cli.arguments import command_parser, parse_command
 from nestree.cli.consoles import messages, output
-from nestree.errors import UserError
+from nestree.errors import OptionError
 
 _LISTS = ("encoders", "lengths")
 _RENAMED = {"--twins": "--naive", "--twin_batch": "--naive_batch", "--twin_tokens": "--naive_tokens"}
 """Options of version 0.1, which are still taken."""
-_NO_CUDA = "--device cuda: PyTorch sees no CUDA device on this machine"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,15 +102,12 @@ def _options(parsed: Namespace) -> BenchOptions:
     values = {field.name: parsed[field.name] for field in fields(BenchOptions)}
     for name in _LISTS:
         values[name] = None if values[name] is None else tuple(values[name])
-    try:
-        return BenchOptions(**values)
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    return BenchOptions(**values)
 
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError(_NO_CUDA)
+        raise OptionError("device", "must be cpu or auto: PyTorch sees no CUDA device on this machine")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -121,9 +117,9 @@ def _check_writable(option: str, path: str | None) -> None:
         return
     folder = Path(path).parent
     if Path(path).is_dir() or not folder.is_dir():
-        raise UserError(f"--{option} {path}: must be a file in a folder that exists")
+        raise OptionError(option, f"must be a file in a folder that exists, not {path}")
     if not os.access(folder, os.W_OK):
-        raise UserError(f"--{option} {path}: the folder cannot be written")
+        raise OptionError(option, f"must be a file in a folder that can be written, not {path}")
 
 
 def _part(path: Path) -> Path:

@@ -15,7 +15,7 @@ from nestree.comparison.budget import Budget
 from nestree.comparison.contender import BOTH, Contender
 from nestree.comparison.plan import Comparison, Plan
 from nestree.encoders.rir import INFERENCES
-from nestree.errors import INTERRUPTED, UserError
+from nestree.errors import INTERRUPTED, OptionError, UserError
 
 LIMIT = 500
 """Examples of each test unless told otherwise."""
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     console = messages()
     if parsed.resume is not None:
         if len(own) + len(shared) > 2 - ("=" in own[0]):
-            raise UserError("--resume goes on with a comparison as it was begun: give nothing else with it")
+            raise OptionError("resume", "goes on with a comparison as it was begun: give nothing else with it")
         comparison = Comparison.open(parsed.resume)
     else:
         plan = _plan(parsed, shared, command=shlex.join(["nestree", "compare", *arguments]))
@@ -85,14 +85,11 @@ def _plan(parsed: Namespace, shared: Sequence[str], *, command: str) -> Plan:
     if not parsed.recipe:
         raise UserError("name the recipes to compare (nestree recipes lists them), or --resume DIR")
     if parsed.budget is None:
-        raise UserError("--budget is missing: how long each is trained, 10m or 50000seq")
-    try:
-        if parsed.limit is not None:
-            check_at_least("limit", parsed.limit, 1)
-        if parsed.inference is not None:
-            check_one_of("inference", parsed.inference, (*INFERENCES, BOTH))
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+        raise OptionError("budget", "is missing: how long each is trained, 10m or 50000seq")
+    if parsed.limit is not None:
+        check_at_least("limit", parsed.limit, 1)
+    if parsed.inference is not None:
+        check_one_of("inference", parsed.inference, (*INFERENCES, BOTH))
     return Plan(
         contenders=tuple(Contender.parse(text) for text in parsed.recipe),
         budget=Budget.parse(parsed.budget),

@@ -8,13 +8,15 @@ from pathlib import Path
 from rich.progress import Progress
 from rich.table import Table
 
+from nestree.checks import check_at_least
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import messages, output
+from nestree.cli.consoles import error_line, messages, output
 from nestree.cli.data_report import show_report
 from nestree.data.cache import cache_dir
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError, without
 from nestree.suggest import unknown
 from nestree.tasks import TASKS, DataOptions, Task
+from nestree.tasks.base import SECTION
 from nestree.tasks.checks import recognise
 from nestree.tasks.listops import write_tsv
 from nestree.tasks.text import DATASETS, TextTask
@@ -37,7 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     action, *rest = arguments
     if action not in ACTIONS:
         raise UserError(unknown("action of nestree data", action, ACTIONS))
-    return {"make": make, "check": check, "list": list_splits}[action](rest)
+    if action == "check":
+        return check(rest)
+    with without(SECTION):  # --path is here what is --data.path elsewhere
+        return {"make": make, "list": list_splits}[action](rest)
 
 
 def make(arguments: Sequence[str]) -> int:
@@ -56,11 +61,11 @@ def make(arguments: Sequence[str]) -> int:
         if name not in task.splits:
             raise UserError(unknown("split", name, task.splits))
     if parsed.export and len(splits) > 1:
-        raise UserError("--export takes one split at a time")
+        raise OptionError("export", "takes one split at a time")
     if parsed.export and not task.name.startswith("listops"):
-        raise UserError(f"--export writes splits of ListOps, not of {task.name}")
-    if parsed.size is not None and parsed.size < 1:
-        raise UserError(f"--size must be an integer of at least 1, not {parsed.size}")
+        raise OptionError("export", f"writes splits of ListOps, not of {task.name}")
+    if parsed.size is not None:
+        check_at_least("size", parsed.size, 1)
     for name in splits:
         console = messages()
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -99,7 +104,7 @@ def check(arguments: Sequence[str]) -> int:
         else:
             show_report(console, kind.name, found.shown, report)
     for error in damaged[:-1]:
-        messages().print(f"nestree: {error}", markup=False)
+        messages().print(error_line(error), markup=False)
     if damaged:
         raise damaged[-1]
     return 0
@@ -152,13 +157,10 @@ def _opened(name: str, seed: int, path: str | None) -> Task:
     if name not in TASKS:
         raise UserError(unknown("task", name, TASKS))
     if name == "own":
-        raise UserError("--task own: your files are prepared by `nestree train classify --data.train FILE` itself")
+        raise OptionError("task", "own needs no preparing: `nestree train classify --data.train FILE` does it")
     given: dict[str, object] = {"task": name, "seed": seed}
     if path is not None:
         if "path" not in TASKS[name].__dataclass_fields__:
-            raise UserError(f"--path: {name} has no official files to read here")
+            raise OptionError("path", f"must be left out: {name} has no official files to read")
         given["path"] = path
-    try:
-        return TASKS[name](**given).open()  # pyright: ignore[reportArgumentType]
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    return TASKS[name](**given).open()  # pyright: ignore[reportArgumentType]

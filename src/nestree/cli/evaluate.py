@@ -13,7 +13,7 @@ from nestree.comparison.contender import BOTH
 from nestree.config.overrides import configure
 from nestree.data.files import read_yaml
 from nestree.encoders.rir import INFERENCES
-from nestree.errors import UserError
+from nestree.errors import OptionError
 from nestree.evaluation.evaluate_run import evaluate_run, present_tests
 from nestree.reports.tables import show
 from nestree.runs import Run
@@ -65,10 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_class_arguments(EvaluateOptions, None)
     parsed = parse_command(parser, arguments)
-    try:
-        options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
     run = Run.open(parsed.run)
     changed = _changed(run, changes)
     run = run.to_write_in()
@@ -103,9 +100,9 @@ def main(arguments: Sequence[str]) -> int:
 def _changed(run: Run, changes: Sequence[str]) -> dict[str, Any]:
     """Return the encoder's options that ``changes``, as ``--encoder.arity=9``, make other than the run's."""
     for change in changes:
-        name = change.partition("=")[0]
-        if not name.startswith("--encoder.") or name == "--encoder.name":
-            raise UserError(f"{name}: only options of the run's encoder can be changed for an evaluation")
+        option = change.partition("=")[0].lstrip("-")
+        if not option.startswith("encoder.") or option == "encoder.name":
+            raise OptionError(option, "cannot be changed for an evaluation: only options of the run's encoder can")
     if not changes:
         return {}
     before = run.config.encoder

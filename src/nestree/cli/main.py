@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from nestree.cli.consoles import error_line
 from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of a parallel training's processes one says it
-            print(f"nestree: {' '.join(str(error).split())}", file=sys.stderr)
+            print(error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nnestree: interrupted", file=sys.stderr)

@@ -18,10 +18,9 @@ from nestree.checks import check_at_least
 from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
 from nestree.data.files import check_free, replacing
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.readings import Reading, read
 from nestree.runs import Run, load
-from nestree.suggest import unknown
 from nestree.trees import ParsedTree
 from nestree.trees.folding import printable_line
 from nestree.trees.svg import draw_svg
@@ -61,10 +60,7 @@ class ParseOptions:
 def main(arguments: Sequence[str]) -> int:
     """Show how a run's model reads inputs: its answer, and the trees it found."""
     parsed = parse_command(_parser(), options_first(arguments, flags=("--overwrite", "--help", "-h")))
-    try:
-        options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
     if parsed.file is not None and parsed.text:
         raise UserError("give inputs or --file, not both")
     path = None if parsed.output is None else Path(parsed.output)
@@ -120,14 +116,14 @@ def _format(chosen: str | None, path: Path | None) -> str:
         UserError: there is no such format, or the file's ending stands for another one.
     """
     if chosen is not None and chosen not in FORMATS:
-        raise UserError(f"--format: {unknown('format', chosen, FORMATS)}")
+        raise OptionError("format", f"must be one of {', '.join(FORMATS)}, not {chosen!r}")
     if path is None:
         return chosen or FORMATS[0]
     if path.suffix not in SUFFIXES:
-        raise UserError(f"-o {path}: the name must end in {', '.join(SUFFIXES)}")
+        raise OptionError("output", f"must end in {', '.join(SUFFIXES)}, not {path}")
     by_suffix = SUFFIXES[path.suffix]
     if chosen not in (None, by_suffix) and not (chosen == "brackets" and by_suffix == "tree"):
-        raise UserError(f"-o {path} is for --format {by_suffix}, not {chosen}")
+        raise OptionError("format", f"must be {by_suffix} for {path}, not {chosen}")
     return chosen or by_suffix
 
 
@@ -240,10 +236,10 @@ def _write(path: Path, kind: str, readings: list[tuple[str, Reading]], options: 
         UserError: there are none, or it cannot be written.
     """
     if not readings:
-        raise UserError(f"-o {path}: there is no input to write about")
+        raise UserError(f"{path}: there is no input to write about")
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for text, reading in readings:
                 _print(kind, text, reading, options, stream)
     except OSError as error:
-        raise UserError(f"-o {path}: cannot be written ({error.strerror or error})") from None
+        raise OptionError("output", f"{path} cannot be written ({error.strerror or error})") from None

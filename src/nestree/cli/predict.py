@@ -16,7 +16,7 @@ from nestree.cli.arguments import RUN, command_parser, options_first, parse_comm
 from nestree.cli.consoles import messages
 from nestree.cli.inputs import AT_ONCE, encoded, inputs
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.predict_table import TableOptions, predict_table
 from nestree.models import Classifier
@@ -35,15 +35,13 @@ def main(arguments: Sequence[str]) -> int:
     model = load(run, **({} if parsed.inference is None else {"inference": parsed.inference}))
     if (path := _table(run.task, parsed.text)) is not None:
         if parsed.json:
-            raise UserError(f"--json is for inputs; {path} keeps its format")
-        try:
-            predict_table(run, model, path, _table_options(parsed), console=messages())
-        except UserError as error:  # what readers of training data call --data.encoding is --encoding here
-            raise UserError(str(error).replace("--data.", "--")) from None
+            raise OptionError("json", f"is for inputs; {path} keeps its format")
+        predict_table(run, model, path, _table_options(parsed), console=messages())
         return 0
     for name in (field.name for field in fields(TableOptions) if field.name != "overwrite"):
         if parsed[name] is not None:
-            raise UserError(f"--{name.removesuffix('_column')} is for a table (.csv, .tsv or .jsonl); here is none")
+            option = name.removesuffix("_column")
+            raise OptionError(option, "is for a table (.csv, .tsv or .jsonl), and there is none here")
     task = run.task
     lines = inputs(parsed.text, parsed.file)
     while chunk := list(islice(lines, AT_ONCE)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from nestree.cli.arguments import command_parser, parse_command
 from nestree.cli.consoles import messages
 from nestree.data.files import check_free
-from nestree.errors import UserError
+from nestree.errors import OptionError
 from nestree.reports.card import write_card
 from nestree.reports.markdown import write_report
 from nestree.reports.page import TREES, write_page
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     runs = [Run.open(path) for path in parsed.run]
     for option, file in (("card", "README.md"), ("markdown", "report.md")):
         if parsed[option] and (len(runs) > 1 or parsed.output is not None):
-            raise UserError(f"--{option} writes {file} into the folder of one run, without -o")
+            raise OptionError(option, f"writes {file} into the folder of one run, without -o")
     if parsed.card:
         print(write_card(runs[0].to_write_in()))
     if parsed.markdown:
@@ -62,11 +62,11 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.card or parsed.markdown:
         return 0
     if parsed.trees < 0:
-        raise UserError(f"--trees must be an integer of at least 0, not {parsed.trees}")
+        raise OptionError("trees", f"must be an integer of at least 0, not {parsed.trees}")
     beside = len(runs) == 1 and not runs[0].shipped
     path = Path(parsed.output or (runs[0].path / PAGE if beside else PAGE))
     if path.suffix not in (".html", ".htm"):
-        raise UserError(f"-o {path}: the name must end in .html")
+        raise OptionError("output", f"must end in .html, not {path}")
     check_free(path, overwrite=parsed.overwrite)
     console = messages()
     command = shlex.join(["nestree", "report", *arguments])

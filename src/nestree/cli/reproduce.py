@@ -10,7 +10,6 @@ from rich.table import Table
 from nestree.checks import check_at_least
 from nestree.cli.arguments import command_parser, parse_command
 from nestree.cli.consoles import messages, output
-from nestree.errors import UserError
 from nestree.evaluation.reproduce import TOLERATED, Figure, figures, reproduce
 from nestree.reports.tables import interval, percent
 
@@ -33,10 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parse_command(parser, arguments)
     found = figures(parsed.figure)
     if parsed.limit is not None:
-        try:
-            check_at_least("limit", parsed.limit, 1)
-        except ValueError as error:
-            raise UserError(f"--{error}") from None
+        check_at_least("limit", parsed.limit, 1)
     if parsed.train:
         for run in {figure.run.path: figure.run for figure in found}.values():
             print(*run.commands(), sep="\n")

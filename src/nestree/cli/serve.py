@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import RUN, command_parser, parse_command
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.runs import RUNS, Run
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -37,7 +37,7 @@ class ServeOptions:
         """
         check_at_least("port", self.port, 0)
         if self.port > 65535:
-            raise ValueError(f"port must be at most 65535, not {self.port}")
+            raise OptionError("port", f"must be at most 65535, not {self.port}")
         check_at_least("max_tokens", self.max_tokens, 1)
         check_at_least("threads", self.threads, 1)
 
@@ -50,10 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", nargs="?", type=str, help=f"{RUN} (default: the newest in runs/).")
     parser.add_class_arguments(ServeOptions, None)
     parsed = parse_command(parser, arguments)
-    try:
-        options = ServeOptions(**{name: parsed[name] for name in ServeOptions.__dataclass_fields__})
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    options = ServeOptions(**{name: parsed[name] for name in ServeOptions.__dataclass_fields__})
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise UserError("nestree serve needs two more packages: pip install 'nestree[serve]'")
     run = newest_run() if parsed.run is None else Run.open(parsed.run)
@@ -86,7 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
-        raise UserError(f"--host {host}: there is no such address") from None
+        raise OptionError("host", f"must be an address of this machine, not {host}") from None
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,9 +91,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise UserError(
-            f"--port {port}: cannot listen at {host} ({error.strerror or error}); choose another, or 0 for any"
-        ) from None
+        reason = f"{port} cannot be used at {host} ({error.strerror or error}): choose another, or 0 for any"
+        raise OptionError("port", reason) from None
     return listening
 
 

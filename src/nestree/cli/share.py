@@ -9,7 +9,7 @@ from pathlib import Path
 from nestree.cli.arguments import RUN, command_parser, parse_command
 from nestree.cli.consoles import messages
 from nestree.data.files import replacing_folder
-from nestree.errors import UserError
+from nestree.errors import OptionError
 from nestree.reports.card import LICENSE
 from nestree.reports.packing import pack
 from nestree.runs import SHARED, Run
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.pack is not None:
         folder = Path(parsed.pack)
         if folder.exists():
-            raise UserError(f"--pack {folder} is there already: name a new folder")
+            raise OptionError("pack", f"{folder} is there already: name a new folder")
         try:
             with replacing_folder(folder) as temporary:
                 pack(run, temporary, name=name, license=parsed.license)
         except OSError as error:
-            raise UserError(f"--pack {folder}: cannot be written ({error.strerror or error})") from None
+            raise OptionError("pack", f"{folder} cannot be written ({error.strerror or error})") from None
         print(folder)
         return 0
     with tempfile.TemporaryDirectory(prefix="nestree-share-") as folder:

@@ -12,7 +12,7 @@ from rich.console import Console
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import command_parser, parse_command, shared_options
 from nestree.cli.consoles import messages, output
-from nestree.errors import INTERRUPTED, UserError
+from nestree.errors import INTERRUPTED, OptionError, UserError
 
 if TYPE_CHECKING:
     from nestree.sweep.sweep import Sweep
@@ -26,12 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parse_command(_parser(), own)
     for name in ("space", "storage", "trials"):
         if parsed[name] is None:
-            raise UserError(f"--{name} is missing (see nestree sweep --help)")
-    try:
-        check_at_least("trials", parsed.trials, 1)
-        check_one_of("pruner", parsed.pruner, PRUNERS)
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+            raise OptionError(name, "is missing (see nestree sweep --help)")
+    check_at_least("trials", parsed.trials, 1)
+    check_one_of("pruner", parsed.pruner, PRUNERS)
     try:
         import optuna  # noqa: F401
     except ImportError:
@@ -43,11 +40,11 @@ def main(arguments: Sequence[str]) -> int:
     storage = Path(parsed.storage)
     folder = Path(parsed.out or storage.with_suffix(""))
     if folder == storage:
-        raise UserError(f"--storage {storage} needs an ending, as study.log, or --out DIR for the runs")
+        raise OptionError("storage", f"{storage} needs an ending, as study.log, or --out DIR for the runs")
     sweep = Sweep(parsed.recipe, shared, storage=storage, folder=folder, prune=parsed.pruner == "median")
-    console = messages()
+    console, base = messages(), sweep.base  # what is wrong without the space is not the space's fault
     space = read_space(parsed.space, sweep.config)
-    settle(sweep.base, console)
+    settle(base, console)
     sweep.open(space)
     return _carry_out(sweep, parsed.trials, console)
 

@@ -10,11 +10,12 @@ from typing import Any
 from jsonargparse import Namespace
 from rich.console import Console
 
+from nestree.cli.arguments import parse_command
 from nestree.cli.consoles import messages, output
 from nestree.comparison.seeds import train_seeds
-from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
-from nestree.config.overrides import option_value, rebased
-from nestree.errors import UserError
+from nestree.config.config import Config, config_from, config_parser, encoder_name, task_name
+from nestree.config.overrides import naming_source, option_value, rebased
+from nestree.errors import OptionError, UserError
 from nestree.recipes import load_recipe, recipe_names
 from nestree.runs import Run
 from nestree.training.parallel import RUN_VARIABLE, is_further_process
@@ -33,11 +34,12 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         raise UserError("name a recipe, such as listops-rir-quick; `nestree recipes` lists them")
     base = _base(recipe, resumed)
-    parsed = _parse(base, rest, resumed)
-    config = config_from(str(base["recipe"]), parsed)
+    with naming_source(base, recipe or resumed):
+        parsed = _parse(base, rest, resumed)
+        config = config_from(str(base["recipe"]), parsed)
     if seeds:
         if recipe is None or resumed is not None:
-            raise UserError("--seed takes several seeds for new runs only, not with --resume")
+            raise OptionError("seed", "takes several seeds for new runs only, not with --resume")
         folder = Run.new(config.recipe, parsed.run).path
         return train_seeds(recipe, seeds, _without(rest, "--run"), folder, messages())
     # Imported after the options were found good: Lightning takes its time.
@@ -83,7 +85,7 @@ def take_seeds(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
     if len(seeds) < 2:
         return [], list(arguments)
     if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seed: one of {', '.join(map(str, seeds))} is there twice")
+        raise OptionError("seed", f"must be different seeds, not {', '.join(map(str, seeds))}")
     return seeds, [*arguments[: first - 1], *arguments[end:]]
 
 
@@ -113,13 +115,13 @@ def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
         return dict(load_recipe(recipe).values)
     run = Run.open(resumed)
     if run.shipped:
-        raise UserError(
-            f"--resume {resumed} is no run of yours, and nothing is written into it: --trainer.start {resumed} begins "
-            "with its weights"
+        raise OptionError(
+            "resume",
+            f"must be a run of yours, which {resumed} is not: --trainer.start {resumed} begins with its weights",
         )
     values = run.config.as_dict()
     if recipe is not None and load_recipe(recipe).name != values["recipe"]:
-        raise UserError(f"--resume {resumed} is a run of recipe {values['recipe']}, not {recipe}")
+        raise OptionError("resume", f"must be a run of recipe {recipe}; {resumed} is one of {values['recipe']}")
     return values
 
 
@@ -138,9 +140,9 @@ def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -
     parser.add_argument("--run", type=str, metavar="DIR", help="Folder for the run (default: runs/RECIPE-TIME).")
     parser.add_argument("--resume", type=str, metavar="RUN", help="Go on with this run, exactly where it stopped.")
     parser.add_argument("--report", action="store_true", help="Evaluate afterwards, and write a report.")
-    parsed = parse(parser, arguments=arguments)
+    parsed = parse_command(parser, arguments)
     if resumed is not None and parsed.run is not None:
-        raise UserError("--run names a new run's folder and --resume an old one's: give one of them")
+        raise OptionError("run", "names a new run's folder and --resume an old one's: give one of them")
     return parsed
 
 

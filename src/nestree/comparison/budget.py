@@ -8,7 +8,7 @@ from typing import Any
 
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
-from nestree.errors import UserError
+from nestree.errors import OptionError
 
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 """Minutes of each unit of time."""
@@ -34,7 +34,7 @@ class Budget:
             return cls(sequences=int(found[1]))
         if (found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text)) and float(found[1]) > 0:
             return cls(minutes=float(found[1]) * UNITS[found[2]])
-        raise UserError(f"--budget must be a time (90s, 10m, 2h) or a number of sequences (50000seq), not {text!r}")
+        raise OptionError("budget", f"must be a time (90s, 10m, 2h) or a number of sequences (50000seq), not {text!r}")
 
     def __str__(self) -> str:
         """Say it in words."""

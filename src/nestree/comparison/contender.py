@@ -10,7 +10,7 @@ from nestree.comparison.budget import LIMITS, Budget
 from nestree.config.config import Config
 from nestree.config.overrides import configure
 from nestree.encoders.rir import INFERENCES
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError, located
 from nestree.recipes import load_recipe
 
 BOTH = "both"
@@ -59,11 +59,9 @@ class Contender:
         arguments = [*shared, *self.options]
         for limit in LIMITS:
             if any(re.match(rf"--trainer\.{limit}(=|$)", word) for word in arguments):
-                raise UserError(f"--trainer.{limit}: in a comparison nothing but --budget ends a training")
-        try:
+                raise OptionError(f"trainer.{limit}", "must be left out: in a comparison the budget ends a training")
+        with located(self.label):
             return budget.of(configure(load_recipe(self.recipe).values, arguments))
-        except UserError as error:
-            raise UserError(f"{self.label}: {error}") from None
 
 
 def inferences(config: Config, chosen: str | None) -> list[str | None]:

@@ -17,7 +17,7 @@ from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.config.config import Config
 from nestree.data.files import read_json, write_json
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError, located
 from nestree.runs import RUNS, Run
 from nestree.suggest import unknown
 from nestree.tasks import Task
@@ -97,7 +97,9 @@ class Comparison:
         """
         comparison = cls(Path(path or RUNS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"), plan)
         if comparison.path.exists() and (not comparison.path.is_dir() or any(comparison.path.iterdir())):
-            raise UserError(f"{comparison.path} is not empty: name another folder, or go on with --resume")
+            raise OptionError(
+                "resume", "goes on with it", problem=f"{comparison.path} is not empty: name another folder"
+            )
         for what in ("label", "folder"):
             name, count = Counter(getattr(contender, what) for contender in plan.contenders).most_common(1)[0]
             if count > 1:
@@ -140,16 +142,15 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
         for option in TEST_OPTIONS:
             here, first = (getattr(one.data, option, None) for one in (config, configs[0]))
             if here != first:
-                raise UserError(
-                    f"{contender.label} has --data.{option} {here}, and {plan.contenders[0].label} has {first}: "
-                    "only what is judged on the same tests can be compared"
+                raise OptionError(
+                    f"data.{option}",
+                    f"must be the same for all, or their tests are not: {contender.label} has {here}, "
+                    f"and {plan.contenders[0].label} has {first}",
                 )
     settled = []
     for contender, config in zip(plan.contenders, configs, strict=True):
-        try:
+        with located(contender.label):
             settled.append(_settle(config, plan, console))
-        except UserError as error:
-            raise UserError(f"{contender.label}: {error}") from None
     return settled
 
 

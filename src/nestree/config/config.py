@@ -7,6 +7,7 @@ import re
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
@@ -14,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 from nestree.config.options import OptimizerOptions, TrainerOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.registry import ENCODERS
-from nestree.errors import UserError
+from nestree.errors import NoSuchOption, OptionError, UserError, located, within
 from nestree.models import ClassifierOptions
 from nestree.suggest import unknown
 from nestree.tasks import TASKS, DataOptions
@@ -64,12 +65,10 @@ def read_config(values: Mapping[str, Any], *, source: str) -> Config:
     Raises:
         UserError: an unknown section, encoder or option, or a value that the option cannot take; names it.
     """
-    try:
+    with located(source):
         parser = config_parser(encoder_name(values), task_name(values))
         given = {key: value for key, value in values.items() if key != "recipe"}
         return config_from(str(values.get("recipe", "")), parse(parser, values=given))
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
 
 
 def encoder_name(values: Mapping[str, Any]) -> str:
@@ -80,7 +79,7 @@ def encoder_name(values: Mapping[str, Any]) -> str:
     """
     for section in ("encoder", *SECTIONS):
         if not isinstance(values.get(section, {}), Mapping):
-            raise UserError(f"{section} must hold options, not {values[section]!r}")
+            raise OptionError(section, f"takes no value: set its options, not {values[section]!r}")
     name = values.get("encoder", {}).get("name")
     if not isinstance(name, str) or name not in ENCODERS:
         raise UserError(unknown("encoder", str(name), ENCODERS))
@@ -138,7 +137,7 @@ def parse(
     try:
         return parser.parse_args(list(arguments)) if values is None else parser.parse_object(dict(values))
     except ArgumentError as error:
-        raise UserError(_one_line(parser, str(error))) from None
+        raise _user_error(parser, str(error)) from None
 
 
 def config_from(recipe: str, parsed: Namespace) -> Config:
@@ -157,16 +156,19 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
     for section, options in FIXED.items():
         made[section] = _options(section, options, plain[section])
     if plain["seed"] is None or plain["seed"] < 0:
-        raise UserError(f"--seed must be an integer of at least 0, not {plain['seed']}")
+        raise OptionError("seed", f"must be an integer of at least 0, not {plain['seed']}")
     return Config(recipe=recipe, seed=plain["seed"], encoder_name=name, **made)  # pyright: ignore[reportArgumentType]
 
 
 def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any:
-    """Make a section's options; a ValueError, which names the option, becomes the user's."""
+    """Make a section's options; a plain ValueError, as somebody's own encoder may raise it, is the user's, too."""
     try:
-        return options(**values)
+        with within(section):
+            return options(**values)
+    except UserError:
+        raise
     except ValueError as error:
-        raise UserError(f"--{section}.{error}") from None
+        raise UserError(f"{section}: {error}") from None
 
 
 def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,34 +179,34 @@ def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _one_line(parser: ArgumentParser, message: str) -> str:
-    """Say in one line what a parser says in several."""
-    known = [string for action in parser._actions if action.help != SUPPRESS for string in action.option_strings]
-    if (found := re.search(r'Parser key "([\w.]+)"', message)) and found[1] in ("encoder", *SECTIONS):
-        return f"--{found[1]} takes no value; its options are --{found[1]}.NAME"
-    if found:
+def _user_error(parser: ArgumentParser, message: str) -> UserError:
+    """Return an error that says in one line what a parser says in several."""
+    if found := re.search(r'Parser key "([\w.]+)"', message):
         key, value = found[1], re.search(r"(?:Got value|Given value): (.*)", message)
-        return f"--{key} must be {_kind(parser, key)}" + (f", not {value[1]!r}" if value else "")
+        if key in ("encoder", *SECTIONS):
+            return OptionError(key, "takes no value: set its options one by one")
+        return OptionError(key, f"must be {_kind(parser, key)}" + (f", not {value[1]!r}" if value else ""))
     if found := re.search(r"unrecognized arguments: (.*)", message):
         option = next((word for word in found[1].split() if word.startswith("-")), None)
         if option is None:
-            return f"{found[1].split()[0]!r} is one argument too many"
-        return _unknown_option(option.split("=")[0], known)
+            return UserError(f"{found[1].split()[0]!r} is one argument too many")
+        return _no_such_option(parser, option.split("=")[0].lstrip("-"))
     if found := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", message):
-        return _unknown_option(f"--{found[1]}.{found[2]}", known)
+        return _no_such_option(parser, f"{found[1]}.{found[2]}")
     if found := re.search(r"Option '([\w.]+)' is not accepted", message):
-        return _unknown_option(f"--{found[1]}", known)
-    return " ".join(message.split())
+        return _no_such_option(parser, found[1])
+    if found := re.search(r"argument (?:-\w/)?--([\w.]+): expected (?:one|at least one) argument", message):
+        return OptionError(found[1], "needs a value")
+    return UserError(" ".join(message.split()))
 
 
-def _unknown_option(option: str, known: Sequence[str]) -> str:
-    """Say that there is no such option; ``--dim`` and ``--model.dim`` find ``--encoder.dim``."""
-    last = option.lstrip("-").rsplit(".", 1)[-1]
+def _no_such_option(parser: ArgumentParser, option: str) -> NoSuchOption:
+    """Return the error that there is no such option; ``dim`` and ``model.dim`` find ``encoder.dim``."""
+    shown = (action for action in parser._actions if action.help != SUPPRESS)
+    known = [string.lstrip("-") for action in shown for string in action.option_strings]
+    last = option.rsplit(".", 1)[-1]
     same = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    if same:
-        return f"there is no option {option!r}; did you mean {' or '.join(same)}?"
-    message = unknown("option", option, known)
-    return message if "did you mean" in message else f"there is no option {option!r}; --help lists them all"
+    return NoSuchOption(option, same or get_close_matches(option, known, n=2))
 
 
 def _kind(parser: ArgumentParser, key: str) -> str:

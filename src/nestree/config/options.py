@@ -9,6 +9,7 @@ import torch
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
 from nestree.config.selection import SELECTIONS
+from nestree.errors import OptionError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
@@ -87,17 +88,17 @@ class OptimizerOptions:
         check_probability("beta1", self.beta1)
         check_probability("beta2", self.beta2)
         if not 0 <= self.weight_decay < float("inf"):
-            raise ValueError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
+            raise OptionError("weight_decay", f"must be a number of at least 0, not {self.weight_decay!r}")
         _check_optional("lookahead_steps", self.lookahead_steps)
         if self.name == "radam-lookahead" and self.lookahead_steps is None:
-            raise ValueError("lookahead_steps must be set, or name be radam")
+            raise OptionError("lookahead_steps", "must be set, or name be radam")
         if not 0 < self.lookahead_alpha <= 1:
-            raise ValueError(f"lookahead_alpha must be above 0 and at most 1, not {self.lookahead_alpha!r}")
+            raise OptionError("lookahead_alpha", f"must be above 0 and at most 1, not {self.lookahead_alpha!r}")
         if self.clip is not None:
             check_positive("clip", self.clip)
         check_one_of("schedule", self.schedule, SCHEDULES)
         if not 0 < self.plateau_factor < 1:
-            raise ValueError(f"plateau_factor must be between 0 and 1, not {self.plateau_factor!r}")
+            raise OptionError("plateau_factor", f"must be between 0 and 1, not {self.plateau_factor!r}")
         check_at_least("plateau_patience", self.plateau_patience, 1)
         self._check_timed()
 
@@ -109,23 +110,25 @@ class OptimizerOptions:
             check_positive("total_minutes", self.total_minutes)
         check_probability("stable", self.stable)
         if not 0 <= self.minimum_learning_rate < float("inf"):
-            raise ValueError(
-                f"minimum_learning_rate must be a number of at least 0, not {self.minimum_learning_rate!r}"
+            raise OptionError(
+                "minimum_learning_rate", f"must be a number of at least 0, not {self.minimum_learning_rate!r}"
             )
         if self.schedule not in TIMED:
             for name in ("warmup_steps", "total_steps", "total_minutes"):
                 if getattr(self, name):
-                    raise ValueError(
-                        f"{name} must be left out, or schedule be {' or '.join(TIMED)}, not {self.schedule!r}"
+                    raise OptionError(
+                        name, f"must be left out, or schedule be {' or '.join(TIMED)}, not {self.schedule!r}"
                     )
             return
         if self.minimum_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"minimum_learning_rate must be at most the learning_rate {self.learning_rate!r}, "
-                f"not {self.minimum_learning_rate!r}"
+            raise OptionError(
+                "minimum_learning_rate",
+                f"must be at most the learning_rate {self.learning_rate!r}, not {self.minimum_learning_rate!r}",
             )
         if self.total_steps is not None and self.warmup_steps >= self.total_steps:
-            raise ValueError(f"warmup_steps must be below the total_steps {self.total_steps}, not {self.warmup_steps}")
+            raise OptionError(
+                "warmup_steps", f"must be below the total_steps {self.total_steps}, not {self.warmup_steps}"
+            )
 
     def settled(self, steps: int, minutes: float | None = None) -> OptimizerOptions:
         """Return the options with a schedule's length filled in, so that a resumed run keeps to it.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, task_name
+from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, read_config, task_name
 from nestree.encoders.registry import ENCODERS
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.tasks import TASKS
 
 
@@ -39,6 +40,20 @@ def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, An
     return changed
 
 
+@contextmanager
+def naming_source(values: Mapping[str, Any], source: object) -> Iterator[None]:
+    """Where a configuration cannot be made, name the ``source`` of its ``values`` if these are wrong by themselves.
+
+    Raises:
+        UserError: names the source too, or the option alone.
+    """
+    try:
+        yield
+    except UserError:
+        read_config(values, source=str(source))
+        raise
+
+
 def option_value(arguments: Sequence[str], option: str) -> str | None:
     """Return an option's value, before there is a parser.
 
@@ -48,7 +63,7 @@ def option_value(arguments: Sequence[str], option: str) -> str | None:
     for at, argument in enumerate(arguments):
         if argument == option:
             if at + 1 == len(arguments):
-                raise UserError(f"{option} needs a value")
+                raise OptionError(option.lstrip("-"), "needs a value")
             return arguments[at + 1]
         if argument.startswith(f"{option}="):
             return argument.partition("=")[2]

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise a UserError, before anything is computed, where ``-o`` must not write a file."""
+    """Raise a UserError, before anything is computed, where a file must not be written."""
     if path.is_dir():
-        raise UserError(f"-o {path} is a folder: name a file")
+        raise UserError(f"{path} is a folder: name a file")
     if path.exists() and not overwrite:
-        raise UserError(f"-o {path} is there already: name another file, or add --overwrite")
+        raise OptionError("overwrite", "replaces it", problem=f"{path} is there already: name another file")
     if not path.parent.is_dir():
-        raise UserError(f"-o {path}: there is no folder {path.parent}")
+        raise UserError(f"{path}: there is no folder {path.parent}")
 
 
 @contextmanager

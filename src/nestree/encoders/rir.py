@@ -12,6 +12,7 @@ from nestree.checks import check_one_of, check_probability, check_share
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import EncoderOptions
+from nestree.errors import OptionError
 from nestree.layers import BidirectionalS4D, LeafTransform
 from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
 from nestree.recursions.base import Leaves, Recursion
@@ -65,11 +66,11 @@ class RIR(Encoder):
         super().__init__(inner.dim)
         for name, part in (("leaf", leaf), ("context", context)):
             if part is not None and part.dim != inner.dim:
-                raise ValueError(
-                    f"{name} must be for states of the inner recursion's width {inner.dim}, not {part.dim}"
+                raise OptionError(
+                    name, f"must be for states of the inner recursion's width {inner.dim}, not {part.dim}"
                 )
         if outer.arity is None:
-            raise ValueError("outer must have an arity of at least 2; without one use RvNN")
+            raise OptionError("outer", "must have an arity of at least 2; without one use RvNN")
         self.context = context
         self.leaf = leaf
         self.inner = inner
@@ -112,7 +113,7 @@ def _check_range(name: str, value: tuple[int, int]) -> tuple[int, int]:
     """Return ``value``, or raise a ValueError that names the argument if it is no range of arities."""
     whole = all(isinstance(end, int) and not isinstance(end, bool) for end in value)
     if not whole or len(value) != 2 or not 2 <= value[0] <= value[1]:
-        raise ValueError(f"{name} must be two integers, at least 2 and the lower one first, not {value!r}")
+        raise OptionError(name, f"must be two integers, at least 2 and the lower one first, not {value!r}")
     return value
 
 
@@ -155,8 +156,8 @@ class RIROptions(GroupOptions, EncoderOptions):
         if self.training_arities is not None:
             _check_range("training_arities", self.training_arities)
             if self.training_split_from is not None:
-                raise ValueError(
-                    f"training_split_from must be left out beside training_arities, not {self.training_split_from!r}"
+                raise OptionError(
+                    "training_split_from", f"must be left out beside training_arities, not {self.training_split_from!r}"
                 )
 
     def outer(self) -> Outer:

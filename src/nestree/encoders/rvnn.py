@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
+from nestree.errors import OptionError
 from nestree.layers import LeafTransform
 from nestree.recursions import BalancedTree, Chain
 from nestree.recursions.base import Leaves, Recursion
@@ -33,7 +34,7 @@ class RvNN(Encoder):
         """
         super().__init__(recursion.dim)
         if leaf is not None and leaf.dim != recursion.dim:
-            raise ValueError(f"leaf must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
+            raise OptionError("leaf", f"must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
         self.leaf = leaf
         self.inner = recursion
 

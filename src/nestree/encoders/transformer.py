@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nestree.checks import check_at_least, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
+from nestree.errors import OptionError
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 
@@ -90,7 +91,7 @@ def check_heads(heads: int, dim: int) -> int:
     """Return ``heads``, or raise a ValueError that names it if it is no integer that divides ``dim``."""
     check_at_least("heads", heads, 1)
     if dim % heads:
-        raise ValueError(f"heads must divide dim, which is {dim}, not {heads}")
+        raise OptionError("heads", f"must divide dim, which is {dim}, not {heads}")
     return heads
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import Result, answers, evaluate
 from nestree.evaluation.record import record
 from nestree.models import Classifier
@@ -83,9 +83,9 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
     """Make sure, before minutes are spent, that the encoder has trees and the task gold ones."""
     example = run.task.load(tests[0], size=1)
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
-        raise UserError(f"--trees: {run.config.data.task} has no gold trees to score with")
+        raise OptionError("trees", f"needs gold trees to score with, and {run.config.data.task} has none")
     if answers(model, example, beams=1)[1] is None:
-        raise UserError(f"--trees: encoder {run.config.encoder_name} has no trees")
+        raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} has none")
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:

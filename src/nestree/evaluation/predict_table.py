@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from nestree.data import RaggedExamples, replacing
-from nestree.errors import UserError
+from nestree.errors import OptionError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
@@ -98,10 +98,7 @@ def predict_table(run: Run, model: Classifier, path: str, options: TableOptions,
 def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
     asked = {"encoding": options.encoding, "delimiter": options.delimiter, "quotes": options.quotes}
     given = {name: value for name, value in asked.items() if value is not None}
-    try:
-        style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
+    style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
     kind = table_format(path)
     if "delimiter" not in given and table_format(own.train or path) != kind:
         style = TableStyle(style.encoding, None, style.quotes)  # what was right for another format
@@ -110,12 +107,12 @@ def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
 
 def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
     """Settle and check the columns."""
-    named = [("--text", options.text_column or own.text), ("--text2", options.text2_column or own.text2)]
+    named = [("text", options.text_column or own.text), ("text2", options.text2_column or own.text2)]
     if task.sides == 1 and options.text2_column is not None:
-        raise UserError(f"--text2: an input of {task.name} is one text")
+        raise OptionError("text2", f"must be left out: an input of {task.name} is one text")
     for option, name in named[: task.sides]:
         if name is None:
-            raise UserError(f"{option} must name a column of {table.shown}: an input of {task.name} is two texts")
+            raise OptionError(option, f"must name a column of {table.shown}: an input of {task.name} is two texts")
         table.check_column(name, option)
     label = own.label if table.columns.count(own.label) == 1 else None
     return _Columns(tuple(name for _, name in named[: task.sides] if name is not None), label)
@@ -192,17 +189,17 @@ def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[b
         return
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
-        raise UserError(f"--output {path}: must be a file in a folder that exists")
+        raise OptionError("output", f"must be a file in a folder that exists, not {path}")
     if target.exists() and target.samefile(table.path):
-        raise UserError(f"--output {path}: is the table itself; name another file")
+        raise OptionError("output", f"must be another file than the table itself, not {path}")
     if target.exists() and not overwrite:
-        raise UserError(f"--output {path}: is there already; --overwrite replaces it")
+        raise OptionError("overwrite", "replaces it", problem=f"{path} is there already: name another file")
     if table_format(target) not in (None, table.format):
-        raise UserError(f"--output {path}: {table.shown} keeps its format, so the name should end in .{table.format}")
+        raise OptionError("output", f"must end in .{table.format}, since {table.shown} keeps its format, not {path}")
     try:
         with replacing(target) as temporary:
             packed = target.suffix == ".gz"
             with cast(IO[bytes], gzip.open(temporary, "wb")) if packed else temporary.open("wb") as file:
                 yield file
     except OSError as error:
-        raise UserError(f"--output {path}: cannot be written ({error.strerror or error})") from None
+        raise OptionError("output", f"{path} cannot be written ({error.strerror or error})") from None

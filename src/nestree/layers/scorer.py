@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.checks import check_at_least
+from nestree.errors import OptionError
 
 
 class PairScorer(nn.Module):
@@ -38,8 +39,8 @@ class PairScorer(nn.Module):
         self.dim = check_at_least("dim", dim, 1)
         self.width = dim if width is None else check_at_least("width", width, 1)
         if self.width > dim:
-            raise ValueError(
-                f"width must be at most dim ({dim}): a scorer reads the first features of a child; not {width}"
+            raise OptionError(
+                "width", f"must be at most dim ({dim}): a scorer reads the first features of a child; not {width}"
             )
         self.hidden = nn.Linear(2 * self.width, self.width)
         self.score = nn.Linear(self.width, 1, bias=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nestree.errors import OptionError
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
@@ -69,7 +70,7 @@ class TreeSearch(Recursion):
         """
         super().__init__()
         if cell.dim != scorer.dim:
-            raise ValueError(f"scorer must be for states of the cell's width {cell.dim}, not {scorer.dim}")
+            raise OptionError("scorer", f"must be for states of the cell's width {cell.dim}, not {scorer.dim}")
         self.dim = cell.dim
         self.cell = cell
         self.scorer = scorer
@@ -104,7 +105,7 @@ class SingleRootRecursion(Recursion):
             root, merges = self._fold(leaves.states, leaves.lengths, trees)
             return Folded(root, _whole_trees(leaves.lengths.host, merges) if trees else None)
         if outer.roots > 1:
-            raise ValueError(f"partial must be 0 where {type(self).__name__} folds a group, not {outer.partial!r}")
+            raise OptionError("partial", f"must be 0 where {type(self).__name__} folds a group, not {outer.partial!r}")
         lengths = leaves.lengths.host
         levels = outer.levels(lengths, training=self.training)
         table = leaves.packed()

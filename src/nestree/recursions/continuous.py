@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability
+from nestree.errors import OptionError
 from nestree.layers import GatedRecursiveCell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
@@ -58,7 +59,7 @@ class ContinuousRecursion(SingleRootRecursion):
         """
         super().__init__()
         if leaf is not None and leaf.dim != cell.dim:
-            raise ValueError(f"leaf must be for states of the cell's width {cell.dim}, not {leaf.dim}")
+            raise OptionError("leaf", f"must be for states of the cell's width {cell.dim}, not {leaf.dim}")
         self.dim = cell.dim
         self.cell = cell
         self.leaf = leaf
@@ -219,5 +220,5 @@ def merges_in_order(order: list[int]) -> Merges:
 def check_window(window: int) -> int:
     """Return ``window``, or raise a ValueError that names the argument if it is not odd and at least 3."""
     if check_at_least("window", window, 3) % 2 == 0:
-        raise ValueError(f"window must be odd, as many items on each side of one, not {window!r}")
+        raise OptionError("window", f"must be odd, as many items on each side of one, not {window!r}")
     return window

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nestree.checks import Options, check_at_least, check_one_of, check_positive, check_share
+from nestree.errors import OptionError
 from nestree.trees import Span
 
 ALIGNMENTS = ("sampled", "systematic", "random", "none")
@@ -51,7 +52,7 @@ class AlignmentOptions(Options):
         check_one_of("alignment", self.alignment, ALIGNMENTS)
         check_positive("temperature", self.temperature)
         if check_share("partial", self.partial) > 0.5:  # it takes two groups' roots to make a group
-            raise ValueError(f"partial must be from 0 to 0.5, not {self.partial!r}")
+            raise OptionError("partial", f"must be from 0 to 0.5, not {self.partial!r}")
 
 
 @dataclass(frozen=True)

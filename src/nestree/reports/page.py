@@ -95,7 +95,7 @@ def write_page(
         with replacing(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"-o {path}: cannot be written ({error.strerror or error})") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nestree.config.config import Config
 from nestree.encoders.registry import check_known
-from nestree.errors import UserError
+from nestree.errors import UserError, within
 from nestree.models import Classifier
 from nestree.runs.run import Run
 from nestree.tasks import Task
@@ -41,9 +41,12 @@ def build_model(config: Config, task: Task, **encoder_options: object) -> Classi
     except ValueError as error:
         raise UserError(str(error)) from None
     try:
-        encoder = dataclasses.replace(config.encoder, **encoder_options).build()
+        with within("encoder"):
+            encoder = dataclasses.replace(config.encoder, **encoder_options).build()
+    except UserError:
+        raise
     except ValueError as error:
-        raise UserError(f"--encoder.{error}") from None
+        raise UserError(f"encoder: {error}") from None
     return Classifier(
         encoder,
         vocabulary_size=task.vocabulary_size,

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from nestree.config.config import Config, read_config
 from nestree.data.files import read_json, read_yaml, replacing, replacing_folder, write_json
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
 from nestree.runs.hub import PREFIX, download
@@ -94,7 +94,8 @@ class Run:
         if run.path.exists() and not run.path.is_dir():
             raise UserError(f"{run.path} is a file: name another folder")
         if run.config_file.exists():
-            raise UserError(f"{run.path} is a run already: name another folder, or go on with --resume {run.path}")
+            problem = f"{run.path} is a run already: name another folder"
+            raise OptionError("resume", f"{run.path} goes on with it", problem=problem)
         if run.path.exists() and any(run.path.iterdir()):
             raise UserError(f"{run.path} is not empty: name another folder")
         return run

@@ -167,7 +167,9 @@ class Reader:
             raise Refused(" ".join(str(error).split())) from None
         tokens = sum(len(sequence) for sequence in sequences)
         if tokens > self.max_tokens:
-            raise Refused(f"{tokens:,} tokens are too many: this page reads at most {self.max_tokens:,} (--max-tokens)")
+            raise Refused(
+                f"{tokens:,} tokens are too many: this page reads at most {self.max_tokens:,} (option max_tokens)"
+            )
         return sequences
 
     def _model(self, options: Mapping[str, Any]) -> Classifier:

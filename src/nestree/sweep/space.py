@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from nestree.config.config import Config
 from nestree.data.files import read_yaml
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError, located, within
 from nestree.suggest import unknown
 
 KEYS = ("low", "high", "log", "step")
@@ -35,11 +35,8 @@ def read_space(path: str | Path, configure: Callable[[Mapping[str, Any]], Config
     """
     space = {}
     for name, values in read_yaml(Path(path)).items():
-        try:
+        with located(path):
             space[name] = _distribution(name, values, configure)
-        except UserError as error:
-            said = str(error)
-            raise UserError(f"{path}: {said if name in said else f'{name}: {said}'}") from None
     if not space:
         raise UserError(f"{path}: holds no options")
     return space
@@ -53,39 +50,46 @@ def argument(name: str, value: object) -> str:
 def _distribution(name: str, values: object, configure: Callable[[Mapping[str, Any]], Config]) -> BaseDistribution:
     if isinstance(values, list):
         if not values or any(not isinstance(value, bool | int | float | str | None) for value in values):
-            raise UserError("a list of choices must hold numbers, words, true, false or null")
+            raise OptionError(name, "must be a list of numbers, words, true, false or null")
         for value in values:
             configure({name: value})
         return CategoricalDistribution(values)
     if not isinstance(values, Mapping) or not {"low", "high"} <= values.keys():
-        raise UserError("must be a list of choices, or a range: {low: ..., high: ...}, perhaps with log or step")
+        raise OptionError(
+            name, "must be a list of choices, or a range: {low: ..., high: ...}, perhaps with log or step"
+        )
     for key in values:
         if key not in KEYS:
-            raise UserError(unknown("part of a range", str(key), KEYS))
+            raise OptionError(name, f"must be a range, and {unknown('part of a range', str(key), KEYS)}")
     log = values.get("log", False)
-    if not isinstance(log, bool):
-        raise UserError(f"log must be true or false, not {log!r}")
-    numbers = {key: _number(key, values[key]) for key in ("low", "high", "step") if values.get(key) is not None}
-    whole = _is_whole(name, configure({name: _as_given(values["low"])}))
-    return _range(numbers, log, whole, lambda value: configure({name: value}))
+    with within(name):
+        if not isinstance(log, bool):
+            raise OptionError("log", f"must be true or false, not {log!r}")
+        numbers = {key: _number(key, values[key]) for key in ("low", "high", "step") if values.get(key) is not None}
+    low, high = numbers["low"], numbers["high"]
+    whole = _is_whole(name, configure({name: int(low) if low == int(low) else low}))
+    with within(name):
+        _check_range(numbers, log=log, whole=whole)
+    for value in (low, high):
+        configure({name: int(value) if whole else value})
+    return _range(numbers, log=log, whole=whole)
 
 
-def _range(
-    numbers: Mapping[str, float], log: bool, whole: bool, attempt: Callable[[float], object]
-) -> IntDistribution | FloatDistribution:
-    """Return the distribution of a range; the values at its ends are tried."""
+def _check_range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> None:
     low, high, step = numbers["low"], numbers["high"], numbers.get("step")
     for key, value in numbers.items():
         if whole and value != int(value):
-            raise UserError(f"takes integers: {key} must be one, not {value}")
+            raise OptionError(key, f"must be an integer, not {value}")
     if low >= high:
-        raise UserError(f"low must be below high, not {low:g} and {high:g}")
+        raise OptionError("low", f"must be below high, not {low:g} and {high:g}")
     if log and (low <= 0 or step is not None):
-        raise UserError("log needs a low above 0, and takes no step")
+        raise OptionError("log", "needs a low above 0, and takes no step")
     if step is not None and step <= 0:
-        raise UserError(f"step must be above 0, not {step:g}")
-    for value in (low, high):
-        attempt(int(value) if whole else value)
+        raise OptionError("step", f"must be above 0, not {step:g}")
+
+
+def _range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> IntDistribution | FloatDistribution:
+    low, high, step = numbers["low"], numbers["high"], numbers.get("step")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that a step does not reach the end exactly
         if whole:
@@ -100,13 +104,8 @@ def _number(key: str, value: object) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise UserError(f"{key} must be a number, not {value!r}")
+        raise OptionError(key, f"must be a number, not {value!r}")
     return number
-
-
-def _as_given(value: object) -> object:
-    number = _number("low", value)
-    return int(number) if number == int(number) else number
 
 
 def _is_whole(name: str, config: Config) -> bool:
@@ -119,5 +118,5 @@ def _is_whole(name: str, config: Config) -> bool:
     hint = get_type_hints(type(getattr(config, section)))[option] if option else int
     kinds = get_args(hint) or (hint,)
     if float not in kinds and int not in kinds:
-        raise UserError("takes no numbers: give a list of choices")
+        raise OptionError(name, "takes no numbers: give a list of choices")
     return float not in kinds

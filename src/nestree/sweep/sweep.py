@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nestree.config.config import Config
 from nestree.config.overrides import configure
 from nestree.data.files import locked
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.recipes import load_recipe
 from nestree.runs import Run
 from nestree.sweep.space import argument
@@ -131,7 +131,7 @@ class Sweep:
         elif known != signature:
             different = next(part for part in signature if known.get(part) != signature[part])
             what = "space" if different == "space" else "recipe or options"
-            raise UserError(f"{self.storage} holds a sweep with another {what}: name another --storage")
+            raise OptionError("storage", f"must be another: {self.storage} holds a sweep with another {what}")
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials so far, by number."""

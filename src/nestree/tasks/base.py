@@ -23,6 +23,10 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) now and then."""
 
 
+SECTION = "data"
+"""Section of a configuration that a task's options are in; errors of a task that is open name them in full."""
+
+
 class SplitAbout(Protocol):
     """What there is to say of a split before it is loaded."""
 

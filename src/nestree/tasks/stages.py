@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_share
 from nestree.data import RaggedExamples
+from nestree.errors import OptionError
 from nestree.suggest import unknown
 
 if TYPE_CHECKING:
@@ -57,17 +59,17 @@ class Stage:
         if self.mark is not None:
             check_share("mark", self.mark)
         if check_share("longest", self.longest) == 0:
-            raise ValueError("longest must be above 0: it is a share of the training")
+            raise OptionError("longest", "must be above 0: it is a share of the training")
         check_one_of("otherwise", self.otherwise, OTHERWISE)
         check_positive("rate", self.rate)
         if self.batch is not None:
             check_at_least("batch", self.batch, 1)
         if not isinstance(self.also, Mapping):
-            raise ValueError(f"also must be shares by the names of other stages, not {self.also!r}")
+            raise OptionError("also", f"must be shares by the names of other stages, not {self.also!r}")
         for name, share in self.also.items():
             check_share(f"also {name}", share)
         if sum(self.also.values()) > 1 + 1e-9:
-            raise ValueError(f"also must be shares that are together at most 1, not {sum(self.also.values()):g}")
+            raise OptionError("also", f"must be shares that are together at most 1, not {sum(self.also.values()):g}")
 
     def drawn(self) -> list[str]:
         """Return those of its options that say what is drawn; none of them is set in the last stage."""
@@ -127,12 +129,12 @@ def read_plan(values: object, *, kind: type[Stage], known: Mapping[str, tuple[St
         return None if values == NONE else Plan(values, known[values])
     name, stages = (values.get("name"), values.get("stages")) if isinstance(values, Mapping) else (OWN, values)
     if not isinstance(name, str) or not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
-        raise ValueError(
-            f"curriculum must be one of {', '.join((NONE, *known))}, a list of stages, or their name and stages, "
-            f"not {values!r}"
+        raise OptionError(
+            "curriculum",
+            f"must be one of {', '.join((NONE, *known))}, a list of stages, or their name and stages, not {values!r}",
         )
     if name in ("", NONE):
-        raise ValueError(f"curriculum: its name must be another than {name!r}")
+        raise OptionError("curriculum", f"must have another name than {name!r}")
     plan = Plan(name, tuple(_read_stage(stage, number, kind) for number, stage in enumerate(stages, start=1)))
     _check_order(plan.stages)
     return plan
@@ -142,15 +144,13 @@ def _read_stage(values: object, number: int, kind: type[Stage]) -> Stage:
     """Return one stage of plain values."""
     name = values.get("name") if isinstance(values, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(name, str) or not name:
-        raise ValueError(f"curriculum: stage {number} must be a mapping with a name, not {values!r}")
+        raise OptionError("curriculum", f"stage {number} must be a mapping with a name, not {values!r}")
     known = [option.name for option in fields(kind)]
     for option in values:
         if option not in known:
-            raise ValueError(f"curriculum: stage {name!r}: {unknown('option', str(option), known)}")
-    try:
+            raise stage_error(name, unknown("option", str(option), known))
+    with of_stage(name):
         return kind(**values)
-    except ValueError as error:
-        raise ValueError(f"curriculum: stage {name!r}: {error}") from None
 
 
 def _check_order(stages: Sequence[Stage]) -> None:
@@ -176,4 +176,18 @@ def _check_order(stages: Sequence[Stage]) -> None:
                 others = [name for name in names[:-1] if name != stage.name]
                 wrong = unknown("other stage", other, [*others, TRAIN])
         if wrong is not None:
-            raise ValueError(f"curriculum: stage {stage.name!r}: {wrong}")
+            raise stage_error(stage.name, wrong)
+
+
+def stage_error(name: str, wrong: str) -> OptionError:
+    """Return the error that something is wrong with a stage of a curriculum."""
+    return OptionError("curriculum", f"stage {name!r}: {wrong}")
+
+
+@contextmanager
+def of_stage(name: str) -> Iterator[None]:
+    """Make an error that names an option of a stage one of the option ``curriculum``."""
+    try:
+        yield
+    except OptionError as error:
+        raise stage_error(name, str(error)) from None

@@ -25,7 +25,7 @@ from nestree.config.options import TrainerOptions
 from nestree.config.selection import SELECTIONS
 from nestree.data.batches import EvaluationBatches
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
@@ -158,16 +158,14 @@ class Training:
         seed_everything(seed)
         model, start = build_model(self.config, self.task), self.config.trainer.start
         if begins and (vectors := self.task.pretrained()) is not None:
-            try:
+            with within("model"):
                 model.set_embedding(vectors.matrix, vectors.known)
-            except ValueError as error:
-                raise UserError(f"--model.{error}") from None
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         if begins and start is not None:
             try:
                 new = Run.open(start).read_weights(model, whole=False)
             except UserError as error:
-                raise UserError(f"--trainer.start: {error}") from None
+                raise OptionError("trainer.start", f"cannot be used: {error}") from None
             console.print(f"begins with {start}" + (f"; {', '.join(new)} anew" if new else ""))
         return model
 
@@ -183,7 +181,7 @@ class Training:
         minutes, sequences = self.config.trainer.max_minutes, self.config.trainer.max_sequences
         done = about["steps"] >= self.most_steps or (sequences is not None and about["sequences"] >= sequences)
         if done or (minutes is not None and about["minutes"] >= minutes):
-            return f"{about['why']}; a higher limit (--trainer.max_epochs, max_steps, max_minutes) goes on"
+            return f"{about['why']}; a higher limit (trainer.max_epochs, max_steps, max_minutes) goes on"
         return about["why"] if about["early"] else None
 
     def fit(self) -> dict[str, Any]:
@@ -249,7 +247,8 @@ class Training:
                 default_root_dir=self.run.path,
             )
         except MisconfigurationException as error:
-            raise UserError(f"--trainer.accelerator {options.accelerator}, {devices} devices: {error}") from None
+            reason = f"{options.accelerator} cannot be used with {devices} devices: {error}"
+            raise OptionError("trainer.accelerator", reason) from None
 
     def _callbacks(self) -> list[pl.Callback]:
         # In this order: the random states come back first, and the keeper sees what all others decided.
@@ -313,7 +312,7 @@ class Training:
         saved = (
             f"the last good checkpoint is {self.run.checkpoint}" if self.run.checkpoint.is_file() else "nothing saved"
         )
-        return f"{saved}; try a lower --optimizer.learning_rate or --optimizer.clip"
+        return f"{saved}; try a lower optimizer.learning_rate or optimizer.clip"
 
 
 def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[RaggedExamples, RaggedExamples]:

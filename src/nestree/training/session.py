@@ -12,7 +12,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
-from nestree.errors import INTERRUPTED, UserError
+from nestree.errors import INTERRUPTED, OptionError
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -77,14 +77,14 @@ def _check_resumable(before: Config, now: Config) -> None:
     """Refuse to resume with options that would make it another run."""
     old, new = before.as_dict(), replace(now, data=now.data.settled()).as_dict()
     if old["seed"] != new["seed"]:
-        raise UserError(f"--seed cannot change when a run is resumed (it is {old['seed']})")
+        raise OptionError("seed", f"cannot change when a run is resumed (it is {old['seed']})")
     for section in ("data", "encoder", "model", "optimizer", "trainer"):
         for name, value in new[section].items():
             free = section == "trainer" and name in RESUMABLE
             if not free and old[section].get(name) != value:
                 it = old[section].get(name)
                 it = it["name"] if isinstance(it, dict) else it  # a curriculum
-                raise UserError(f"--{section}.{name} cannot change when a run is resumed (it is {it!r})")
+                raise OptionError(f"{section}.{name}", f"cannot change when a run is resumed (it is {it!r})")
 
 
 def _introduce(console: Console, training: Training) -> None:

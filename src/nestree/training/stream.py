@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nestree.data.batches import Batch, collate, epoch_batches, shuffled_batches
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.tasks.stages import TRAIN, Sampler, from_split
 from nestree.training.curriculum import Curriculum
 
@@ -155,7 +155,8 @@ class TrainingStream:
                     f"examples in batches of {size}"
                 )
         if sequences is not None and sequences < shares:
-            raise UserError(f"--trainer.max_sequences must be at least {shares}, one a device, not {sequences}")
+            reason = f"must be at least {shares}, one per device, not {sequences}"
+            raise OptionError("trainer.max_sequences", reason)
         self.epochs = Epochs(examples, batch=last.batch or batch, window=window, seed=seed, least=shares)
         samplers_by_name = {stage.name: sampler for stage, sampler in zip(stages, samplers, strict=True)}
         samplers_by_name[TRAIN] = from_split(examples)

@@ -125,7 +125,9 @@ def test_a_wrong_row_is_named_and_nothing_is_kept(tmp_path: Path, row: str, mess
 
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     task = ListOpsLRA(path=tmp_path)
-    with pytest.raises(UserError, match=r"basic_train.tsv and basic_val.tsv and basic_test.tsv not found in"):
+    with pytest.raises(
+        UserError, match=r"^data.path must be a folder with basic_train.tsv and basic_val.tsv and basic_test.tsv"
+    ):
         task.load("train")
     assert not task.is_cached("train")
     folder = write(tmp_path / "lra", *ROWS)

@@ -168,7 +168,9 @@ def argument_counts(tokens: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize(("grammar", "span"), [(Grammar(1, 5), (4, 9)), (Grammar(2, 5), (8, 90)), (Grammar(), (2, 3))])
 def test_a_range_without_expressions_is_refused(grammar, span):
-    with pytest.raises(ValueError, match=f"there is no expression of {span[0]} to {span[1]} tokens"):
+    with pytest.raises(
+        ValueError, match=f"shortest must allow an expression: there is none of {span[0]} to {span[1]} tokens"
+    ):
         LengthLaw(grammar, *span)
 
 

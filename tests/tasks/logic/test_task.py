@@ -105,7 +105,9 @@ def test_official_files_are_found_below_and_told_from_others(official: Path) -> 
     other.mkdir()
     (other / "train6").write_text("3\t[MAX 1 3 ]\n")
     assert find_files(other) is None
-    with pytest.raises(UserError, match=r"no official files train6 or test6 found in .*other \(--data.path\)"):
+    with pytest.raises(
+        UserError, match=r"^data.path must be a folder with the official files train6 or test6, .*other"
+    ):
         Logic(path=other).load("train")
 
 

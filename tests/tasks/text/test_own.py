@@ -118,7 +118,7 @@ def test_a_run_needs_no_file_to_encode_and_the_same_file_to_go_on() -> None:
     again = opened(state)
     assert again.label_names == ("a", "b")
     np.testing.assert_array_equal(again.encode("text 7 unheard")[0], task.encode("text 7 unheard")[0])
-    said = "--data.train train.csv: not there; if it was moved, say where in the run's config.yaml"
+    said = "data.train train.csv: not there; if it was moved, say where in the run's config.yaml"
     assert error(lambda: again.load("train")) == said
     moved = OwnOptions(task="own", train="moved.csv").open(state)
     assert moved.load("validation").checksum == expected
@@ -133,7 +133,7 @@ def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) 
     assert (len(lengths), max(lengths), min(lengths)) == (22, 3, 1)
     assert caplog.messages[0] == "train.csv: 1 empty text is taken as one unknown word each"
     assert [message for message in caplog.messages if "cut" in message] == [
-        "train: 1 text cut at 3 tokens (--data.max_tokens)"
+        "train: 1 text cut at 3 tokens (data.max_tokens)"
     ]
 
 
@@ -146,7 +146,7 @@ def test_other_levels(level: str) -> None:
 
 def test_rows_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
     write("train.csv", [*numbered(20, "ab"), ("lost", " ")])
-    said = "train.csv:22: no label in column 'label'; --data.skip_unlabelled true leaves such rows out"
+    said = "train.csv:22: no label in column 'label'; data.skip_unlabelled true leaves such rows out"
     assert error(lambda: opened().load("train")) == said
     task = opened(skip_unlabelled=True)
     assert len(task.load("train")) + len(task.load("validation")) == 20
@@ -154,8 +154,8 @@ def test_rows_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_what_cannot_be_learnt_is_named() -> None:
-    assert error(lambda: OwnOptions().open()).startswith("--data.train FILE is needed")
-    assert error(opened) == "--data.train train.csv: not there"
+    assert error(lambda: OwnOptions().open()).startswith("data.train must name the table to learn from")
+    assert error(opened) == "data.train train.csv: not there"
     write("train.csv", [])
     assert error(lambda: opened().load("train")) == "train.csv: has no rows with a label"
     write("train.csv", numbered(5, "a"))
@@ -163,7 +163,8 @@ def test_what_cannot_be_learnt_is_named() -> None:
     write("train.csv", numbered(50, range(50)))
     assert "50 rows have 50 different labels; is 'label' the column" in error(lambda: opened().load("train"))
     assert error(lambda: opened(text="txt")) == (
-        "train.csv: --data.text: there is no column 'txt'; did you mean text? (there are text, label)"
+        "data.text must name a column of train.csv: "
+        "there is no column 'txt'; did you mean text? (there are text, label)"
     )
     write("train.csv", numbered(20, "ab"))
     write("test.csv", [("x", "a"), ("y", "c")])

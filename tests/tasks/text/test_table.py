@@ -139,11 +139,11 @@ def test_other_encodings(encoding: str) -> None:
         ("x.jsonl", b"\n", "x.jsonl: is empty"),
         ("x.csv", b"a,b\n1\n", "x.csv:2: 1 column, the header has 2; a field"),
         ("x.csv", b"a,b\n1,2\n1,2,3\n", "x.csv:3: 3 columns, the header has 2"),
-        ("x.csv", b'a,b\n1,2\n"1,2\n3,4\n', "x.csv:3: a quote is opened and never closed (if quotes"),
+        ("x.csv", b'a,b\n1,2\n"1,2\n3,4\n', "x.csv:3: a quote is opened and never closed; quotes false"),
         ("x.csv", b'a,b\n1,"x"y\n', "x.csv:2: text follows a closing quote"),
         ("x.csv", b"a,b\n1,2\r3,4\n", "x.csv:2: a carriage return within the row"),
-        ("x.csv", b"a,b\n1,2\n\xe9,4\n", "x.csv:3: not UTF-8; --data.encoding names another, such as latin-1"),
-        ("x.csv", "a,b\n".encode("utf-16"), "x.csv:1: looks like UTF-16: --data.encoding utf-16"),
+        ("x.csv", b"a,b\n1,2\n\xe9,4\n", "x.csv:3: not UTF-8; encoding names another, such as latin-1"),
+        ("x.csv", "a,b\n".encode("utf-16"), "x.csv:1: looks like UTF-16; encoding utf-16 reads it"),
         ("x.csv", b"a,b\n1,2\0\n", "x.csv:2: holds a NUL byte"),
         ("x.csv", b"PK\x03\x04\x00\x00", "x.csv:1: holds a NUL byte"),
         ("x.jsonl", b'{"a": 1}\n{"a": \n', "x.jsonl:2: not JSON at character 7: Expecting value"),
@@ -182,17 +182,17 @@ def test_what_is_not_there_is_named() -> None:
 
 def test_columns_are_checked() -> None:
     table = written("x.csv", "text, stars ,a,a\n")
-    table.check_column("stars", "--label")
+    table.check_column("stars", "label")
     for name, message in {
-        "star": "--label: there is no column 'star'; did you mean stars? (there are text, stars, a, a)",
-        "zzz": "--label: there is no column 'zzz'; there are text, stars, a, a",
-        "a": "--label: there are 2 columns 'a'",
+        "star": "a column of x.csv: there is no column 'star'; did you mean stars? (there are text, stars, a, a)",
+        "zzz": "a column of x.csv: there is no column 'zzz'; there are text, stars, a, a",
+        "a": "one column: x.csv has 2 columns 'a'",
     }.items():
         with pytest.raises(UserError) as caught:
-            table.check_column(name, "--label")
-        assert str(caught.value) == f"x.csv: {message}"
-    with pytest.raises(UserError, match="are columns separated by ';'"):
-        written("x.csv", "text;label\n").check_column("text", "--text")
+            table.check_column(name, "label")
+        assert str(caught.value) == f"label must name {message}"
+    with pytest.raises(UserError, match="only 'text;label'; delimiter ';' may part it"):
+        written("x.csv", "text;label\n").check_column("text", "text")
     assert written("x.csv", "text;label\na;b\n", TableStyle(delimiter=";")).columns == ("text", "label")
 
 

@@ -165,7 +165,7 @@ def test_the_path_goes_before_the_environment(sst, tmp_path, monkeypatch):
 def test_missing_files_are_one_line_that_says_what_and_from_where(tmp_path, name, monkeypatch):
     options = OfficialOptions(task=name)
     with pytest.raises(
-        UserError, match=r"needs its files: name their folder by --data.path or NESTREE_DATA \("
+        UserError, match=r"needs its files; data.path or NESTREE_DATA must name their folder \("
     ) as error:
         options.open().load("train")
     assert DATASETS[name].origin in str(error.value)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nestree.errors import OptionError
 from nestree.layers import GatedRecursiveCell, ParentScorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import BeamTree
@@ -69,7 +70,7 @@ class OneSoftBeamTree(TreeSearch):
         if trees:
             raise ValueError("trees must be asked for at evaluation: in training a soft beam is no tree")
         if outer.arity is not None:
-            raise ValueError("outer must have no arity: in training soft beams cannot be aligned")
+            raise OptionError("outer", "must have no arity: in training soft beams cannot be aligned")
         return Folded(self._train(leaves, draws or Draws()))
 
     def _train(self, leaves: Leaves, draws: Draws) -> Tensor:

@@ -7,7 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from nestree.errors import UserError
+from nestree.errors import UserError, within
+from nestree.tasks.base import SECTION
 from nestree.tasks.checks.format import Advance, Format, Found, Report
 from nestree.tasks.official_files import first_line, under
 from nestree.tasks.text.table import Table
@@ -51,13 +52,14 @@ def _find(path: Path) -> list[Found]:
 def _check(found: Found, advance: Advance) -> Report:
     """Read every row, and count what is in each column: which of them are texts and labels only the user knows."""
     table = Table(found.place)
-    counted = {name: _Column() for name in table.columns}
     rows = 0
-    for rows, record in enumerate(table.records(), start=1):
-        for name, column in counted.items():
-            column.add(record.values.get(name))
-        if rows % 500 == 0:
-            advance(found.place.name, rows)
+    with within(SECTION):  # its options are those of the training that the report proposes
+        counted = {name: _Column() for name in table.columns}
+        for rows, record in enumerate(table.records(), start=1):
+            for name, column in counted.items():
+                column.add(record.values.get(name))
+            if rows % 500 == 0:
+                advance(found.place.name, rows)
     if not rows:
         raise UserError(f"{table.shown}: has no rows")
     command = f"nestree train classify --data.train {found.place} --data.text COLUMN --data.label COLUMN"

@@ -11,11 +11,12 @@ import numpy as np
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, within
+from nestree.tasks.base import SECTION
 from nestree.tasks.listops.expression import OPERATORS
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample_within
 from nestree.tasks.listops.splits import POOLED, PUBLISHED, SPLITS
-from nestree.tasks.stages import TRAIN, Sampler, Stage
+from nestree.tasks.stages import TRAIN, Sampler, Stage, stage_error
 
 if TYPE_CHECKING:
     from nestree.tasks.base import Task
@@ -64,13 +65,13 @@ class ListOpsStage(Stage):
                 check_at_least(name, getattr(self, name), least)
         check_at_least("shortest", self.shortest, 1)
         if check_at_least("longest_tokens", self.longest_tokens, self.shortest) > MOST_TOKENS:
-            raise ValueError(
-                f"longest_tokens must be at most {MOST_TOKENS}, as in the training split, not {self.longest_tokens}"
+            raise OptionError(
+                "longest_tokens", f"must be at most {MOST_TOKENS}, as in the training split, not {self.longest_tokens}"
             )
         if not isinstance(self.uniform_lengths, bool):
-            raise ValueError(f"uniform_lengths must be true or false, not {self.uniform_lengths!r}")
+            raise OptionError("uniform_lengths", f"must be true or false, not {self.uniform_lengths!r}")
         if not isinstance(self.operator_probability, float) or not 0 < self.operator_probability < 1:
-            raise ValueError(f"operator_probability must be between 0 and 1, not {self.operator_probability!r}")
+            raise OptionError("operator_probability", f"must be between 0 and 1, not {self.operator_probability!r}")
 
     @property
     def most_tokens(self) -> int:
@@ -84,10 +85,12 @@ class ListOpsStage(Stage):
             ValueError: names the option.
         """
         if self.depth is not None and self.depth >= grammar.depth:
-            raise ValueError(f"depth must be at most {grammar.depth - 1}, as in the training split, not {self.depth}")
+            raise OptionError(
+                "depth", f"must be at most {grammar.depth - 1}, as in the training split, not {self.depth}"
+            )
         if self.max_args is not None and self.max_args > grammar.max_args:
-            raise ValueError(
-                f"max_args must be at most {grammar.max_args}, as in the training split, not {self.max_args}"
+            raise OptionError(
+                "max_args", f"must be at most {grammar.max_args}, as in the training split, not {self.max_args}"
             )
         self.law(grammar)
 
@@ -122,7 +125,8 @@ class ListOpsStage(Stage):
                 parts.append(drawn.select(np.array([row not in held_out for row in _rows(drawn)], bool)))
                 if len(parts[-1]) == missing:
                     return RaggedExamples.concatenate(parts)
-            raise UserError(f"--data.curriculum: stage {self.name!r}: its expressions are held out, nearly all of them")
+            with within(SECTION):
+                raise stage_error(self.name, "its expressions are held out, nearly all of them")
 
         return draw
 
@@ -136,14 +140,14 @@ def _rows(examples: RaggedExamples) -> Iterator[bytes]:
 def _check_weights(operators: object) -> None:
     """Check the weights of operators."""
     if not isinstance(operators, Mapping) or not operators:
-        raise ValueError(f"operators must be weights by name, as {{SM: 3, MIN: 1}}, not {operators!r}")
+        raise OptionError("operators", f"must be weights by name, as {{SM: 3, MIN: 1}}, not {operators!r}")
     for name, weight in operators.items():
         if name not in NAMES:
-            raise ValueError(f"operators must be of {', '.join(NAMES)}, not {name!r}")
+            raise OptionError("operators", f"must be of {', '.join(NAMES)}, not {name!r}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            raise ValueError(f"operators {name} must be a number of at least 0, not {weight!r}")
+            raise OptionError(f"operators {name}", f"must be a number of at least 0, not {weight!r}")
     if sum(operators.values()) <= 0:
-        raise ValueError("operators must have a weight above 0")
+        raise OptionError("operators", "must have a weight above 0")
 
 
 def _sums_first() -> tuple[ListOpsStage, ...]:

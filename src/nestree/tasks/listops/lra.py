@@ -13,8 +13,8 @@ import numpy as np
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, cache_dir, load_or_write
 from nestree.data.cache import source_digest
-from nestree.errors import UserError
-from nestree.tasks.base import DataOptions, OfficialSplit, Progress, SplitAbout
+from nestree.errors import OptionError, UserError
+from nestree.tasks.base import SECTION, DataOptions, OfficialSplit, Progress, SplitAbout
 from nestree.tasks.listops.reader import read_tsv
 from nestree.tasks.listops.splits import ARENA, GENERATOR_VERSION, SPLITS, draw_within
 from nestree.tasks.listops.task import ListOps
@@ -73,7 +73,8 @@ class ListOpsLRA(ListOps):
         """
         found = find(self.path, [FILES["train"], FILES["test"]]) if self.path else None
         if found is None:
-            raise UserError(f"listops-lra: {' and '.join(FILES.values())} not found in {self.path} (--data.path)")
+            wanted = " and ".join(FILES.values())
+            raise OptionError(f"{SECTION}.path", f"must be a folder with {wanted}, or above it, not {self.path}")
         return found.parent
 
     def is_there(self, split: str) -> bool:
@@ -93,7 +94,7 @@ class ListOpsLRA(ListOps):
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in PARTS:
-            raise ValueError(f"split must be one of {', '.join(PARTS)}, not {split!r}")
+            raise OptionError("split", f"must be one of {', '.join(PARTS)}, not {split!r}")
         path = self._file(split)
         load_or_write(path, lambda temporary: self._make(split, progress).save(temporary))
         examples = RaggedExamples.load(path)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.data import RaggedExamples, offsets_of
+from nestree.errors import OptionError
 from nestree.tasks.listops.expression import CLOSE, FIRST_DIGIT, FIRST_OPERATOR, MAX, MED, MIN, OPERATORS
 
 Ints = NDArray[np.int64]
@@ -55,11 +56,11 @@ class Grammar:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.depth < 1:
-            raise ValueError(f"depth must be at least 1, not {self.depth}")
+            raise OptionError("depth", f"must be at least 1, not {self.depth}")
         if self.max_args < 2:
-            raise ValueError(f"max_args must be at least 2, not {self.max_args}")
+            raise OptionError("max_args", f"must be at least 2, not {self.max_args}")
         if not 0 < self.operator_probability < 1:
-            raise ValueError(f"operator_probability must be between 0 and 1, not {self.operator_probability}")
+            raise OptionError("operator_probability", f"must be between 0 and 1, not {self.operator_probability}")
 
 
 class LengthLaw:
@@ -104,9 +105,10 @@ class LengthLaw:
             self._nodes[depth] = np.where(node < _NEGLIGIBLE, 0, node)
         self._tables: dict[tuple[int, int], Floats] = {}
         if not self._nodes[1][shortest:].any():
-            raise ValueError(
-                f"there is no expression of {shortest} to {longest} tokens with depth {grammar.depth} "
-                f"and at most {grammar.max_args} arguments"
+            raise OptionError(
+                "shortest",
+                f"must allow an expression: there is none of {shortest} to {longest} tokens with depth "
+                f"{grammar.depth} and at most {grammar.max_args} arguments",
             )
         untilted = self.log_probability(1)[shortest:]
         self._roots = np.cumsum(np.exp(untilted - untilted.max()))

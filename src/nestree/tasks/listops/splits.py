@@ -15,6 +15,7 @@ import numpy as np
 
 from nestree.data import RaggedExamples, load_or_make
 from nestree.data import cache_dir as default_cache_dir
+from nestree.errors import OptionError
 from nestree.tasks.base import Progress
 from nestree.tasks.families import MEAN_LENGTH, Claim, Family
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample, sample_within
@@ -127,12 +128,12 @@ def load_split(
         UserError: The cache folder cannot be written.
     """
     if name not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {name!r}")
+        raise OptionError("split", f"must be one of {', '.join(SPLITS)}, not {name!r}")
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, not {seed}")
+        raise OptionError("seed", f"must be 0 or more, not {seed}")
     split = split_of(name, grammar)
     if size is not None and size < 1:
-        raise ValueError(f"size must be 1 or more, not {size}")
+        raise OptionError("size", f"must be 1 or more, not {size}")
     wanted = split.size if size is None else min(size, split.size)
     source = _source(split, wanted)
     return load_or_make(

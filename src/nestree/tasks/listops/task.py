@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
+from nestree.errors import OptionError
 from nestree.tasks.base import DataOptions, Progress, SplitAbout
 from nestree.tasks.listops.curriculum import CURRICULA, ListOpsStage
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
 from nestree.tasks.listops.sampler import Grammar
 from nestree.tasks.listops.splits import PUBLISHED, SPLITS, load_split, split_of, split_path
+from nestree.tasks.stages import of_stage
 from nestree.trees.scores import GoldTree
 
 SHALLOWEST = 3
@@ -52,17 +54,16 @@ class ListOpsOptions(DataOptions):
         children = PUBLISHED.operator_probability * (2 + self.max_args) / 2
         nodes = sum(children**level for level in range(self.depth))
         if nodes > MOST_NODES:
-            raise ValueError(
-                f"depth must be lower where an operator has up to {self.max_args} arguments: at {self.depth} an "
-                f"expression has {nodes:,.0f} nodes on average, and train takes at most 100 tokens"
+            raise OptionError(
+                "depth",
+                f"must be lower where an operator has up to {self.max_args} arguments: at {self.depth} an "
+                f"expression has {nodes:,.0f} nodes on average, and train takes at most 100 tokens",
             )
         for stage in self.stages:
             assert isinstance(stage, ListOpsStage)
             if stage is not self.stages[-1]:
-                try:
+                with of_stage(stage.name):
                     stage.check(Grammar(self.depth, self.max_args))
-                except ValueError as error:
-                    raise ValueError(f"curriculum: stage {stage.name!r}: {error}") from None
 
     def open(self, state: Mapping[str, Any] | None = None) -> ListOps:
         """Return the task."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
-from nestree.errors import UserError
-from nestree.tasks.stages import Sampler, Stage, from_split
+from nestree.errors import within
+from nestree.tasks.base import SECTION
+from nestree.tasks.stages import Sampler, Stage, from_split, stage_error
 
 if TYPE_CHECKING:
     from nestree.tasks.base import Task
@@ -43,9 +44,8 @@ class LogicStage(Stage):
             return from_split(train)
         few = np.flatnonzero(task.strata(train)["operators"] <= self.operators)
         if len(few) == 0:
-            raise UserError(
-                f"--data.curriculum: stage {self.name!r}: no training pair has at most {self.operators} operators"
-            )
+            with within(SECTION):
+                raise stage_error(self.name, f"no training pair has at most {self.operators} operators")
         return from_split(train.select(few))
 
 

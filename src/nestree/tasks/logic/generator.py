@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 
+from nestree.errors import OptionError
 from nestree.tasks.logic.formula import EVERYWHERE, VARIABLES, relation, truth_table
 
 GENERATOR_VERSION = 1
@@ -45,7 +46,7 @@ def draw_pairs(count: int, size: int, seed: int) -> list[Pair]:
         ValueError: ``count`` is not from 0 to 12, or there are fewer distinct pairs of so few operators.
     """
     if not 0 <= count < len(SHORTER):
-        raise ValueError(f"count must be from 0 to {len(SHORTER) - 1} operators, not {count}")
+        raise OptionError("count", f"must be from 0 to {len(SHORTER) - 1} operators, not {count}")
     rng = random.Random(f"nestree logic {GENERATOR_VERSION} {seed} {count}")
     pairs: dict[tuple[str, str], str] = {}
     tries = 0

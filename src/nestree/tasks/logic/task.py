@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.cache import source_digest
-from nestree.errors import UserError
-from nestree.tasks.base import DataOptions, OfficialSplit, Progress, Row
+from nestree.errors import OptionError, UserError
+from nestree.tasks.base import SECTION, DataOptions, OfficialSplit, Progress, Row
 from nestree.tasks.families import Family
 from nestree.tasks.logic.curriculum import CURRICULA, LogicStage
 from nestree.tasks.logic.formula import IDS, OPERATORS, RELATIONS, VOCABULARY, encode
@@ -82,7 +82,8 @@ class Logic:
         """
         found = find_files(self.path) if self.path else None
         if found is None:
-            raise UserError(f"logic: no official files train6 or test6 found in {self.path} (--data.path)")
+            wanted = "the official files train6 or test6"
+            raise OptionError(f"{SECTION}.path", f"must be a folder with {wanted}, or above it, not {self.path}")
         return found
 
     @property
@@ -125,7 +126,7 @@ class Logic:
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
+            raise OptionError("split", f"must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._file(split)
         load_or_write(path, lambda temporary: self._write(split, temporary, progress))
         examples = RaggedExamples.load(path)

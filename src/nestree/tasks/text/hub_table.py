@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.suggest import unknown
 from nestree.tasks.text.table import Record
 
@@ -52,7 +52,7 @@ class HubTable:
             UserError: there is none.
         """
         if name not in self.columns:
-            raise UserError(f"{self.shown}: {option}: {unknown('column', name, self.columns)}")
+            raise OptionError(option, f"must name a column of {self.shown}: {unknown('column', name, self.columns)}")
 
     def records(self) -> Iterator[Record]:
         """Yield the rows; classes by their names, and a class below 0 as None."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 
 LONGEST = 2**26
 """Bytes of a line, and characters of a table's field, at most: what is longer is a mistake, and fills the memory."""
@@ -39,18 +39,21 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
                 if isinstance(line, bytes):
                     line = _decoded(line, encoding, first=number == 1, where=where)
             except UnicodeError:
-                hint = "; --data.encoding names another, such as latin-1" if encoding == "utf-8" else ""
-                raise UserError(f"{where}: not {encoding.upper()}{hint}") from None
+                problem = f"{where}: not {encoding.upper()}"
+                if encoding == "utf-8":
+                    raise OptionError("encoding", "names another, such as latin-1", problem=problem) from None
+                raise UserError(problem) from None
             if not line:
                 return
             if "\0" in line:
-                raise UserError(f"{where}: holds a NUL byte, so this is no text, or of another --data.encoding")
+                problem = f"{where}: holds a NUL byte, so this is no text, or of another encoding"
+                raise OptionError("encoding", "names it", problem=problem)
             yield number, line
 
 
 def _decoded(line: bytes, encoding: str, *, first: bool, where: str) -> str:
     if first and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise UserError(f"{where}: looks like UTF-16: --data.encoding utf-16")
+        raise OptionError("encoding", "utf-16 reads it", problem=f"{where}: looks like UTF-16")
     return line.removeprefix(BOM_UTF8 if first else b"").decode(encoding)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nestree.checks import check_one_of
-from nestree.errors import UserError
-from nestree.tasks.base import Dataset, OfficialSplit, Row
+from nestree.errors import OptionError, UserError
+from nestree.tasks.base import SECTION, Dataset, OfficialSplit, Row
 from nestree.tasks.official_files import files_fingerprint
 from nestree.tasks.text.datasets import aan, imdb, nli, polarity, qqp, reviews, sick, sst
 from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
@@ -115,9 +115,10 @@ class OfficialTexts(Texts):
         found = self.found()
         if found is None:
             folder = self.path or os.environ.get(FOLDER)
-            needs = f"needs its files: name their folder by --data.path or {FOLDER}"
-            where = f"not found in {folder}" if folder else needs
-            raise UserError(f"{self.name}: {where} ({self.dataset.origin})")
+            if folder:
+                raise UserError(f"{self.name}: not found in {folder} ({self.dataset.origin})")
+            reason = f"or {FOLDER} must name their folder ({self.dataset.origin})"
+            raise OptionError(f"{SECTION}.path", reason, problem=f"{self.name}: needs its files")
         return found
 
     def rows(self, split: str) -> Iterator[Row]:

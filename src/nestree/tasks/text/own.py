@@ -17,8 +17,8 @@ import numpy as np
 
 from nestree.data import cache_dir, load_or_write
 from nestree.data.cache import source_digest
-from nestree.errors import UserError
-from nestree.tasks.base import OfficialSplit, Row
+from nestree.errors import OptionError, UserError, within
+from nestree.tasks.base import SECTION, OfficialSplit, Row
 from nestree.tasks.official_files import count_empty, note
 from nestree.tasks.text.hub_table import PREFIX, HubTable
 from nestree.tasks.text.lines import shown
@@ -75,13 +75,13 @@ class OwnOptions(TextOptions):
         """
         super().__post_init__()
         if isinstance(self.validation_share, bool) or not 0 < self.validation_share <= 0.5:
-            raise ValueError(
-                f"validation_share must be a number above 0 and at most 0.5, not {self.validation_share!r}"
+            raise OptionError(
+                "validation_share", f"must be a number above 0 and at most 0.5, not {self.validation_share!r}"
             )
         if self.text == self.text2:
-            raise ValueError(f"text2 must be another column than text, not {self.text2!r}")
+            raise OptionError("text2", f"must be another column than text, not {self.text2!r}")
         if self.label in (self.text, self.text2):
-            raise ValueError(f"label must be another column than the texts, not {self.label!r}")
+            raise OptionError("label", f"must be another column than the texts, not {self.label!r}")
         for name in FILES:
             path = getattr(self, name)
             if path is not None and not path.startswith(PREFIX):
@@ -100,7 +100,7 @@ class OwnOptions(TextOptions):
         """
         if state is None:
             if self.train is None:
-                raise UserError("--data.train FILE is needed: the table to learn from (.csv, .tsv, .jsonl or hf:NAME)")
+                raise OptionError("data.train", "must name the table to learn from (.csv, .tsv, .jsonl or hf:NAME)")
             texts = OwnTexts(self, {})
             for split in texts.files:
                 texts.table(split)
@@ -151,10 +151,11 @@ class OwnTexts(Texts):
                 table = HubTable(path, split) if path.startswith(PREFIX) else Table(path, options.style())
             except UserError as error:
                 moved = "; if it was moved, say where in the run's config.yaml" * bool(self.known)
-                raise UserError(f"--data.{split} {error}{moved}") from None
-            for option in ("text", "text2", "label"):
-                if (column := getattr(options, option)) is not None:
-                    table.check_column(column, f"--data.{option}")
+                raise OptionError(f"data.{split}", f"{error}{moved}") from None
+            with within(SECTION):
+                for option in ("text", "text2", "label"):
+                    if (column := getattr(options, option)) is not None:
+                        table.check_column(column, option)
             self._tables[split] = table
         return self._tables[split]
 
@@ -187,7 +188,8 @@ class OwnTexts(Texts):
                 else:
                     yield Row(tuple(cell_text(record, column) for column in columns), label, record.where)
 
-        yield from count_empty(rows(), Path(table.shown))
+        with within(SECTION):
+            yield from count_empty(rows(), Path(table.shown))
         if skipped:
             note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label left out")
 
@@ -198,9 +200,8 @@ class OwnTexts(Texts):
         # What half a character of JSON stands for cannot be printed.
         label = None if label is None else label.encode("utf-8", "replace").decode().strip()
         if not label and not self.options.skip_unlabelled:
-            raise UserError(
-                f"{record.where}: no label in column {column!r}; --data.skip_unlabelled true leaves such rows out"
-            )
+            problem = f"{record.where}: no label in column {column!r}"
+            raise OptionError("skip_unlabelled", "true leaves such rows out", problem=problem)
         return label or None
 
     @cached_property
@@ -282,7 +283,7 @@ class OwnTexts(Texts):
         """Say how many texts were cut."""
         if cut:
             kept = self.options.max_tokens
-            note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (--data.max_tokens)")
+            note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (data.max_tokens)")
 
 
 def sorted_labels(labels: Collection[str]) -> list[str]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.suggest import unknown
 from nestree.tasks.text.lines import LONGEST, opened, reading, shown, text_lines
 
@@ -24,7 +24,8 @@ FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 LONGEST_ROW = 2**24
 """Characters of a row over several lines, at most."""
 
-MERE_QUOTES = "(if quotes are mere characters here: --data.quotes false)"
+MERE_QUOTES = "false takes them for mere characters"
+"""What the option quotes may do about one that stands where it should not."""
 
 _CLOSED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -49,14 +50,15 @@ class TableStyle:
         try:
             "text".encode(self.encoding)
         except (LookupError, ValueError):
-            raise ValueError(
-                f"encoding must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16, "
-                f"not {self.encoding!r}"
+            raise OptionError(
+                "encoding",
+                f"must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16, not {self.encoding!r}",
             ) from None
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise ValueError(
-                f"delimiter must be one character, no quote and no line end, not {self.delimiter!r} "
-                "(of a tab: null in a .tsv file)"
+            raise OptionError(
+                "delimiter",
+                f"must be one character, no quote and no line end, not {self.delimiter!r} "
+                "(of a tab: null in a .tsv file)",
             )
 
 
@@ -135,14 +137,15 @@ class Table:
             UserError: there is none, or there are two; names ``option``, and lists the columns there are.
         """
         if name not in self.columns:
-            hint = f"{option}: {unknown('column', name, self.columns)}"
-            close = "did you mean" in hint
-            there = f" (there are {', '.join(self.columns)})" if close else ""
             sign = next((sign for sign in ";\t|" if len(self.columns) == 1 and sign in self.columns[0]), None)
-            other = f"; are columns separated by {sign!r}? (--data.delimiter)" if sign else ""
-            raise UserError(f"{self.shown}: {hint}{there}{other}")
-        if self.columns.count(name) > 1:
-            raise UserError(f"{self.shown}: {option}: there are {self.columns.count(name)} columns {name!r}")
+            if sign is not None:
+                problem = f"{self.shown}: there is no column {name!r}, only {self.columns[0]!r}"
+                raise OptionError("delimiter", f"{sign!r} may part it", problem=problem)
+            hint = unknown("column", name, self.columns)
+            there = f" (there are {', '.join(self.columns)})" if "did you mean" in hint else ""
+            raise OptionError(option, f"must name a column of {self.shown}: {hint}{there}")
+        if (count := self.columns.count(name)) > 1:
+            raise OptionError(option, f"must name one column: {self.shown} has {count} columns {name!r}")
 
     def records(self) -> Iterator[Record]:
         """Yield the rows, blank lines left out.
@@ -193,9 +196,8 @@ class Table:
                 taken.append(line)
                 size += len(line)
                 if len(taken) > 1 and size > LONGEST_ROW:
-                    raise UserError(
-                        f"{where}: the row goes on for {len(taken):,} lines; is a quote left open? {MERE_QUOTES}"
-                    )
+                    problem = f"{where}: the row goes on for {len(taken):,} lines; is a quote left open?"
+                    raise OptionError("quotes", MERE_QUOTES, problem=problem)
                 yield line
 
         quoting = {} if self.quotes else {"quoting": csv.QUOTE_NONE, "quotechar": None}
@@ -209,7 +211,7 @@ class Table:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise UserError(f"{where}: {_reason(str(error), self.format)}") from None
+                raise _unreadable(where, str(error), self.format) from None
             if cells:
                 yield where, cells, "".join(taken)
 
@@ -275,12 +277,13 @@ def _near(path: Path) -> str:
     return f"; did you mean {shown(path.with_name(close[0]))}?" if close else ""
 
 
-def _reason(error: str, kind: str) -> str:
-    """Say what the csv module means."""
+def _unreadable(where: str, error: str, kind: str) -> UserError:
+    """Return an error that says what the csv module means."""
     if "unexpected end" in error:
-        return f"a quote is opened and never closed {MERE_QUOTES}"
+        return OptionError("quotes", MERE_QUOTES, problem=f"{where}: a quote is opened and never closed")
     if "expected after" in error:
-        return f"text follows a closing quote; a quote within quotes is written twice {MERE_QUOTES}"
+        problem = f"{where}: text follows a closing quote; a quote within quotes is written twice"
+        return OptionError("quotes", MERE_QUOTES, problem=problem)
     if "new-line character" in error:
-        return "a carriage return within the row; lines end with a line feed, or with both"
-    return f"not {kind.upper()} ({error})"
+        return UserError(f"{where}: a carriage return within the row; lines end with a line feed, or with both")
+    return UserError(f"{where}: not {kind.upper()} ({error})")

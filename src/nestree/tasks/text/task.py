@@ -18,8 +18,8 @@ from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.cache import source_digest
 from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
 from nestree.data.vectors import Vectors, read_vectors
-from nestree.errors import UserError
-from nestree.tasks.base import DataOptions, Progress, Row, SplitAbout
+from nestree.errors import OptionError, UserError
+from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
 
 
@@ -176,7 +176,7 @@ class TextTask:
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
         """Return a split; see [`nestree.tasks.base.Task.load`][]."""
         if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, not {split!r}")
+            raise OptionError("split", f"must be one of {', '.join(self.splits)}, not {split!r}")
         path = self._data_path(split)
         load_or_write(path, lambda temporary: self._write(split, temporary, progress))
         examples = RaggedExamples.load(path)
@@ -245,7 +245,7 @@ class TextTask:
         if self.options.vectors is None:
             return None
         if self.vocabulary is None:
-            raise UserError("--data.vectors needs words: --data.level word")
+            raise OptionError(f"{SECTION}.vectors", f"needs words: {SECTION}.level must be word, not {self.level}")
         return read_vectors(self.options.vectors, self.vocabulary.words)
 
     def _ids(self, text: str) -> NDArray[np.unsignedinteger]:
