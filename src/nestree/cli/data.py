@@ -17,7 +17,7 @@ from nestree.suggest import unknown
 from nestree.tasks import TASKS, DataOptions, Task
 from nestree.tasks.checks import recognise
 from nestree.tasks.listops import write_tsv
-from nestree.tasks.text import DATASETS, TextTask
+from nestree.tasks.text import OfficialOptions, TextTask
 from nestree.tasks.text.official import OfficialTexts
 
 ACTIONS = {
@@ -119,7 +119,7 @@ def list_splits(arguments: Sequence[str]) -> int:
         if name == "own":
             continue
         shown = False
-        task = _opened(name, parsed.seed, parsed.path if name in DATASETS else None)
+        task = _opened(name, parsed.seed, parsed.path if issubclass(TASKS[name], OfficialOptions) else None)
         there = "made on first use"
         if isinstance(task, TextTask) and isinstance(task.texts, OfficialTexts):
             found = task.texts.found()
