@@ -9,8 +9,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import messages, output
 from nestree.cli.data_report import show_report
+from nestree.consoles import messages, output
 from nestree.data.cache import cache_dir
 from nestree.errors import UserError
 from nestree.suggest import unknown
