@@ -52,7 +52,7 @@ def options_page() -> str:
         "# Options of a configuration",
         "Every option is set in a recipe's YAML file (`encoder: {dim: 64}`), on the command line "
         '(`--encoder.dim 64`) or from Python (`nestree.train(RECIPE, {"encoder.dim": 64})`). The defaults below are '
-        "those of the options; recipes set others, which `nestree train RECIPE --help` shows. `null` is Python's `None`.",
+        "those of the options; recipes set others (`nestree train RECIPE --help`). `null` is Python's `None`.",
     ]
     first = config_parser(next(iter(ENCODERS)), next(iter(TASKS)))
     for section in FIXED:
