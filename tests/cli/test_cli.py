@@ -185,7 +185,7 @@ def test_a_finished_run_is_not_trained_further(run: str, capsys: pytest.CaptureF
 
 def test_resuming_checks_what_is_asked(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--resume must be a run of recipe listops-grc;" in fails(["train", "listops-grc", "--resume", run], capsys)
-    assert "give one of them" in fails(["train", "--resume", run, "--run", "x"], capsys)
+    assert "--resume goes on in the folder of that run" in fails(["train", "--resume", run, "--run", "x"], capsys)
     assert "is a run already" in fails(["train", "listops-grc", "--run", run], capsys)
 
 

@@ -164,7 +164,7 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     assert Path("out.csv").read_text() == "mine"
     assert main([*table, "--overwrite", "--output=out.csv"]) == 0
     assert Path("out.csv").read_text().startswith("review,stars,prediction")
-    assert "is the table itself" in fails([*table, "-o", "new.csv", "--overwrite"], capsys)
+    assert "must be another file than the table itself" in fails([*table, "-o", "new.csv", "--overwrite"], capsys)
     assert "must be a file in a folder that exists" in fails([*table, "-o", "no/out.csv"], capsys)
     assert "the name should end in .csv" in fails([*table, "-o", "out.jsonl"], capsys)
     with Path("new.csv").open("a") as file:
@@ -177,7 +177,7 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     ("arguments", "message"),
     [
         (["nwe.csv"], "nwe.csv: not there; did you mean new.csv?"),
-        (["new.csv", "more"], "new.csv: give one table, and no inputs beside it"),
+        (["new.csv", "more"], "new.csv: give one table, and no other inputs"),
         (["new.csv", "--json"], "--json is for inputs; new.csv keeps its format"),
         (
             ["new.csv", "--text", "reviw"],

@@ -11,9 +11,8 @@ from nestree.config.config import Config
 from nestree.config.overrides import configure
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError, located
+from nestree.evaluation.evaluate_run import BOTH
 from nestree.recipes import load_recipe
-
-BOTH = "both"
 
 
 @dataclass(frozen=True)

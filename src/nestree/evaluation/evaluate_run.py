@@ -6,56 +6,91 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nestree.checks import check_at_least
 from nestree.data.ragged import RaggedExamples
+from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import Result, answers, evaluate
+from nestree.evaluation.progress import progress_bars
 from nestree.evaluation.record import record
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
 from nestree.tasks import Task
 
+BOTH = "both"
+"""In place of an inference: every one, after the other."""
+
 
 def evaluate_run(
     run: Run,
-    tests: Sequence[str],
+    tests: Sequence[str] | None = None,
     *,
     limit: int | None = None,
     inference: str | None = None,
     encoder_options: Mapping[str, Any] | None = None,
     tokens: int | None = None,
     trees: bool = False,
+    write: bool = True,
     console: Console,
 ) -> list[Result]:
     """Evaluate a run's best weights on tests, one after another, and record each as soon as it is done.
 
     Args:
         run: the run.
-        tests: splits of its task.
+        tests: splits of its task; None: every test whose files are there.
         limit: so many examples of each, a sample; None takes all.
-        inference: grouped or flat; None as in the run's configuration.
+        inference: grouped, flat or both; None as in the run's configuration.
         encoder_options: other options of the encoder than the run's; a result under them is recorded as such, and is
             none of the run's as configured.
         tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
         trees: also score the most probable trees against the task's gold ones.
+        write: record in the run's ``evaluation.json``.
         console: for progress.
 
     Raises:
         UserError: no such test, or no trees to score; or see [`nestree.runs.loading.load`][].
+        ValueError: ``limit`` or ``tokens`` is below 1.
     """
     task = run.task
+    for name, value in {"limit": limit, "tokens": tokens}.items():
+        if value is not None:
+            check_at_least(name, value, 1)
+    if tests is None:
+        tests = present_tests(task, [name for name in task.splits if name not in ("train", "validation")], console)
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
-    changed = dict(encoder_options or {})
+    return [
+        result
+        for one in (INFERENCES if inference == BOTH else (inference,))
+        for result in _evaluate(
+            run, tests, limit, one, dict(encoder_options or {}), tokens, trees=trees, write=write, console=console
+        )
+    ]
+
+
+def _evaluate(
+    run: Run,
+    tests: Sequence[str],
+    limit: int | None,
+    inference: str | None,
+    changed: Mapping[str, Any],
+    tokens: int | None,
+    *,
+    trees: bool,
+    write: bool,
+    console: Console,
+) -> list[Result]:
+    """Evaluate under one inference."""
+    task = run.task
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
     results = []
     train: RaggedExamples | None = None
-    with _progress(console) as progress:
+    with progress_bars(console) as progress:
         for test in tests:
             bar = progress.add_task(f"{test}, preparing", total=None)
             examples = task.load(test, size=limit)
@@ -74,7 +109,8 @@ def evaluate_run(
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
             )
-            record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
+            if write:
+                record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
             progress.remove_task(bar)
     return results
 
@@ -103,15 +139,3 @@ def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[st
     if not there:
         console.print("there is no test: evaluating on validation, by which the weights were chosen")
     return there or ["validation"]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

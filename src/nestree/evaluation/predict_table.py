@@ -15,13 +15,13 @@ import numpy as np
 from rich.console import Console
 
 from nestree.data import RaggedExamples, replacing
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
-from nestree.tasks.text import OwnOptions
+from nestree.tasks.text import OwnOptions, TextTask
 from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, table_format, text_of
 from nestree.tasks.text.table_writer import TableWriter
 
@@ -59,6 +59,20 @@ class _Columns:
     texts: tuple[str, ...]
     label: str | None
     """Column of the right answers, if the table has it."""
+
+
+def table_among(task: Task, inputs: Sequence[str]) -> str | None:
+    """Return the table among inputs of a task on texts, if it is one; what is named like one must be there.
+
+    Raises:
+        UserError: there are further inputs.
+    """
+    if not isinstance(task, TextTask):
+        return None
+    tables = [text for text in inputs if table_format(text) and (Path(text).exists() or len(text.split()) == 1)]
+    if tables and len(inputs) > 1:
+        raise UserError(f"{tables[0]}: give one table, and no other inputs")
+    return tables[0] if tables else None
 
 
 def predict_table(run: Run, model: Classifier, path: str, options: TableOptions, *, console: Console) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.evaluate import answers
+from nestree.evaluation.predictions import TokenIds, as_examples
 from nestree.models import Classifier
 from nestree.tasks import Task
 from nestree.tasks.base import DataOptions
@@ -34,7 +31,7 @@ class Reading:
 def read(
     model: Classifier,
     task: Task,
-    inputs: Sequence[tuple[NDArray[np.unsignedinteger], ...]],
+    inputs: Sequence[TokenIds],
     *,
     beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
@@ -44,21 +41,19 @@ def read(
     Args:
         model: put into evaluation mode.
         task: the model's.
-        inputs: a sequence of token ids each, or two for a task of pairs.
+        inputs: a sequence of token ids each, or two for a task of pairs; see
+            [`nestree.evaluation.predictions.encode_all`][].
         beams: trees of each sequence, the most probable so many; None: all, 0: none.
         tokens: tokens, padding included, that a batch holds at most.
 
     Examples:
-        >>> run = Run.open("runs/mine")
+        >>> run = Run.open("listops-rir")
         >>> (reading,) = read(load(run), run.task, [run.task.encode("[MAX 2 9 ]")])
         >>> reading.sides[0][0].brackets()
         '((([MAX 2) 9) ])'
     """
     sequences = [sequence for one in inputs for sequence in one]
-    examples = RaggedExamples.from_sequences(
-        sequences, [0] * len(inputs), name="inputs", dtype=np.uint32, sides=task.sides
-    )
-    found, parsed = answers(model, examples, beams=beams, tokens=tokens)
+    found, parsed = answers(model, as_examples(task, inputs), beams=beams, tokens=tokens)
     named = [()] * len(sequences)
     if parsed is not None:
         named = [

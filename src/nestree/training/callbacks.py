@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -248,6 +249,9 @@ class Keeper(Callback):
                 raise InterruptedAtOnce
             self.interrupted = True
 
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread is signalled
+            return
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

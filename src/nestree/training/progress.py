@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nestree.config.selection import ACCURACY
+from nestree.consoles import has_bars
 from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
 from nestree.training.stream import TrainingStream
 
 
 class TrainingProgress(ProgressBar):
-    """A bar with sequences per second, loss, validation accuracy and time left, and one line a validation.
+    """A bar with sequences per second, loss, validation accuracy and time left, and one line per validation.
 
-    Where the console is no terminal there are only the lines.
+    Where no bar can be drawn there are only the lines.
     """
 
     def __init__(self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int) -> None:
@@ -70,7 +71,7 @@ class TrainingProgress(ProgressBar):
         """Begin to show."""
         if self._shown and self.stream.position:
             self.console.print(f"going on from step {self.stream.position}")
-        if self._shown and self.console.is_terminal:
+        if self._shown and has_bars(self.console):
             self._bar.start()
 
     def on_train_batch_start(

@@ -12,7 +12,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
-from nestree.errors import INTERRUPTED, OptionError
+from nestree.errors import OptionError
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -28,8 +28,8 @@ COMMON = 0.8
 """A class of more than this share of the training examples is named."""
 
 
-def train_run(run: Run, config: Config, *, resumed: bool, command: str, console: Console) -> int:
-    """Train a run and return the exit code.
+def train_run(run: Run, config: Config, *, resumed: bool, command: str, console: Console) -> bool:
+    """Train a run, and return whether that came to its end: after Ctrl-C or SIGTERM it has not, and can be resumed.
 
     Args:
         run: one that is yet to begin, or with ``resumed`` one to go on with.
@@ -66,11 +66,11 @@ def train_run(run: Run, config: Config, *, resumed: bool, command: str, console:
             console.print(f"{run.path} is finished: {over}")
     except Interrupted:
         console.print(f"stopped after step {training.stream.position}; go on with: nestree train --resume {run.path}")
-        return INTERRUPTED
+        return False
     except InterruptedAtOnce:
         console.print(f"stopped at once; the last checkpoint counts: nestree train --resume {run.path}")
-        return INTERRUPTED
-    return 0
+        return False
+    return True
 
 
 def _check_resumable(before: Config, now: Config) -> None:
