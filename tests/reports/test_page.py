@@ -221,7 +221,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     assert b"This page: <code>nestree report" in before
     assert main(["report", *both, "--trees", "0"]) == 2
     assert (
-        capsys.readouterr().err == "nestree: -o report.html is there already: name another file, or add --overwrite\n"
+        capsys.readouterr().err == "nestree: -o report.html exists already: name another file, or add --overwrite\n"
     )
     assert Path("report.html").read_bytes() == before
     assert main(["report", both[0], "--trees", "0", "-o", "report.html", "--overwrite"]) == 0
@@ -233,7 +233,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     ("arguments", "message"),
     [
         (["-o", "x.pdf"], "-o x.pdf: the name must end in .html"),
-        (["-o", "no/x.html"], "-o no/x.html: there is no folder no"),
+        (["-o", "no/x.html"], "-o no/x.html: folder no does not exist"),
         (["--trees", "-1"], "--trees must be an integer of at least 0, not -1"),
         (["--markdown", "-o", "x.html"], "--markdown writes report.md into the folder of one run"),
         (["nowhere"], "nowhere is not a run folder"),

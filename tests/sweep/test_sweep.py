@@ -127,7 +127,7 @@ def test_a_space_has_ranges_and_choices() -> None:
         ("encoder.dropout: {low: 0, high: 0.5, log: often}", "encoder.dropout: log must be true or false"),
         ("model.train_embedding: {low: 0, high: 1}", "--model.train_embedding must be true or false"),
         ("encoder: [3]", "--encoder takes no value"),
-        ("[]", "space.yaml: holds no options"),
+        ("[]", "space.yaml: not a mapping of options"),
         ("a: [", "space.yaml:1: not YAML"),
     ],
 )

@@ -41,7 +41,7 @@ def read_space(path: str | Path, configure: Callable[[Mapping[str, Any]], Config
             said = str(error)
             raise UserError(f"{path}: {said if name in said else f'{name}: {said}'}") from None
     if not space:
-        raise UserError(f"{path}: holds no options")
+        raise UserError(f"{path}: not a mapping of options")
     return space
 
 
