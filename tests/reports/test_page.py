@@ -220,9 +220,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     before = Path("report.html").read_bytes()
     assert b"This page: <code>nestree report" in before
     assert main(["report", *both, "--trees", "0"]) == 2
-    assert (
-        capsys.readouterr().err == "nestree: -o report.html exists already: name another file, or add --overwrite\n"
-    )
+    assert capsys.readouterr().err == "nestree: -o report.html exists already: name another file, or add --overwrite\n"
     assert Path("report.html").read_bytes() == before
     assert main(["report", both[0], "--trees", "0", "-o", "report.html", "--overwrite"]) == 0
     assert Path("report.html").read_bytes() != before
