@@ -110,10 +110,10 @@ def test_a_space_has_ranges_and_choices() -> None:
         ("encoder.dimm: [3]", "there is no option '--encoder.dimm'; did you mean --encoder.dim"),
         ("beam: [3]", "there is no option '--beam'"),
         ("encoder.dim: 3", "encoder.dim: must be a list of choices, or a range"),
-        ("encoder.dim: []", "encoder.dim: a list of choices must hold"),
+        ("encoder.dim: []", "encoder.dim: choices must be numbers"),
         ("encoder.dim: [8, 0]", "--encoder.dim must be an integer of at least 1, not 0"),
         ("encoder.dim: {low: 0, high: 3}", "--encoder.dim must be an integer of at least 1, not 0"),
-        ("encoder.dim: {low: 1, high: 3.5}", "encoder.dim: takes integers: high must be one, not 3.5"),
+        ("encoder.dim: {low: 1, high: 3.5}", "encoder.dim: takes integers: high must be an integer, not 3.5"),
         ("encoder.dim: {low: 3, high: 3}", "encoder.dim: low must be below high, not 3 and 3"),
         ("encoder.dim: {low: 1, hihg: 3}", "encoder.dim: must be a list of choices, or a range"),
         (
@@ -285,12 +285,12 @@ def test_values_that_do_not_go_together_fail_alone(monkeypatch: pytest.MonkeyPat
 def test_a_storage_is_of_one_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     opened()
     opened()
-    with pytest.raises(UserError, match=r"study\.log holds a sweep with another space"):
+    with pytest.raises(UserError, match=r"study\.log is of a sweep with another space"):
         opened(space="encoder.dim: [4, 8]")
-    with pytest.raises(UserError, match=r"study\.log holds a sweep with another recipe or options"):
+    with pytest.raises(UserError, match=r"study\.log is of a sweep with another recipe or options"):
         opened(shared=(*SHARED, "--seed=6"))
     Path("note.log").write_text("a note\nanother\n")
-    with pytest.raises(UserError, match=r"note\.log: is no storage of a sweep"):
+    with pytest.raises(UserError, match=r"note\.log: not the storage of a sweep"):
         opened("note")
     with pytest.raises(UserError, match="cannot be used"):
         opened("nowhere/study") if Path("nowhere").touch() is None else None
