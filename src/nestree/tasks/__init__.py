@@ -1,8 +1,8 @@
-"""The tasks, by name, each with a frozen dataclass of its options.
+"""The tasks, by name, each with a frozen dataclass of options.
 
-A task is a vocabulary, a set of labels and named splits: all that training and evaluation need to know. To add one,
-write a class with the members of [`Task`][] and options that open it, and enter these in [`TASKS`][]; a dataset of
-texts in official files is a [`nestree.tasks.base.Dataset`][] in [`nestree.tasks.text.DATASETS`][].
+A task has a vocabulary, labels and named splits, which is all that training and evaluation need. To add one, write a
+class with the members of [`Task`][] and options that open it, and add these to [`TASKS`][]. A text dataset in official
+files is a [`nestree.tasks.base.Dataset`][] in [`nestree.tasks.text.DATASETS`][].
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ TASKS: dict[str, type[DataOptions]] = {
     **dict.fromkeys(DATASETS, OfficialOptions),
     "own": OwnOptions,
 }
-"""The options of every task by name."""
+"""Options of every task, by name."""
 
 __all__ = ["TASKS", "DataOptions", "Task"]

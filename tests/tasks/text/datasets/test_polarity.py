@@ -50,4 +50,4 @@ def test_files_of_unequal_length_and_empty_lines_are_read(tmp_path, caplog):
     folder(tmp_path, lines=3)
     (tmp_path / "rt-polarity.pos").write_bytes(b"one\n\n")
     assert [label for _, label in read(tmp_path, "train")] == ["negative", "positive"] * 2 + ["negative"]
-    assert caplog.messages == [f"{tmp_path / 'rt-polarity.*'}: 1 empty text is taken as one unknown word each"]
+    assert caplog.messages == [f"{tmp_path / 'rt-polarity.*'}: 1 empty text becomes a single unknown word"]
