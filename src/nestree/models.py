@@ -132,7 +132,8 @@ class Classifier(nn.Module):
             )
         if len(matrix) > len(weight) or known.shape != matrix.shape[:1]:
             raise ValueError(
-                f"matrix must have at most {len(weight)} rows and known as many, not {len(matrix)} and {len(known)}"
+                f"matrix must have at most {len(weight)} rows, and known the same number, not {len(matrix)} and "
+                f"{len(known)}"
             )
         rows = torch.from_numpy(np.flatnonzero(known) + len(weight) - len(matrix))
         weight[rows] = torch.from_numpy(matrix[known]).to(weight)

@@ -104,7 +104,7 @@ class Tree:
                     raise ValueError(f"bracket string: part {number}, ')', closes nothing")
                 if len(parts) != 2:
                     raise ValueError(
-                        f"bracket string: the parentheses closed by part {number} hold {len(parts)}, not 2"
+                        f"bracket string: the parentheses closed by part {number} must have 2 parts, not {len(parts)}"
                     )
                 waiting[-1].append(-1 - len(children))
                 children[-1 - len(children)] = (parts[0], parts[1])
@@ -114,7 +114,7 @@ class Tree:
         if len(waiting) > 1:
             raise ValueError(f"bracket string: {len(waiting) - 1} ')' missing at the end")
         if len(waiting[0]) != 1:
-            raise ValueError(f"bracket string: must hold one tree, not {len(waiting[0])}")
+            raise ValueError(f"bracket string: must be one tree, not {len(waiting[0])}")
         return tree_from_nodes(range(len(tokens)), children, waiting[0][0]), tuple(tokens)
 
 
