@@ -10,6 +10,5 @@ FOLDER = Path(str(resources.files(__name__)))
 
 def pretrained_names() -> list[str]:
     """Return the names of the models in the package."""
-    return sorted(
-        path.parent.name for path in FOLDER.glob("[!.]*/config.yaml")
-    )  # without hidden folders, which are being written
+    # Without hidden folders, which are being written.
+    return sorted(path.parent.name for path in FOLDER.glob("[!.]*/config.yaml"))

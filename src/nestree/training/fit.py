@@ -94,7 +94,7 @@ class Training:
         config = replace(config, trainer=config.trainer.settled(), data=config.data.settled())
         data, options, devices = config.data, config.trainer, config.trainer.devices or 1
         if len(validation) < devices:
-            raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
+            raise UserError(f"{len(validation)} validation examples are too few for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)

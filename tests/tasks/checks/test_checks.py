@@ -67,7 +67,7 @@ DAMAGED: dict[str, tuple[str, str, str]] = {
     "AAN pairs": ("new_aan_pairs.eval.tsv", "2.0\t1\t2\ta\tb\n", "new_aan_pairs.eval.tsv:1: the label must be"),
     "SST trees": ("dev.txt", "(4 (2 It) (4 works)\n", "dev.txt:1: character 20: the tree is incomplete"),
     "sentence polarity": ("rt-polarity.pos", "", ""),
-    "SICK": ("SICK_trial_parsed.txt", f"NEUTRAL\t( {CAT}\t{DOG}\n", "SICK_trial_parsed.txt:1: the parse is cut"),
+    "SICK": ("SICK_trial_parsed.txt", f"NEUTRAL\t( {CAT}\t{DOG}\n", "SICK_trial_parsed.txt:1: the parse is incomplete"),
     "SNLI": ("snli_1.0_test.jsonl", "{}\n", "snli_1.0_test.jsonl:1: the field gold_label is missing"),
     "MNLI": ("multinli_1.0_dev_matched.jsonl", "[]\n", "matched.jsonl:1: a line is one JSON object"),
     "QQP": ("dev.tsv", QQP + "2\t5\t6\ta\tb\tx\n", "dev.tsv:4: is_duplicate must be 0 or 1"),

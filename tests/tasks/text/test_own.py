@@ -124,7 +124,7 @@ def test_a_run_needs_no_file_to_encode_and_the_same_file_to_go_on() -> None:
     moved = OwnOptions(task="own", train="moved.csv").open(state)
     assert moved.load("validation").checksum == expected
     write("train.csv", numbered(21, "ab"))
-    assert "train.csv: is not what the run was trained on" in error(lambda: opened(state).load("train"))
+    assert "train.csv: has changed since the run was trained on it" in error(lambda: opened(state).load("train"))
 
 
 def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -266,8 +266,8 @@ class OwnTexts(Texts):
         for split in ("train", "validation"):
             if split in self.known and self.known[split] != self._digests.get(split):
                 raise UserError(
-                    f"{self.table(split).shown}: is not what the run was trained on, its content has changed, "
-                    "so what was held out cannot be told: put it back, or train again"
+                    f"{self.table(split).shown}: has changed since the run was trained on it, "
+                    "so it is unknown which rows were held out: restore it, or train again"
                 )
         names = ("text", "text2", "label", "skip_unlabelled", "encoding", "delimiter", "quotes", "validation_share")
         return {"tables": self._digests, **{name: getattr(self.options, name) for name in names}}

@@ -42,7 +42,7 @@ def test_either_file_finds_both_and_both_are_needed(tmp_path, name):
     assert len(list(POLARITY.read(found, "train"))) == 46
     assert sorted(path.name for path in POLARITY.files(found, "test")) == ["rt-polarity.neg", "rt-polarity.pos"]
     (tmp_path / ("rt-polarity.pos" if name.endswith("neg") else "rt-polarity.neg")).unlink()
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="missing"):
         list(POLARITY.read(found, "train"))
 
 
