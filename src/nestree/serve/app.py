@@ -59,7 +59,7 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
         if not isinstance(options, dict):
             raise HTTPException(400, "options must be an object")
         if len(texts) != reader.task.sides:
-            raise HTTPException(400, f"texts must have {reader.task.sides} items for {reader.task.name}, not {len(texts)}")
+            raise HTTPException(400, f"texts must be {reader.task.sides} for {reader.task.name}, not {len(texts)}")
         return JSONResponse(await run_in_threadpool(reader.read, texts, options, width=asked.get("width", 100)))
 
     async def random(request: Request) -> Response:
