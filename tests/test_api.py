@@ -152,7 +152,7 @@ def test_progress_appears_and_can_be_switched_off(capsys: pytest.CaptureFixture[
     run = nestree.train("listops-rir", TINY)
     captured = capsys.readouterr()
     assert "validation accuracy" in captured.err
-    assert "finished: 4 steps are done" in captured.err
+    assert "finished: reached 4 steps" in captured.err
     assert captured.out == ""
     nestree.train("listops-rir", TINY, progress=False)
     run.evaluate(["near-iid"], limit=3, progress=False)

@@ -32,7 +32,7 @@ def test_a_trained_run_is_packed_without_what_is_for_resuming(tmp_path: Path) ->
     assert names == {"config.yaml", "run.json", "weights.safetensors", "log.csv", "README.md"}
     card = packed.card.read_text()
     assert 'nestree.load("tiny")' in card
-    assert "Not evaluated yet: `nestree evaluate tiny` does it." in card
+    assert "Not evaluated yet: run `nestree evaluate tiny`." in card
     steps, accuracies = series(read_history(packed), "validation_accuracy")
     logged_steps, logged = series(read_history(trained.run), "validation_accuracy")
     assert steps == logged_steps

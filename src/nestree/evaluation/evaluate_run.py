@@ -35,22 +35,22 @@ def evaluate_run(
     write: bool = True,
     console: Console,
 ) -> list[Result]:
-    """Evaluate a run's best weights on tests, one after another, and record each as soon as it is done.
+    """Evaluate a run's best weights on tests, one after the other, and record each result immediately.
 
     Args:
         run: the run.
         tests: splits of its task; None: every test whose files are there.
-        limit: so many examples of each, a sample; None takes all.
-        inference: grouped, flat or both; None as in the run's configuration.
-        encoder_options: other options of the encoder than the run's; a result under them is recorded as such, and is
-            none of the run's as configured.
-        tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
-        trees: also score the most probable trees against the task's gold ones.
-        write: record in the run's ``evaluation.json``.
+        limit: number of examples per test, a sample; None for all.
+        inference: grouped, flat or both; None for the run's own.
+        encoder_options: encoder options to change; results with changed options are recorded as such and do not count
+            as results of the run's configuration.
+        tokens: maximal number of tokens per batch, padding included; None for the run's own.
+        trees: also score the most probable trees against the task's gold trees.
+        write: record the results in the run's ``evaluation.json``.
         console: for progress.
 
     Raises:
-        UserError: no such test, or no trees to score; or see [`nestree.runs.loading.load`][].
+        UserError: a test does not exist, or there are no trees to score; or as for [`nestree.runs.loading.load`][].
         ValueError: ``limit`` or ``tokens`` is below 1.
     """
     task = run.task
@@ -116,7 +116,7 @@ def _evaluate(
 
 
 def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
-    """Make sure, before minutes are spent, that the encoder has trees and the task gold ones."""
+    """Check, before minutes are spent, that the encoder has trees and the task has gold trees."""
     example = run.task.load(tests[0], size=1)
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
         raise OptionError("trees", f"needs gold trees to score with, and {run.config.data.task} has none")
@@ -125,17 +125,17 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:
-    """Return those of ``tests`` whose files are there, and say which are not; if none is, "validation".
+    """Return the tests whose files exist, and print which do not; "validation" if there are none.
 
-    This is for tests that nobody asked for by name. If there are no files at all, all tests are returned, whose loading
-    then says what is missing.
+    This is for tests that the user did not name. If no files exist at all, all tests are returned; loading them then
+    raises an error that says what is missing.
     """
     there = [test for test in tests if task.is_there(test)]
     if not there and not task.is_there("validation"):
         return list(tests)
     left_out = [test for test in tests if test not in there]
     if left_out:
-        console.print(f"left out, as there are no files of it: {', '.join(left_out)}")
+        console.print(f"skipped, as the files are missing: {', '.join(left_out)}")
     if not there:
-        console.print("there is no test: evaluating on validation, by which the weights were chosen")
+        console.print("no test available: evaluating on validation, which the weights were selected by")
     return there or ["validation"]

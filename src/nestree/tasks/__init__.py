@@ -1,8 +1,8 @@
-"""The tasks, by name, each with a frozen dataclass of its options.
+"""The tasks, by name, each with a frozen dataclass of options.
 
-A task is a vocabulary, a set of labels and named splits: all that training and evaluation need to know. To add one,
-write a class with the members of [`Task`][] and options that open it, and [`register`][] these; of a dataset of texts
-in files of its own a [`nestree.tasks.base.Dataset`][] is enough.
+A task has a vocabulary, labels and named splits, which is all that training and evaluation need. To add one, write a
+class with the members of [`Task`][] and options that open it, and [`register`][] these. For a text dataset in files of
+its own, a [`nestree.tasks.base.Dataset`][] is enough.
 """
 
 from nestree.tasks.base import DataOptions, Task
