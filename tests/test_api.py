@@ -191,7 +191,7 @@ def test_an_interrupted_training_can_be_gone_on_with(cache: Path) -> None:
             break
     rest = process.communicate()[1]
     assert process.returncode != 0
-    assert "go on with: nestree train --resume run" in rest
+    assert "to continue: nestree train --resume run" in rest
     assert "KeyboardInterrupt" in rest
     steps = nestree.Run.open("run").about()["steps"]
     run = nestree.train(resume="run", options={"trainer.max_steps": steps + 2}, progress=False)

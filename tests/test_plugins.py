@@ -80,7 +80,7 @@ def test_a_cell_of_a_notebook_can_be_run_again() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("grc", MineOptions, "encoder 'grc' is there already"),
+        ("grc", MineOptions, "encoder 'grc' exists already"),
         ("", MineOptions, "name must be a word"),
         ("my own", MineOptions, "name must be a word"),
         ("mine", object, "must be a dataclass derived from EncoderOptions"),
@@ -95,7 +95,7 @@ def test_what_cannot_be_registered_is_told(name: str, options: type[EncoderOptio
 
 def test_another_encoder_does_not_take_a_name() -> None:
     register("mine", MineOptions)
-    with pytest.raises(ValueError, match="encoder 'mine' is there already"):
+    with pytest.raises(ValueError, match="encoder 'mine' exists already"):
         register("mine", dataclasses.make_dataclass("OtherOptions", [], bases=(MineOptions,), frozen=True))
 
 
@@ -140,5 +140,5 @@ def test_a_task_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
         register_task("other", DATASETS["sst2"])
     with pytest.raises(ValueError, match="a Dataset, or a dataclass derived from DataOptions"):
         register_task("other", MineOptions)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="task 'logic' is there already"):
+    with pytest.raises(ValueError, match="task 'logic' exists already"):
         register_task("logic", ListOpsOptions)

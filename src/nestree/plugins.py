@@ -50,7 +50,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise OptionError("name", f"must be a word, not {name!r}")
         before = self._known.get(name)
         if before is not None and (name in self._brought or _home(before) != _home(value)):
-            raise ValueError(f"{self._what} {name!r} is there already: choose another name")
+            raise ValueError(f"{self._what} {name!r} exists already: choose another name")
         self._known[name] = self._check(name, value)
 
     def __getitem__(self, name: str) -> T:

@@ -166,7 +166,7 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     assert Path("out.csv").read_text().startswith("review,stars,prediction")
     assert "must be another file than the table itself" in fails([*table, "-o", "new.csv", "--overwrite"], capsys)
     assert "must be a file in a folder that exists" in fails([*table, "-o", "no/out.csv"], capsys)
-    assert "must end in .csv" in fails([*table, "-o", "out.jsonl"], capsys)
+    assert "--output must end in .csv" in fails([*table, "-o", "out.jsonl"], capsys)
     with Path("new.csv").open("a") as file:
         file.write("one,2,3\n")
     assert "new.csv:122: 3 columns, the header has 2" in fails([*table, "-o", "bad.csv"], capsys)

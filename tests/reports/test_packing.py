@@ -54,7 +54,7 @@ def test_a_folder_that_is_there_is_left_alone(
 ) -> None:
     run = saved_run(tmp_path / "run")
     assert main(["share", str(run.path), "me/tiny", "--pack", str(tmp_path)]) == 2
-    assert "is there already: name a new folder" in capsys.readouterr().err
+    assert "exists already: name a new folder" in capsys.readouterr().err
     run.weights.unlink()
     assert main(["share", str(run.path), "me/tiny", "--pack", str(tmp_path / "new")]) == 2
     assert "has no weights yet" in capsys.readouterr().err
