@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nestree.errors import OptionError
 from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
+from nestree.recursions.shapes import GroupStates, Items, Packed, Padded, SequenceRoots, TableStates
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 
@@ -20,11 +21,11 @@ from nestree.trees import ParsedTree, Tree, tree_from_nodes
 class Leaves:
     """A checked batch of sequences of leaf states."""
 
-    states: Tensor
+    states: Padded
     """(B, L, D), zero in the padding."""
     lengths: Lengths
 
-    def packed(self) -> Tensor:
+    def packed(self) -> Packed:
         """Return the states of all sequences one after the other, without padding: (sum of lengths, D)."""
         longest = self.states.shape[1]
         rows = [torch.arange(n) + b * longest for b, n in enumerate(self.lengths.host)]
@@ -35,7 +36,7 @@ class Leaves:
 class Folded:
     """What a recursion makes of a batch."""
 
-    root: Tensor
+    root: SequenceRoots
     """(B, D)"""
     trees: list[list[ParsedTree]] | None = None
     """When asked for: each sequence's trees, most probable first."""
@@ -88,14 +89,14 @@ class SingleRootRecursion(Recursion):
     """
 
     @abstractmethod
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Fold groups of items (G, N, D), the first ``sizes`` of which are real, to their roots (G, D)."""
 
     def merges(self, items: int) -> Merges:
         """Return the merges of any group of so many items."""
         raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold as [`fold`][] does, and return the merges of every group too."""
         return self.fold(items, sizes), [self.merges(size) for size in sizes.host]
 
@@ -122,7 +123,7 @@ class SingleRootRecursion(Recursion):
         root = torch.cat(pieces)[torch.tensor(owners, device=table.device).argsort()]
         return Folded(root, _nested_trees(lengths, levels, merges_of_levels) if trees else None)
 
-    def _fold(self, items: Tensor, sizes: Lengths, trees: bool) -> tuple[Tensor, list[Merges]]:
+    def _fold(self, items: Items, sizes: Lengths, trees: bool) -> tuple[GroupStates, list[Merges]]:
         """Fold a batch of groups; there are merges only if trees are asked for."""
         return self.parse(items, sizes) if trees else (self.fold(items, sizes), [])
 
@@ -154,7 +155,7 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
     ]
 
 
-def gather_groups(table: Tensor, level: Level) -> Tensor:
+def gather_groups(table: TableStates, level: Level) -> Items:
     """Return the items of each group of ``level``, padded with copies of the table's last rows: (G, largest, ...)."""
     first = torch.tensor(level.first, device=table.device)
     rows = first.unsqueeze(-1) + torch.arange(level.largest, device=table.device)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.layers import GatedRecursiveCell
 from nestree.recursions.draws import dropout_mask
+from nestree.recursions.shapes import ChildStates, Column, RandomBits, Rows, States, TableStates
 
 
 @runtime_checkable
@@ -27,7 +29,7 @@ class EngineCell(Protocol):
     mask_width: int
     """Random bits that a node's dropout mask takes; 0 without dropout."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Return the states (M, D) of the parents of ``children`` (M, 2, D), and keep what ``backward`` needs.
 
         Args:
@@ -37,7 +39,7 @@ class EngineCell(Protocol):
         """
         ...
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull the gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their ``children``: (M, 2, D).
 
         The parameters' shares are added to ``gradients``, which are in the order of the module's parameters; None
@@ -46,7 +48,7 @@ class EngineCell(Protocol):
         ...
 
 
-def engine_cell(cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> EngineCell:
+def engine_cell(cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> EngineCell:
     """Return what serves ``cell``, for at most ``capacity`` rows of the type and device of ``leaves``.
 
     Without ``record`` nothing is kept for a backward pass.
@@ -62,7 +64,7 @@ def no_gradients(cell: EngineCell) -> list[Tensor]:
 class FusedGatedCell:
     """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
 
-    def __init__(self, cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> None:
+    def __init__(self, cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> None:
         """Allocate the tables; see [`engine_cell`][]."""
         self.module = cell
         self.mask_width = cell.hidden_dim if cell.dropout > 0 else 0
@@ -72,10 +74,10 @@ class FusedGatedCell:
         self.hidden = leaves.new_empty(rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(rows, 4 * cell.dim)
-        self.random_bits: Tensor | None = None
+        self.random_bits: RandomBits | None = None
         """Of the dropout masks, once there are any."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
         cell = self.module
         count, _, dim = children.shape
@@ -96,7 +98,7 @@ class FusedGatedCell:
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
         return cell.norm(mix(children[:, 0], children[:, 1], new, opened))
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         cell, dim = self.module, children.shape[-1]
         left, right = children.unbind(1)
@@ -131,19 +133,19 @@ class FusedGatedCell:
         return (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
 
 
-def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
+def mix(left: States, right: States, new: States, opened: Float[Tensor, "m 3 d"]) -> States:
     """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
     return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
 
 
-def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def standardize(x: States, eps: float) -> tuple[States, Column]:
     """Return ``x`` (M, D) less its mean, over its standard deviation, and one over that deviation (M, 1)."""
     centred = x - x.mean(-1, keepdim=True)
     spread = centred.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
     return centred.mul_(spread), spread
 
 
-def standardize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
+def standardize_gradient(gradient: States, centred: States, spread: Column) -> States:
     """Pull a gradient back through the standardization."""
     along = (gradient * centred).mean(-1, keepdim=True)
     return (gradient - gradient.mean(-1, keepdim=True)).addcmul_(centred, along, value=-1).mul_(spread)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,6 +15,24 @@ from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    RowWeights,
+    Slices,
+    TableIndex,
+    TableStates,
+)
 
 
 class PairScoring:
@@ -42,8 +61,8 @@ class PairScoring:
         return beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Score all neighbouring items."""
         return self._score(frontier[..., :-1], frontier[..., 1:], history)
 
@@ -51,9 +70,9 @@ class PairScoring:
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Compose the pairs that were chosen."""
         mask_index = torch.arange(chosen.beam.shape[1], device=chosen.beam.device).expand_as(chosen.beam)
         node = composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
@@ -62,7 +81,7 @@ class PairScoring:
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
         return self._score(neighbours.left, neighbours.right, history)
 
@@ -70,11 +89,13 @@ class PairScoring:
         """Return how many pairs were noted."""
         return history.pairs
 
-    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+    def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows, of any shape; equal pairs have equal logits."""
         return functional.gelu(self._hidden(left, right)).mul_(self.scorer.score.weight[0]).sum(-1).view(left.shape)
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the distinct pairs back."""
         left, right, gradients = [], [], []
         for history, of_pairs in levels:
@@ -87,14 +108,16 @@ class PairScoring:
         pairs = _distinct(torch.cat(left), torch.cat(right), torch.cat(gradients), self.store.capacity)
         return self.pull_back(*pairs, state_gradient), none
 
-    def pull_back(self, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None) -> list[Tensor]:
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
         """Pull the gradients of pairs' logits back into the scorer and, adding to ``state_gradient``, the children.
 
         Args:
-            left: (P,) left children.
-            right: (P,) right children.
-            gradient: (P,) of the pairs' logits.
-            state_gradient: (rows, D), added to in place; None where the children have had theirs.
+            left: (M,) left children.
+            right: (M,) right children.
+            gradient: (M,) of the pairs' logits.
+            state_gradient: (U, D), added to in place; None where the children have had theirs.
 
         Returns:
             Gradients of the scorer's hidden weight, hidden bias and score weight.
@@ -120,17 +143,17 @@ class PairScoring:
         """Differentiate the scorer at every pair that was scored."""
         return PairSlopes(self, histories)
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives (P, S) of pairs' logits by what the scorer reads of the left and right child (P,)."""
+    def slope(self, left: Rows, right: Rows) -> tuple[Slices, Slices]:
+        """Return the derivatives (M, S) of pairs' logits by what the scorer reads of the left and right child (M,)."""
         hidden = self._hidden(left, right)
         weight, width = self.scorer.hidden.weight, self.scorer.width
         slope = torch.ops.aten.gelu_backward(self.scorer.score.weight.expand_as(hidden), hidden)
         return slope @ weight[:, :width], slope @ weight[:, width:]
 
-    def _score(self, left: Tensor, right: Tensor, history: History | None) -> tuple[Tensor, Tensor | None]:
+    def _score(self, left: Bits, right: Bits, history: History | None) -> tuple[Numbers, Bits | None]:
         return self.logits(left, right), None if history is None else history.log_pairs(left, right)
 
-    def _hidden(self, left: Tensor, right: Tensor) -> Tensor:
+    def _hidden(self, left: Bits, right: Bits) -> Slices:
         return self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
 
     def _project(self) -> None:
@@ -145,7 +168,9 @@ class PairScoring:
         self.projected = end
 
 
-def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+def _distinct(
+    left: TableIndex, right: TableIndex, gradient: Float[Tensor, " u"], capacity: int
+) -> tuple[Rows, Rows, RowWeights]:
     """Add up the gradients of equal pairs, and leave out those without any."""
     some = gradient.nonzero().squeeze(-1)
     keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
@@ -167,12 +192,19 @@ class PairSlopes:
         self.of_left, self.of_right = scoring.slope(self.left, self.right)
         self.of_logits = self.of_left.new_zeros(len(self.left))
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return numbers among the pairs of all levels, and the children."""
         number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
         return number, self.left[number], self.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         seen = state_gradient[:, : self.of_left.shape[1]]

@@ -14,6 +14,21 @@ from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    TableStates,
+)
 
 
 class ParentScoring:
@@ -41,8 +56,8 @@ class ParentScoring:
         return 2 * beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Compose all neighbouring items, and score the parents."""
         parents = composer.compose_neighbours(frontier, scores, sizes)
         return self._logits(parents), parents
@@ -51,16 +66,16 @@ class ParentScoring:
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Return the parents, which there are already."""
         assert pairs is not None
         return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Compose the pairs beside every new node, and score the parents."""
         width = neighbours.left.shape[1]
         beam = torch.arange(width, device=neighbours.left.device).unsqueeze(-1)
@@ -78,7 +93,9 @@ class ParentScoring:
         """Return how many rows there are."""
         return self.store.rows
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the parents' logits back."""
         store = self.store
         of_logits: Tensor | None = None
@@ -96,7 +113,7 @@ class ParentScoring:
         """Differentiate the scorer at every node that was composed."""
         return ParentSlopes(self)
 
-    def _logits(self, parents: Tensor) -> Tensor:
+    def _logits(self, parents: Bits) -> Numbers:
         self._project()
         return self.logit[:, 0].take(parents)
 
@@ -121,12 +138,19 @@ class ParentSlopes:
             self.slope[part] = store.pull_back(part, self.weight.expand(len(part), -1), None)
         self.of_logits = store.states.new_zeros(store.rows)
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return the parents and the children."""
         number = choice.pairs[:, 0].to(torch.int64)
         return number, self.store.left[number], self.store.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         slope = self.slope[number] * of_logits[..., None, None]
@@ -138,5 +162,5 @@ class ParentSlopes:
             self.store.pull_back(part, self.of_logits[part].unsqueeze(-1) * self.weight, of_cell)
         return [self.of_logits.unsqueeze(0) @ self.store.states[: self.store.rows]]
 
-    def _composed(self) -> tuple[Tensor, ...]:
+    def _composed(self) -> tuple[Rows, ...]:
         return torch.arange(self.store.leaves, self.store.rows, device=self.weight.device).split(ROWS_AT_ONCE)

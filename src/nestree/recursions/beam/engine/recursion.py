@@ -22,16 +22,28 @@ from nestree.recursions.beam.engine.straight_through import straight_through_gra
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
+from nestree.recursions.shapes import (
+    BeamTable,
+    BeamTableScores,
+    GroupIndex,
+    ItemFlags,
+    ItemIndex,
+    KeptIndex,
+    Packed,
+    Rows,
+    SequenceRoots,
+    SequenceWeights,
+)
 
 
 @dataclass(frozen=True)
 class Beams:
     """The beams that some groups or sequences end with."""
 
-    nodes: Tensor
-    """(G, W) rows of the node store."""
-    scores: Tensor
-    """(G, W) best first; -inf where there is no such beam."""
+    nodes: BeamTable
+    """(U, W) rows of the node store."""
+    scores: BeamTableScores
+    """(U, W) best first; -inf where there is no such beam."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +52,23 @@ class LevelTape:
 
     history: Any
     """The backend's, where it records one."""
-    by_size: Tensor
+    by_size: GroupIndex
     """(G,) the level's groups, largest first, as the search had them."""
-    order: Tensor
+    order: KeptIndex
     """(G, W) the search's beams, best first."""
-    slots: Tensor
+    slots: KeptIndex
     """(G, W) the sorted beam that each slot of the next level takes."""
-    items: Tensor
-    """(G, largest) rows of the table below that each group's items are."""
-    first_root_rows: Tensor
+    items: ItemIndex
+    """(G, N) rows of the table below that each group's items are."""
+    first_root_rows: GroupIndex
     """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
     rows: int
     """Rows of this level's table."""
-    real: Tensor
-    """(G, largest) whether there is such an item."""
-    last: Tensor
+    real: ItemFlags
+    """(G, N) whether there is such an item."""
+    last: Rows
     """Groups that are their sequences' last."""
-    owner: Tensor
+    owner: Rows
     """The sequences of these."""
 
 
@@ -74,11 +86,11 @@ class Forest:
         """All nodes."""
         return self.backend.store
 
-    def weights(self) -> Tensor:
+    def weights(self) -> SequenceWeights:
         """Return ``softmax(score)`` (B, W)."""
         return self.beams.scores.softmax(-1)
 
-    def root(self) -> Tensor:
+    def root(self) -> SequenceRoots:
         """Return the expected root of each sequence, (B, D)."""
         states = self.store.states[self.beams.nodes]
         return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
@@ -97,7 +109,7 @@ class BeamRecursion:
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
 
-    def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
+    def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
         packed = leaves.packed().to(self.cell.hidden.weight.dtype)
         parameters = [*self.cell.parameters(), *self.scorer.parameters()]
@@ -113,8 +125,8 @@ class BeamRecursion:
             root = Replay.apply(forest, packed, *parameters)
         return root, forest  # pyright: ignore[reportReturnType]
 
-    def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
-        """Fold packed leaves (N, D) of sequences of these lengths."""
+    def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
+        """Fold packed leaves (T, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
             most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
@@ -138,7 +150,7 @@ class BeamRecursion:
                 tapes.append(tape)
         return Forest(backend, Beams(nodes, scores), tapes)
 
-    def backend(self, packed: Tensor, lengths: list[int], capacity: int, *, record: bool) -> Backend:
+    def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
@@ -208,7 +220,7 @@ class Replay(torch.autograd.Function):
     """The expected roots of a forest, as a function of the leaves and the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, forest: Forest, packed: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, forest: Forest, packed: Packed, *parameters: Tensor) -> SequenceRoots:
         """Return (B, D)."""
         ctx.forest = forest
         ctx.save_for_backward(*parameters)
@@ -216,7 +228,7 @@ class Replay(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
         forest: Forest = ctx.forest
         nodes, weights = forest.beams.nodes, forest.weights()
@@ -232,14 +244,14 @@ class StraightThrough(torch.autograd.Function):
     """The roots of a forest of one beam, with the gradients of a straight-through Gumbel-softmax over the pairs."""
 
     @staticmethod
-    def forward(ctx: Any, forest: Forest, temperature: float, packed: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, forest: Forest, temperature: float, packed: Packed, *parameters: Tensor) -> SequenceRoots:
         """Return (B, D)."""
         ctx.forest, ctx.temperature = forest, temperature
         return forest.root()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
         forest: Forest = ctx.forest
         assert isinstance(forest.backend, TorchBackend)
@@ -251,7 +263,7 @@ class StraightThrough(torch.autograd.Function):
         return None, None, state_gradient[: store.leaves], *parameters
 
 
-def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
+def _level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
     """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):

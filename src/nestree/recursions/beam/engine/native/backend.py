@@ -23,11 +23,21 @@ from nestree.recursions.beam.engine.native.library import (
 )
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
+from nestree.recursions.shapes import (
+    BeamScores,
+    Frontier,
+    KeptScores,
+    Packed,
+    SequenceNodes,
+    SequenceStates,
+    TableIndex,
+    TableStates,
+)
 
 _NONE, _EXACT, _FAST = range(3)
 
 
-def serves(cell: nn.Module, scorer: nn.Module, packed: Tensor, *draws: Draws | None) -> bool:
+def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
     """Return whether the library computes exactly what these parts do."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
@@ -58,9 +68,9 @@ class NativeHistory:
 class NativeNodes:
     """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
 
-    states: Tensor
-    left: Tensor
-    right: Tensor
+    states: TableStates
+    left: TableIndex
+    right: TableIndex
     leaves: int
     rows: int
 
@@ -70,7 +80,7 @@ class NativeBackend:
 
     def __init__(
         self,
-        leaves: Tensor,
+        leaves: Packed,
         lengths: list[int],
         capacity: int,
         cell: GatedRecursiveCell,
@@ -80,7 +90,7 @@ class NativeBackend:
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (N, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
+        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
@@ -112,7 +122,7 @@ class NativeBackend:
         self.functions.project(self.model, byref(self.table))
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+        self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level; see [`Backend.search`][]."""
         beam_size = self.beam_size
@@ -140,7 +150,7 @@ class NativeBackend:
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
-    def score_gradient(self, history: NativeHistory, gradient: Tensor) -> tuple[Tensor, None]:
+    def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
         """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
         gradient = gradient.contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
@@ -150,10 +160,10 @@ class NativeBackend:
     def gradient(
         self,
         levels: Iterable[tuple[NativeHistory, None]],
-        nodes: Tensor,
-        outside: Tensor,
+        nodes: SequenceNodes,
+        outside: SequenceStates,
         parameters: Sequence[Tensor],
-    ) -> tuple[Tensor, Sequence[Tensor]]:
+    ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
@@ -192,7 +202,7 @@ def _mode(draws: Draws | None) -> int:
     return _EXACT if isinstance(draws, KeyedDraws) else _FAST
 
 
-def _deal(work: list[int], parts: int) -> Tensor:
+def _deal(work: list[int], parts: int) -> TableIndex:
     """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)
