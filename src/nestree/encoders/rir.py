@@ -83,7 +83,7 @@ class RIR(Encoder):
         if self.context is not None:
             states = self.context(states, lengths)
         outer = self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
-        folded = self.inner.recurse(Leaves(self.leaf(states), lengths, host_lengths), outer, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(states, lengths, host_lengths, self.leaf), outer, trees=trees, draws=draws)
         if folded.trees is None:
             return Encoding(folded.root)
         groups = outer.groups(host_lengths, training=self.training)

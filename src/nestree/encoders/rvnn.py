@@ -40,9 +40,8 @@ class RvNN(Encoder):
         self, states: Tensor, lengths: Tensor, host_lengths: list[int], *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode checked states."""
-        if self.leaf is not None:
-            states = self.leaf(states)
-        folded = self.inner.recurse(Leaves(states, lengths, host_lengths), WHOLE, trees=trees, draws=draws)
+        leaves = Leaves(states, lengths, host_lengths, self.leaf)
+        folded = self.inner.recurse(leaves, WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
 

@@ -103,8 +103,11 @@ class ClassifierModule(pl.LightningModule):
             correct += (logits.detach().argmax(dim=-1) == labels).sum()
             # DistributedDataParallel averages gradients over processes; the whole batch's mean is wanted.
             part = total * (self.trainer.world_size / batch.size)
-            self.manual_backward(part + self._touch_all())
+            self.manual_backward(self._reaching_all(part))
             loss += part.detach()
+        for parameter in self._trained():
+            if parameter.grad is None:  # Lookahead passes over such parameters
+                parameter.grad = torch.zeros_like(parameter)
         largest = math.inf if self.options.clip is None else self.options.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
         if not torch.isfinite(norm):
@@ -149,14 +152,17 @@ class ClassifierModule(pl.LightningModule):
             schedule.last_epoch -= 1
             schedule.step()
 
-    def _touch_all(self) -> Tensor:
-        """Return a zero that depends on every parameter, so that each has a gradient in every step.
+    def _reaching_all(self, loss: Tensor) -> Tensor:
+        """Return the loss, made to depend on every parameter where DistributedDataParallel waits for every gradient.
 
-        Sequences of one or two tokens leave the scorer nothing to choose. DistributedDataParallel waits for every
-        gradient, and Lookahead passes over parameters that have none.
+        Sequences of one or two tokens leave the scorer nothing to choose.
         """
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in trained]).sum()
+        if self.trainer.world_size == 1:
+            return loss
+        return loss + 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in self._trained()]).sum()
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def _micro_batches(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Cut a batch into micro-batches, as many on every process, each without padding that it does not need."""
