@@ -334,13 +334,19 @@ class Search {
     std::vector<Candidate<T>> picked_, best_;
 };
 
-// Runs `work(0)` to `work(count - 1)`, each on a thread.
+// Runs `work(0)` to `work(count - 1)`, each on a thread. PyTorch's own pool, where it is OpenMP's: its threads wait for
+// more work by spinning, and would take the processor from others.
 template <class Work>
 void on_threads(std::int64_t count, Work work) {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(count) schedule(static, 1)
+    for (std::int64_t i = 0; i < count; ++i) work(i);
+#else
     std::vector<std::thread> others;
     for (std::int64_t i = 1; i < count; ++i) others.emplace_back([&work, i] { work(i); });
     work(0);
     for (auto& other : others) other.join();
+#endif
 }
 
 template <class T>
