@@ -33,8 +33,14 @@ def collate(
     examples: RaggedExamples, indices: Sequence[int] | NDArray[np.integer], *, size: int | None = None
 ) -> Batch:
     """Pad the examples at ``indices`` into one batch; ``size`` defaults to their number."""
-    sequences = [side for index in indices for side in examples.sequences(int(index))]
-    tokens, lengths = pad([torch.from_numpy(sequence.astype(np.int64)) for sequence in sequences])
+    first = np.asarray(indices, dtype=np.int64)[:, None] * examples.sides + np.arange(examples.sides)
+    start = examples.offsets[first.ravel()]
+    length = examples.offsets[first.ravel() + 1] - start
+    place = np.arange(length.max(initial=0))
+    real = place < length[:, None]
+    padded = np.full(real.shape, PADDING, dtype=np.int64)
+    padded[real] = examples.tokens[(start[:, None] + place)[real]]
+    tokens, lengths = torch.from_numpy(padded), torch.from_numpy(length)
     labels = torch.from_numpy(examples.labels[np.asarray(indices)].astype(np.int64))
     return Batch(tokens, lengths, labels, len(indices) if size is None else size)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,7 +16,7 @@ from nestree.layers import GatedRecursiveCell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
-from nestree.recursions.shapes import GroupStates, Items, Packed, Padded, SequenceRoots, TableStates
+from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, SequenceRoots, TableStates
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 
@@ -21,15 +24,30 @@ from nestree.trees import ParsedTree, Tree, tree_from_nodes
 class Leaves:
     """A checked batch of sequences of leaf states."""
 
-    states: Padded
+    inputs: Padded
     """(B, L, D), zero in the padding."""
     lengths: Lengths
+    transform: Callable[[Anything], Anything] | None = None
+    """Makes leaf states of rows of inputs; None: they are leaf states."""
+
+    @cached_property
+    def states(self) -> Padded:
+        """The leaf states (B, L, D), anything finite in the padding."""
+        return self.inputs if self.transform is None else self.transform(self.inputs)
 
     def packed(self) -> Packed:
-        """Return the states of all sequences one after the other, without padding: (sum of lengths, D)."""
-        longest = self.states.shape[1]
-        rows = [torch.arange(n) + b * longest for b, n in enumerate(self.lengths.host)]
-        return self.states.flatten(0, 1)[torch.cat(rows).to(self.states.device)]
+        """Return the leaf states of all sequences one after the other, without padding: (sum of lengths, D)."""
+        # Picked before the transform, which then has only the real rows to work on.
+        rows = pack(self.inputs, self.lengths.host)
+        return rows if self.transform is None else self.transform(rows)
+
+
+def pack(states: Padded, lengths: list[int]) -> Packed:
+    """Return the first ``lengths`` rows of each sequence (B, L, D), one sequence after the other: (sum, D)."""
+    count, longest = np.array(lengths), states.shape[1]
+    skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
+    rows = torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
+    return states.flatten(0, 1).index_select(0, rows.to(states.device))
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ class Training:
             patience=sys.maxsize if options.patience is None else options.patience + 1,
         )
         self.memory = PeakMemory()
-        self.progress = TrainingProgress(console, self.stream, self.timer, self.best, steps=self.steps)
+        self.progress = TrainingProgress(
+            console, self.stream, self.timer, self.best, steps=self.steps, log_every=options.log_every
+        )
         self.stages = Stages(self.curriculum, self.stream, console, self._fresh)
         self.keeper = Keeper(
             run,

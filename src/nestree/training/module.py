@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -21,6 +22,7 @@ from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
 from nestree.errors import UserError
 from nestree.models import Classifier
+from nestree.recursions import BeamTree
 from nestree.training.curriculum import Curriculum
 from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.schedules import build_schedule
@@ -95,14 +97,18 @@ class ClassifierModule(pl.LightningModule):
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
         loss, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        for tokens, lengths, labels in self._micro_batches(batch):
-            logits = self.model(tokens, lengths)
-            total = functional.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.detach().argmax(dim=-1) == labels).sum()
-            # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
-            part = total * (self.trainer.world_size / batch.size)
-            self.manual_backward(part + self._touch_all())
-            loss += part.detach()
+        with self._beams_of_stage():
+            for tokens, lengths, labels in self._micro_batches(batch):
+                logits = self.model(tokens, lengths)
+                total = functional.cross_entropy(logits, labels, reduction="sum")
+                correct += (logits.detach().argmax(dim=-1) == labels).sum()
+                # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
+                part = total * (self.trainer.world_size / batch.size)
+                self.manual_backward(self._reaching_all(part))
+                loss += part.detach()
+        for parameter in self._trained():
+            if parameter.grad is None:  # Lookahead passes over such parameters
+                parameter.grad = torch.zeros_like(parameter)
         largest = math.inf if self.options.clip is None else self.options.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
         if not torch.isfinite(norm):
@@ -115,6 +121,20 @@ class ClassifierModule(pl.LightningModule):
         if isinstance(schedule, LambdaLR):
             schedule.step()
         return {"loss": loss, "norm": norm.detach(), "rate": rate, "correct": right, "minutes": self.minutes}
+
+    @contextmanager
+    def _beams_of_stage(self) -> Iterator[None]:
+        """Let a beam tree keep as many beams as the stage says."""
+        beams, tree = self.curriculum.stage.beam_size, getattr(self.model.encoder, "inner", None)
+        if beams is None or type(tree) is not BeamTree:
+            yield
+            return
+        own = tree.search
+        tree.search = replace(own, beam_size=beams)
+        try:
+            yield
+        finally:
+            tree.search = own
 
     @contextmanager
     def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:
@@ -147,14 +167,17 @@ class ClassifierModule(pl.LightningModule):
             schedule.last_epoch -= 1
             schedule.step()
 
-    def _touch_all(self) -> Tensor:
-        """Return a zero that depends on every parameter, so that every parameter has a gradient in each step.
+    def _reaching_all(self, loss: Tensor) -> Tensor:
+        """Return the loss, made to depend on every parameter if DistributedDataParallel waits for every gradient.
 
-        With sequences of one or two tokens the scorer is not used. DistributedDataParallel waits for every gradient,
-        and Lookahead skips parameters that have none.
+        With sequences of one or two tokens the scorer is not used.
         """
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in trained]).sum()
+        if self.trainer.world_size == 1:
+            return loss
+        return loss + 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in self._trained()]).sum()
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def _micro_batches(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Split a batch into micro-batches, equally many on every process, each padded only as far as necessary."""

@@ -38,7 +38,8 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
         matrix = {"params": matrices, "use_muon": True, "lr": rate, "weight_decay": options.weight_decay}
         return Muon([*adam, matrix])
     if options.name == "adamw":
-        return torch.optim.AdamW(groups, betas=betas, eps=ADAM_EPS)
+        fused = all(parameter.device.type in FUSED for parameter in rest)
+        return torch.optim.AdamW(groups, betas=betas, eps=ADAM_EPS, fused=fused)
     radam = torch.optim.RAdam(groups, betas=betas, decoupled_weight_decay=True)
     if options.lookahead_steps is None:
         return radam
@@ -46,6 +47,9 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
 
 
 ADAM_EPS = 1e-8
+
+FUSED = ("cpu", "cuda")
+"""Devices on which PyTorch has AdamW in one kernel."""
 
 
 def encoder_matrices(model: nn.Module) -> list[Parameter]:

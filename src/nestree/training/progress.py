@@ -24,8 +24,11 @@ class TrainingProgress(ProgressBar):
     Where no bar can be drawn there are only the lines.
     """
 
-    def __init__(self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int) -> None:
+    def __init__(
+        self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int, log_every: int
+    ) -> None:
         super().__init__()
+        self.log_every = log_every
         self.console = console
         self.stream, self.timer, self.best, self.steps = stream, timer, best, steps
         self.sequences = 0
@@ -88,16 +91,19 @@ class TrainingProgress(ProgressBar):
         self.seconds += seconds
         loss = float(outputs["loss"])
         self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
-        pl_module.log_dict(
-            {
-                "loss": loss,
-                "gradient_norm": outputs["norm"],
-                "learning_rate": outputs["rate"],
-                "sequences_per_second": batch.size / seconds,
-                "epoch": self.stream.epoch,
-                "seconds": self.timer.time_elapsed(),
-            }
-        )
+        # Lightning writes no other steps' figures, and to take them costs as much as a small model's backward pass.
+        if self.stream.position % self.log_every == 0 or trainer.should_stop or self.share_done() >= 1:
+            pl_module.log_dict(
+                {
+                    "loss": loss,
+                    "gradient_norm": outputs["norm"],
+                    "learning_rate": outputs["rate"],
+                    "sequences_per_second": batch.size / seconds,
+                    "epoch": self.stream.epoch,
+                    "seconds": self.timer.time_elapsed(),
+                },
+                batch_size=batch.size,
+            )
         self._bar.update(self._task, completed=self.share_done(), description=self._where(), figures=self._figures())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

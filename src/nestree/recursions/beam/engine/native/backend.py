@@ -21,6 +21,7 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
+from nestree.recursions.beam.engine.native.room import reused
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
 from nestree.recursions.shapes import (
@@ -96,24 +97,26 @@ class NativeBackend:
         self.functions = functions[leaves.dtype]
         self.cell, self.beam_size, self.record = cell, beam_size, record
         dim, width = cell.dim, scorer.width
-        states = leaves.new_empty(capacity, dim)
-        states[: len(leaves)] = leaves
-        self.left_half, self.right_half = leaves.new_empty(2, capacity, width)
-        left, right, self.height = torch.zeros(3, capacity, dtype=torch.int64)
-        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
-        kept = capacity if record else 0
-        self.hidden = leaves.new_empty(kept, cell.hidden_dim)
-        self.gates = leaves.new_empty(kept, 4 * dim)
         self.draws = draws.noise or draws.dropout
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
-        self.mask_key = torch.empty(kept, dtype=torch.int64) if self.dropout else None
+        kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
+        number, whole = leaves.dtype, torch.int64
+        states, left_half, right_half, hidden, gates, mask_key, left, right, height = reused(
+            ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
+            ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
+            *[((capacity,), whole)] * 3,
+        )  # fmt: skip
+        states[: len(leaves)] = leaves
+        height[: len(leaves)] = 0
+        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
+        self.gates = gates
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _deal(lengths, self.parts)
         self.table = Store(
-            *map(address, (states, self.left_half, self.right_half)),
-            *(address(tensor) if record else None for tensor in (self.hidden, self.gates, self.mask_key)),
-            *map(address, (left, right, self.height)),
+            *map(address, (states, left_half, right_half)),
+            *(address(tensor) if len(tensor) else None for tensor in (hidden, gates, mask_key)),
+            *map(address, (left, right, height)),
             len(leaves),
             capacity,
         )
@@ -129,24 +132,24 @@ class NativeBackend:
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
-        most = (size - root_count) * beam_size
-        base = self.store.rows + most.cumsum(0) - most
         part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
+        most = torch.zeros(self.parts, dtype=torch.int64).index_add_(0, part, (size - root_count) * beam_size)
+        base = self.store.rows + most.cumsum(0) - most
         sequence = sites.sequence
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
         nodes = frontier.new_zeros(groups, beam_size, max(roots))
         final = scores.new_full((groups, beam_size), -torch.inf)
-        used = torch.empty_like(size)
+        used = torch.empty_like(base)
         level = Level(
             groups, beams, items, beam_size, max(roots),
-            *map(address, (frontier, scores, size, root_count, base, part, sequence, group)),
+            *map(address, (frontier, scores, size, root_count, part, sequence, group, base)),
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table), byref(level), int(self.record))
-        self.store.rows += int(most.sum())
+        self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
@@ -168,7 +171,7 @@ class NativeBackend:
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        working = torch.empty_like(self.store.states)
+        (working,) = reused((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
         call = ReplayCall(

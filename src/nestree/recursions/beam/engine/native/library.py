@@ -44,7 +44,7 @@ class Level(ctypes.Structure):
 
     _fields_ = (
         *((name, c_int64) for name in ("groups", "beams", "items", "beam_size", "most_roots")),
-        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "base", "part", "sequence", "group")),
+        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "part", "sequence", "group", "base")),
         *((name, c_int64) for name in ("level", "seed", "noise", "dropout", "parts")),
         *((name, c_void_p) for name in ("nodes", "final_scores", "used")),
     )
