@@ -51,8 +51,6 @@ class Stage:
     """Factor of the learning rate."""
     batch: int | None = None
     """Examples per step, over all devices; None: data.batch."""
-    beam_size: int | None = None
-    """Beams of a beam tree in training; None: the encoder's option."""
     also: Mapping[str, float] = field(default_factory=dict)
     """Shares of examples that are drawn as in other stages, by name, or from the training split ("train")."""
 
@@ -65,8 +63,6 @@ class Stage:
         check_positive("rate", self.rate)
         if self.batch is not None:
             check_at_least("batch", self.batch, 1)
-        if self.beam_size is not None:
-            check_at_least("beam_size", self.beam_size, 1)
         if not isinstance(self.also, Mapping):
             raise OptionError("also", f"must be shares by the names of other stages, not {self.also!r}")
         for name, share in self.also.items():

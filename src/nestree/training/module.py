@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -22,7 +21,6 @@ from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
 from nestree.errors import UserError
 from nestree.models import Classifier
-from nestree.recursions import BeamTree
 from nestree.training.curriculum import Curriculum
 from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.schedules import build_schedule
@@ -97,15 +95,14 @@ class ClassifierModule(pl.LightningModule):
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
         loss, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        with self._beams_of_stage():
-            for tokens, lengths, labels in self._micro_batches(batch):
-                logits = self.model(tokens, lengths)
-                total = functional.cross_entropy(logits, labels, reduction="sum")
-                correct += (logits.detach().argmax(dim=-1) == labels).sum()
-                # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
-                part = total * (self.trainer.world_size / batch.size)
-                self.manual_backward(self._reaching_all(part))
-                loss += part.detach()
+        for tokens, lengths, labels in self._micro_batches(batch):
+            logits = self.model(tokens, lengths)
+            total = functional.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.detach().argmax(dim=-1) == labels).sum()
+            # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
+            part = total * (self.trainer.world_size / batch.size)
+            self.manual_backward(self._reaching_all(part))
+            loss += part.detach()
         for parameter in self._trained():
             if parameter.grad is None:  # Lookahead passes over such parameters
                 parameter.grad = torch.zeros_like(parameter)
@@ -121,20 +118,6 @@ class ClassifierModule(pl.LightningModule):
         if isinstance(schedule, LambdaLR):
             schedule.step()
         return {"loss": loss, "norm": norm.detach(), "rate": rate, "correct": right, "minutes": self.minutes}
-
-    @contextmanager
-    def _beams_of_stage(self) -> Iterator[None]:
-        """Let a beam tree keep as many beams as the stage says."""
-        beams, tree = self.curriculum.stage.beam_size, getattr(self.model.encoder, "inner", None)
-        if beams is None or type(tree) is not BeamTree:
-            yield
-            return
-        own = tree.search
-        tree.search = replace(own, beam_size=beams)
-        try:
-            yield
-        finally:
-            tree.search = own
 
     @contextmanager
     def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:
