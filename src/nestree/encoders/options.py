@@ -36,6 +36,11 @@ class EncoderOptions(Options, ABC):
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        return False
+
     def cell(self) -> GatedRecursiveCell:
         """Return a cell."""
         return GatedRecursiveCell(self.dim, dropout=self.dropout)

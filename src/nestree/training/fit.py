@@ -91,7 +91,8 @@ class Training:
         *,
         console: Console,
     ) -> None:
-        config = replace(config, trainer=config.trainer.settled(), data=config.data.settled())
+        trainer = config.trainer.settled(compiled=config.encoder.compiled)
+        config = replace(config, trainer=trainer, data=config.data.settled())
         data, options, devices = config.data, config.trainer, config.trainer.devices or 1
         if len(validation) < devices:
             raise UserError(f"{len(validation)} validation examples are too few for {devices} devices")

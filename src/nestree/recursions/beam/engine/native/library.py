@@ -114,6 +114,11 @@ def load() -> dict[torch.dtype, Functions] | None:
     return None
 
 
+def present() -> bool:
+    """Return whether the library is there, and not switched off."""
+    return load() is not None
+
+
 def candidates() -> list[Path]:
     """Return where the library may be, the fastest first that this processor runs."""
     capability = torch.backends.cpu.get_cpu_capability()
