@@ -20,6 +20,7 @@ from rich.console import Console
 import nestree
 from nestree.cli.main import main
 from nestree.config.config import read_config
+from nestree.errors import OptionError
 from nestree.recipes import load_recipe
 
 TINY = {
@@ -148,6 +149,15 @@ def test_a_mistake_is_an_ordinary_exception(arguments: dict, message: str) -> No
     assert not Path("runs").exists()
 
 
+def test_a_mistake_in_a_recipe_is_told_from_one_in_the_options() -> None:
+    Path("mine.yaml").write_text("encoder: {name: grc, dim: 0}", encoding="utf-8")
+    with pytest.raises(nestree.UserError, match=r"^mine\.yaml: encoder\.dim must be an integer of at least 1, not 0$"):
+        nestree.train("mine.yaml", progress=False)
+    with pytest.raises(OptionError) as error:
+        nestree.train("listops-rir", {"encoder.dim": 0}, progress=False)
+    assert (error.value.option, error.value.where) == ("encoder.dim", "")
+
+
 def test_progress_appears_and_can_be_switched_off(capsys: pytest.CaptureFixture[str]) -> None:
     run = nestree.train("listops-rir", TINY)
     captured = capsys.readouterr()
@@ -218,7 +228,7 @@ def test_predictions_are_those_of_the_command_line(shipped: nestree.Run, capsys:
     ("texts", "message"),
     [
         ("3", "a list of texts"),
-        (["3", "[MAX"], "input 2: cut short"),
+        (["3", "[MAX"], "input 2: incomplete"),
         ([""], "input 1: empty"),
         ([("3", "4")], "input 1: an input of listops is one text; here are 2"),
     ],

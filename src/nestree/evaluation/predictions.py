@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.models import Classifier
 from nestree.tasks import Task
@@ -72,7 +72,7 @@ def encode_all(
         UserError: a text is no input of the task; says which and why.
     """
     if isinstance(texts, str):
-        raise UserError("texts must be a list of texts: put the one text into brackets")
+        raise OptionError("texts", "must be a list of texts: put the one text into brackets")
     names = where or [f"input {number}" for number in range(1, len(texts) + 1)]
     return [_encoded(task, text, name) for text, name in zip(texts, names, strict=True)]
 

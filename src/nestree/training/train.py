@@ -46,7 +46,7 @@ def train(
 
     Raises:
         UserError: no such recipe or option, a value that it cannot take, a folder in use, options that fit neither the
-            data nor the machine, or a loss that is not finite. It is a ValueError of one line.
+            data nor the machine, or a loss that is not finite. It is a ValueError of one line, and names the option.
         KeyboardInterrupt: Ctrl-C or SIGTERM; ``train(resume=...)`` goes on.
 
     Examples:
@@ -56,8 +56,7 @@ def train(
     """
     values, command = _begin(recipe, resume)
     arguments = as_arguments({**(options or {}), **({} if seed is None else {"seed": seed})})
-    source = recipe if isinstance(recipe, str | Path) else resume or "the configuration"
-    with naming_source(values, source):
+    with naming_source(values, recipe if isinstance(recipe, str | Path) else "the configuration"):
         config = configure(values, arguments)
     if config.trainer.devices is None:
         arguments.append("--trainer.devices=1")  # more would be further processes, which run the caller's script again
