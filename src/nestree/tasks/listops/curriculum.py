@@ -172,7 +172,7 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
             "longer", mark=0.9, longest=0.15, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
-        ListOpsStage("all lengths", mark=0.99, longest=0.4, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
+        ListOpsStage("all lengths", mark=0.999, longest=0.8, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
         ListOpsStage(TRAIN),
     )  # fmt: skip
 
