@@ -34,7 +34,7 @@ LEFT = [
     {"stage": "flat", "attempt": 1, "step": 3_000, "minutes": 0.3, "accuracy": 0.5, "how": "time"},
 ]
 ROWS = [
-    ["sums", "1,090", "0.08", "9.3", "ran out of time: new weights"],
+    ["sums", "1,090", "0.08", "9.3", "started again"],
     ["sums, attempt 2", "2,170", "0.16", "90.6", "reached its mark"],
     ["flat", "3,000", "0.30", "50.0", "ran out of time"],
 ]

@@ -158,7 +158,7 @@ def training_facts(about: dict[str, Any]) -> list[list[str]]:
 
 def curriculum_rows(about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a table of when each stage of a curriculum ended; no rows without a curriculum."""
-    how = {"mark": "reached its mark", "time": "ran out of time", "again": "ran out of time: new weights"}
+    how = {"mark": "reached its mark", "time": "ran out of time", "again": "started again"}
     rows = [
         [
             left["stage"] + (f", attempt {left['attempt']}" if left["attempt"] > 1 else ""),

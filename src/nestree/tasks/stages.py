@@ -46,8 +46,7 @@ class Stage:
     """Maximal time in the stage, as a share of the limit of training: of its minutes or its steps, whichever share is
     larger."""
     otherwise: str = OTHERWISE[0]
-    """What follows if the stage runs out of time: next (the next stage) or again (the first one, with new
-    weights)."""
+    """What follows if the stage runs out of time: next (the next stage) or again (the same one, with new weights)."""
     rate: float = 1.0
     """Factor of the learning rate."""
     batch: int | None = None
@@ -164,8 +163,8 @@ def _check_order(stages: Sequence[Stage]) -> None:
             wrong = f"only the last stage may be called {TRAIN}, as the training split is"
         elif last != (stage.mark is None):
             wrong = "mark must be left out in the last stage" if last else "mark must be set in all stages but the last"
-        elif stage.otherwise == OTHERWISE[1] and last:
-            wrong = "otherwise must be left out in the last stage, which has no time to run out of"
+        elif stage.otherwise == OTHERWISE[1] and (number > 0 or last):
+            wrong = "otherwise can be again in the first stage only: what was learnt before would be lost"
         elif last and (stage.also or stage.drawn()):
             wrong = (
                 f"{' and '.join(('also', *stage.drawn()))} must be left out: the last stage draws the training split"

@@ -122,7 +122,7 @@ class Patience(EarlyStopping):
 
 
 class Stages(Callback):
-    """Counts each batch for the curriculum, prints when a stage ends, and resets the weights if the stages start again.
+    """Counts each batch for the curriculum, prints when a stage ends, and resets the weights if the stage starts again.
 
     Args:
         curriculum: the curriculum.
@@ -158,7 +158,7 @@ class Stages(Callback):
         why = {
             "mark": f"ended, reached its mark {mark}",
             "time": "ended, out of time",
-            "again": f"{'all stages start' if number else 'starts'} again (attempt {left.attempt + 1}), out of time",
+            "again": f"starts again (attempt {left.attempt + 1}), out of time",
         }
         return (
             f"step {left.step:>6}  stage {number + 1} of {len(self.curriculum.stages)}, {left.stage}: "

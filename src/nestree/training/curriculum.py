@@ -13,7 +13,7 @@ WINDOW = 50
 """Number of batches for the training accuracy; a mark cannot be reached earlier in a stage."""
 
 ATTEMPTS = 5
-"""Maximal number of attempts with new weights; in the last one a stage out of time is followed by the next."""
+"""Maximal number of attempts at a stage with new weights; the last one is followed by the next stage."""
 
 
 class Spent(NamedTuple):
@@ -50,7 +50,7 @@ class Left:
     accuracy: float
     """Training accuracy over the last batches."""
     how: str
-    """"mark" if the mark was reached, "time" if out of time, "again" if all stages start again with new weights."""
+    """"mark" if the mark was reached, "time" if out of time, "again" if the stage starts again with new weights."""
 
 
 class Curriculum:
@@ -115,10 +115,10 @@ class Curriculum:
         self._recent.clear()
         self.began = spent
         if how == "again":
-            self.number, self.attempt = 0, self.attempt + 1
+            self.attempt += 1
             self.weights_since = spent.steps
         else:
-            self.number += 1
+            self.number, self.attempt = self.number + 1, 0
         return left
 
     def _how(self, spent: Spent) -> str | None:

@@ -153,8 +153,7 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
     Trained together with the other operators, the sum stays at chance: it needs the digits on a circle, the others need
     them in order. The first stage has a lower rate, as training at the full rate may get stuck with half of the sums
     learned; later stages rehearse sums. Nested lists follow, as short as possible, since the longest expression decides
-    the time of a step. Weights that are slow to learn the longer ones read lists in an order that makes them remember
-    much, and stay behind: others have their place.
+    the time of a step.
     """
     return (
         ListOpsStage(
@@ -166,11 +165,11 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
             operators={"SM": 3, "MIN": 1, "MAX": 1, "MED": 1}, depth=1, shortest=4, longest_tokens=7,
         ),
         ListOpsStage(
-            "nested", mark=0.88, longest=0.12, otherwise="again", also={"sums": 0.1},
+            "nested", mark=0.88, longest=0.2, also={"sums": 0.1},
             depth=3, operator_probability=0.35, shortest=7, longest_tokens=14,
         ),
         ListOpsStage(
-            "longer", mark=0.9, longest=0.08, otherwise="again", also={"sums": 0.05},
+            "longer", mark=0.9, longest=0.15, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
         ListOpsStage("all lengths", mark=0.999, longest=0.8, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
