@@ -6,6 +6,8 @@ from nestree.encoders import Encoder as Encoder
 from nestree.encoders import Encoding as Encoding
 from nestree.encoders import RvNN as RvNN
 from nestree.encoders import build as build
+from nestree.installation import Info as Info
+from nestree.installation import info as info
 from nestree.models import Classifier as Classifier
 from nestree.models import ClassifierOptions as ClassifierOptions
 from nestree.runs import load as load

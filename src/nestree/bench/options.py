@@ -45,6 +45,8 @@ class BenchOptions:
     """Sequences of a batch of ListOps, bucketed by length."""
     listops_batches: int = 16
     """Batches of ListOps that are measured, from the shortest to the longest; 0: none."""
+    pytorch: bool = True
+    """Also measure PyTorch's engine, where the fast one is the compiled library."""
     naive: bool = True
     """Also measure the naive implementation."""
     naive_batch: int = 8

@@ -18,6 +18,7 @@ from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
 from nestree.recursions.beam.beam_tree import ENGINES
+from nestree.recursions.beam.engine.native.library import status
 from nestree.runs.provenance import provenance
 
 FORMAT = "nestree-bench-1"
@@ -60,10 +61,12 @@ class Report:
 def facts(options: BenchOptions, device: torch.device) -> list[str]:
     """Return lines that say what was run, and on what."""
     about = provenance()
+    used, why = status()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return [
         f"device   {device_name(device)}; threads {options.threads}",
         f"versions {versions}; {about['platform']}",
+        f"backend  fast is {'the compiled library' if used else f'PyTorch ({why})'}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
         f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, "
         f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32, "
@@ -84,8 +87,8 @@ def device_name(device: torch.device) -> str:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Return how many times as fast as the naive one a fast row is."""
-    if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
+    """Return how many times as fast as the naive one another engine's row is."""
+    if row.job.engine in (None, ENGINES[-1]) or row.sequences_per_second is None:
         return None
     for naive in rows:
         job = naive.job
@@ -126,7 +129,8 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _order(row: Row) -> tuple[Any, ...]:
     job = row.job
-    return job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0]
+    engine = 0 if job.engine is None else ENGINES.index(job.engine)
+    return job.mode, job.length is None, job.length or 0, engine
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
@@ -59,6 +59,11 @@ class BeamTree(TreeSearch):
         self.noise = noise
         self.merge_equal = merge_equal
         self.engine = check_one_of("engine", engine, ENGINES)
+
+    @property
+    def compilable(self) -> bool:
+        """Whether the compiled library, where it is there, would search on a CPU."""
+        return self.engine == "fast" and not self.merge_equal and type(self.scorer) is PairScorer
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
