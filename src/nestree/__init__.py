@@ -30,6 +30,7 @@ What is wrong with an argument is a `nestree.UserError`, a ValueError of one lin
 from nestree.encoders import ENCODERS, RIR, Encoder, Encoding, RvNN, build
 from nestree.errors import UserError
 from nestree.evaluation import Prediction, Reading, Result
+from nestree.installation import Info, info
 from nestree.models import Classifier, ClassifierOptions
 from nestree.runs import Run, load
 from nestree.training.train import train
@@ -44,6 +45,7 @@ __all__ = [
     "ClassifierOptions",
     "Encoder",
     "Encoding",
+    "Info",
     "ParsedTree",
     "Prediction",
     "Reading",
@@ -53,6 +55,7 @@ __all__ = [
     "Tree",
     "UserError",
     "build",
+    "info",
     "load",
     "train",
 ]

@@ -73,7 +73,10 @@ def test_every_encoder_is_measured_at_its_lengths() -> None:
             longest = max(job.length or 0 for job in jobs if (job.encoder, job.mode) == (name, mode))
             expected = 1_000 if not name.startswith("rir") else 100_000 if mode == "inference" else 4_000
             assert longest == expected
-    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == {"fast", "naive"}
+    compiled = {"fast", "torch", "naive"} if library.load() else {"fast", "naive"}
+    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == compiled
+    without = plan(BenchOptions(listops_batches=0, pytorch=False))
+    assert {job.engine for job in without if job.encoder == "rir-ebt-grc"} == {"fast", "naive"}
     assert {job.engine for job in jobs if job.encoder == "bbt-grc"} == {None}
     by_series: dict[tuple[str, str | None, str], list[int]] = {}
     for planned in jobs:

@@ -50,6 +50,8 @@ class BenchOptions:
     """Sequences per batch of ListOps, which is bucketed by length."""
     listops_batches: int = 16
     """Number of ListOps batches to measure, from the shortest to the longest; 0: none."""
+    pytorch: bool = True
+    """Also measure PyTorch's engine, where the fast one is the compiled library."""
     naive: bool = True
     """Also measure the naive implementation."""
     naive_batch: int = 8

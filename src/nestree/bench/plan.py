@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
 from nestree.data.batches import epoch_batches
+from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.registry import ENCODERS
+from nestree.recursions.beam.engine.native.library import load
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
@@ -65,8 +68,8 @@ def plan(options: BenchOptions) -> Iterator[Job]:
     listops = listops_batches(options)
     for encoder in options.encoders:
         for mode in MODES:
-            for engine in engines(encoder, naive=options.naive):
-                naive = engine is not None and engine != ENGINES[0]
+            for engine in measured_engines(encoder, options):
+                naive = engine == ENGINES[-1]
                 for length in lengths(options, encoder, mode):
                     most, tokens = options.batch, options.tokens
                     if naive:
@@ -77,7 +80,7 @@ def plan(options: BenchOptions) -> Iterator[Job]:
                     batches = tuple(thinned(batch, options.naive_batch) if naive else batch for batch in listops)
                     yield Job(encoder, engine, mode, LISTOPS, None, batches)
         if options.one_by_one:
-            for engine in engines(encoder, naive=options.naive):
+            for engine in measured_engines(encoder, options):
                 for shortest, longest in RANGES:
                     data, middle = f"{shortest:,}-{longest:,} tokens", (shortest + longest) // 2
                     yield Job(encoder, engine, ONE_BY_ONE, data, middle, within(shortest, longest))
@@ -94,6 +97,16 @@ def engines(encoder: str, *, naive: bool = True) -> tuple[str | None, ...]:
     if "engine" not in _options(encoder):
         return (None,)
     return (ENGINES[0], ENGINES[-1]) if naive else ENGINES[:1]
+
+
+def measured_engines(encoder: str, options: BenchOptions) -> tuple[str | None, ...]:
+    """Return the engines to measure: PyTorch's apart from the fast one where that is the compiled library."""
+    found = engines(encoder, naive=options.naive)
+    pairs = issubclass(ENCODERS[encoder], SliceOptions)
+    compiled = options.device != "cuda" and not (options.device == "auto" and torch.cuda.is_available())
+    if options.pytorch and found[0] is not None and pairs and compiled and load() is not None:
+        return (found[0], "torch", *found[1:])
+    return found
 
 
 def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:

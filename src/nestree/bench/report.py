@@ -17,6 +17,7 @@ from nestree.bench.options import BenchOptions
 from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
+from nestree.recursions.beam.engine.native.library import status
 from nestree.recursions.beam.options import ENGINES
 from nestree.runs.provenance import provenance
 
@@ -60,10 +61,12 @@ class Report:
 def facts(options: BenchOptions, device: torch.device) -> list[str]:
     """Return lines about device, versions, commit and model."""
     about = provenance()
+    used, why = status()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return [
         f"device   {device_name(device)}; threads {options.threads}",
         f"versions {versions}; {about['platform']}",
+        f"backend  fast is {'the compiled library' if used else f'PyTorch ({why})'}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
         f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, "
         f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32, "
@@ -85,7 +88,7 @@ def device_name(device: torch.device) -> str:
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
     """Return the speed of an engine's row divided by the naive implementation's; None if not both were measured."""
-    if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
+    if row.job.engine in (None, ENGINES[-1]) or row.sequences_per_second is None:
         return None
     for naive in rows:
         job = naive.job
@@ -126,7 +129,8 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _order(row: Row) -> tuple[Any, ...]:
     job = row.job
-    return job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0]
+    engine = 0 if job.engine is None else ENGINES.index(job.engine)
+    return job.mode, job.length is None, job.length or 0, engine
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:

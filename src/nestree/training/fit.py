@@ -27,6 +27,8 @@ from nestree.data.batches import EvaluationBatches
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
+from nestree.recursions.beam.beam_tree import BeamTree
+from nestree.recursions.beam.engine.native import library
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
 from nestree.training.callbacks import (
@@ -173,6 +175,13 @@ class Training:
     def _fresh(self, attempt: int) -> Classifier:
         """Return a new model for a further attempt, with another seed."""
         return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=Console(quiet=True))
+
+    def missing_library(self) -> str | None:
+        """Say why the compiled library is missing, where it would serve this training; None where it would not."""
+        served = any(isinstance(part, BeamTree) and part.compilable for part in self.module.model.modules())
+        if not served or self.trainer.strategy.root_device.type != "cpu" or library.switched_off():
+            return None
+        return library.status()[1]
 
     def over(self) -> str | None:
         """Return why training is complete; None if it is not."""

@@ -111,6 +111,8 @@ def _introduce(console: Console, training: Training) -> None:
     if config.trainer.max_minutes is not None:
         limits.append(f"{config.trainer.max_minutes:g} minutes")
     console.print(f"at most     {' or '.join(limits)}, batches of {config.data.batch}")
+    if (why := training.missing_library()) is not None:
+        console.print(f"slower      beam trees run on PyTorch's engine: {why}")
     console.print(f"run folder  {training.run.path}")
 
 

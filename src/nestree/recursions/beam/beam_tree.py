@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
@@ -41,6 +41,11 @@ class BeamTree(TreeSearch):
         """
         super().__init__(cell, scorer)
         self.search = search
+
+    @property
+    def compilable(self) -> bool:
+        """Whether the compiled library, where it is there, would search on a CPU."""
+        return self.search.engine == "fast" and not self.search.merge_equal and type(self.scorer) is PairScorer
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""

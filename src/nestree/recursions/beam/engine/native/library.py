@@ -105,13 +105,27 @@ class Functions:
 @functools.cache
 def load() -> dict[torch.dtype, Functions] | None:
     """Return the functions by type of number; None where there is no library for this machine."""
-    if os.environ.get(VARIABLE) == "torch":
+    path, _ = status()
+    if path is None:
         return None
-    for path in candidates():
-        if path.exists():
-            library = ctypes.CDLL(str(path))
-            return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
-    return None
+    library = ctypes.CDLL(str(path))
+    return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
+
+
+def status() -> tuple[Path | None, str | None]:
+    """Return the library that this machine uses; or None, and why."""
+    if switched_off():
+        return None, f"{VARIABLE}=torch is set"
+    paths = candidates()
+    if not paths:
+        return None, "this processor has no AVX2"
+    found = next((path for path in paths if path.exists()), None)
+    return found, None if found else "no library was compiled at installation; with g++ or clang++ reinstall nestree"
+
+
+def switched_off() -> bool:
+    """Whether the user wants no library."""
+    return os.environ.get(VARIABLE) == "torch"
 
 
 def present() -> bool:
