@@ -388,7 +388,8 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
     assert {"device", "commit", "platform", "options", "exponents"} <= report.keys()
     assert all(agreement["holds"] for agreement in report["verification"])
     found = {(row["encoder"], row["engine"], row["mode"], row["data"]) for row in report["rows"]}
-    series = [("ebt-grc", "fast"), ("ebt-grc", "naive"), ("grc", None)]
+    compiled = [("ebt-grc", "torch")] if library.load() is not None else []
+    series = [("ebt-grc", "fast"), *compiled, ("ebt-grc", "naive"), ("grc", None)]
     inputs = ["4 tokens", "6 tokens", LISTOPS]
     assert found == {(*one, mode, data) for one in series for mode in ("inference", "training") for data in inputs}
     for row in report["rows"]:
@@ -397,7 +398,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         assert row["cell_evaluations_per_token"] > 0
         assert 0 < row["matrix_share"] < 1
         assert row["sequences_per_gflop"] > 0
-        assert (row["speedup"] is not None) == (row["engine"] == "fast")
+        assert (row["speedup"] is not None) == (row["engine"] in ("fast", "torch"))
     assert (tmp_path / "bench.png").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.glob("bench*")) == ["bench.json", "bench.png"]
 
