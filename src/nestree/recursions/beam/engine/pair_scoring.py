@@ -36,7 +36,7 @@ from nestree.recursions.shapes import (
 
 
 class PairScoring:
-    """The scorer of pairs; every node has the two halves of its pairs' hidden layers. See [`Scoring`][]."""
+    """The scorer of pairs; every node has the two halves of its pairs' hidden layers. See `Scoring`."""
 
     composes_all: ClassVar[bool] = False
 
@@ -179,7 +179,7 @@ def _distinct(
 
 
 class PairSlopes:
-    """See [`Slopes`][]."""
+    """See `Slopes`."""
 
     def __init__(self, scoring: PairScoring, histories: list[History]) -> None:
         """Differentiate the scorer at every pair that the levels' histories number."""

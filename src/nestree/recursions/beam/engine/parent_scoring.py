@@ -32,7 +32,7 @@ from nestree.recursions.shapes import (
 
 
 class ParentScoring:
-    """The scorer of parents; every node has its own logit, and is its pair's number. See [`Scoring`][]."""
+    """The scorer of parents; every node has its own logit, and is its pair's number. See `Scoring`."""
 
     composes_all: ClassVar[bool] = True
 
@@ -126,7 +126,7 @@ class ParentScoring:
 
 
 class ParentSlopes:
-    """See [`Slopes`][]."""
+    """See `Slopes`."""
 
     def __init__(self, scoring: ParentScoring) -> None:
         """Differentiate the scorer at every node that was composed."""

@@ -40,7 +40,7 @@ class SearchResult:
     scores: KeptScores
     """(G, W) accumulated log-probability; -inf where there is no such beam."""
     history: Any
-    """How the scores came about, if the store records: a [`History`][], or the compiled library's."""
+    """How the scores came about, if the store records: a `History`, or the compiled library's."""
 
 
 class Search:
