@@ -83,6 +83,27 @@ def test_threads_change_nothing_but_rounding(arity: int | None, training: bool) 
 
 
 @compiled
+@pytest.mark.parametrize("arity", [None, 3], ids=["flat", "grouped"])
+def test_absent_beams_point_into_their_own_sequence(arity: int | None) -> None:
+    """Threads share no row: each replays the rows of its own sequences."""
+    case = Case((9, 2, 3, 1, 4), 7, arity=arity, noise=False)
+    recursion = case.tree("fast").fast(case.outer(), case.draws())
+    with torch.no_grad():
+        forest = recursion.search(case.leaves(case.states()).packed(), list(case.lengths), record=True)
+    absent = forest.beams.scores == -torch.inf
+    assert absent[1].any()
+    first = 0
+    for nodes, length in zip(forest.beams.nodes.tolist(), case.lengths, strict=True):
+        for node in nodes:
+            under = [node]
+            while under[0] >= forest.store.leaves:
+                row = under.pop(0)
+                under[:0] = [int(forest.store.left[row]), int(forest.store.right[row])]
+            assert first <= under[0] < first + length
+        first += length
+
+
+@compiled
 @pytest.mark.parametrize("dim", [1, 3, 16, 33, 72])
 def test_every_width_agrees_with_pytorch(dim: int) -> None:
     """Widths that fill the processor's registers, and others."""

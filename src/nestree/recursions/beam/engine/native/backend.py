@@ -149,6 +149,8 @@ class NativeBackend:
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table), byref(level), int(self.record))
+        # Absent beams take the first one's nodes: row 0 may be another thread's, and the replay touches all rows.
+        nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
