@@ -157,7 +157,7 @@ class NativeBackend:
 
     def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
         """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
-        gradient = gradient.contiguous()
+        gradient = gradient.to(self.store.states.dtype).contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
         self.functions.score_gradient(history.handle, address(gradient), address(start))
         return start, None
@@ -170,6 +170,7 @@ class NativeBackend:
         parameters: Sequence[Tensor],
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
+        outside = outside.to(self.store.states.dtype)  # the library takes addresses: of this type
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
