@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nestree.checks import Options, check_at_least
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
@@ -30,10 +30,10 @@ class SliceOptions(Options):
 
 
 @dataclass(frozen=True)
-class EBTGRCOptions(SliceOptions, BeamSearch, EncoderOptions):
+class EBTGRCOptions(SliceOptions, BeamSearch, CellOptions):
     """Efficient beam tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
+        tree = BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
         return RvNN(tree, LeafTransform(self.dim))

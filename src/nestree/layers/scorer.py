@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,30 @@ from nestree.checks import check_at_least
 from nestree.errors import OptionError
 
 
-class PairScorer(nn.Module):
+class Scorer(nn.Module, ABC):
+    """Says how well two neighbours would go together, by one logit; higher is better.
+
+    A subclass reads the children of a pair, ``forward(left, right)``, or, with ``reads_parents``, the parent that they
+    would have, ``forward(parent)``. It treats rows one by one, any number of them.
+    """
+
+    reads_parents: ClassVar[bool] = False
+
+    def __init__(self, dim: int) -> None:
+        """Note the width D of states.
+
+        Raises:
+            ValueError: ``dim`` is below 1.
+        """
+        super().__init__()
+        self.dim = check_at_least("dim", dim, 1)
+
+    @abstractmethod
+    def forward(self, *states: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+        """Return one logit per pair."""
+
+
+class PairScorer(Scorer):
     """Score neighbouring pairs from their children: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
 
     Reading the children instead of their parent is what lets a beam tree compose only the pairs it picks; reading only
@@ -22,8 +46,6 @@ class PairScorer(nn.Module):
 
     Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.
     """
-
-    reads_parents: ClassVar[bool] = False
 
     def __init__(self, dim: int, *, width: int | None = None) -> None:
         """Make a scorer for states of width ``dim``.
@@ -35,8 +57,7 @@ class PairScorer(nn.Module):
         Raises:
             ValueError: ``dim`` or ``width`` is below 1, or ``width`` above ``dim``.
         """
-        super().__init__()
-        self.dim = check_at_least("dim", dim, 1)
+        super().__init__(dim)
         self.width = dim if width is None else check_at_least("width", width, 1)
         if self.width > dim:
             raise OptionError(
@@ -45,13 +66,15 @@ class PairScorer(nn.Module):
         self.hidden = nn.Linear(2 * self.width, self.width)
         self.score = nn.Linear(self.width, 1, bias=False)
 
-    def forward(self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
         """Return one logit a pair."""
         children = torch.cat([left[..., : self.width], right[..., : self.width]], dim=-1)
         return self.score(functional.gelu(self.hidden(children))).squeeze(-1)
 
 
-class ParentScorer(nn.Module):
+class ParentScorer(Scorer):
     """Score neighbouring pairs by the parent that they would have: ``s = v . parent``.
 
     Every pair has to be composed before it can be scored. There is no bias: it would cancel in the softmax over a
@@ -68,14 +91,11 @@ class ParentScorer(nn.Module):
         Raises:
             ValueError: ``dim`` is below 1.
         """
-        super().__init__()
-        self.dim = check_at_least("dim", dim, 1)
+        super().__init__(dim)
         self.score = nn.Linear(dim, 1, bias=False)
 
-    def forward(self, parent: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, parent: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
         """Return one logit a pair."""
         return self.score(parent).squeeze(-1)
-
-
-Scorer = PairScorer | ParentScorer
-"""What a beam tree may choose its pairs by."""
