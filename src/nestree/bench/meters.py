@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers import Cell
 from nestree.recursions.beam.engine.native.library import COUNTS
 from nestree.runs.provenance import peak_memory
 
@@ -56,10 +56,10 @@ class CellArithmetic(TorchDispatchMode):
     def __init__(self, model: torch.nn.Module) -> None:
         """Watch the cells of ``model``."""
         super().__init__()
-        cells = [part for part in model.modules() if isinstance(part, GatedRecursiveCell)]
-        weights = [layer.weight for cell in cells for layer in (cell.hidden, cell.gates)]
-        self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
-        self._of_one = 2 * (cells[0].hidden.weight.numel() + cells[0].gates.weight.numel()) if cells else 1
+        cells = [part for part in model.modules() if isinstance(part, Cell)]
+        weights = [[weight for weight in cell.parameters() if weight.ndim == 2] for cell in cells]
+        self._storages = {weight.untyped_storage().data_ptr() for of_cell in weights for weight in of_cell}
+        self._of_one = 2 * sum(weight.numel() for weight in weights[0]) if cells else 1
         self._counted = [0, 0]  # forwards, backwards
         self._native = replace(COUNTS)  # the compiled library counts its own
         self._backwards = 0

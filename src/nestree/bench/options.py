@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
+from nestree.encoders.options import check_cell
 from nestree.encoders.registry import ENCODERS
 from nestree.errors import OptionError
 from nestree.recursions import Outer
@@ -36,6 +37,8 @@ class BenchOptions:
     """Items k of a group of RIR's outer tree."""
     partial: float = 0.0
     """Partial folding: share of a group's items that RIR folds it to; 0: to one root, as published."""
+    cell: str = "grc"
+    """What composes: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     dropout: float = 0.1
     """Share of the cell's hidden features dropped in training."""
     batch: int = 32
@@ -83,6 +86,7 @@ class BenchOptions:
         for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "naive_batch", "naive_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
         Outer(self.arity, partial=self.partial)
+        check_cell(self.cell, self.dim)
         check_at_least("listops_batches", self.listops_batches, 0)
         check_at_least("seed", self.seed, 0)
         check_probability("dropout", self.dropout)
@@ -92,7 +96,9 @@ class BenchOptions:
 
     def of_encoder(self, name: str, engine: str | None) -> dict[str, Any]:
         """Return those options that the encoder has too."""
-        chosen = {option: getattr(self, option) for option in ("dim", "beam_size", "arity", "partial", "dropout")}
+        chosen = {
+            option: getattr(self, option) for option in ("dim", "beam_size", "arity", "partial", "cell", "dropout")
+        }
         known = {field.name for field in fields(ENCODERS[name])}
         if engine is not None:
             chosen["engine"] = engine

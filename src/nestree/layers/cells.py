@@ -18,7 +18,7 @@ class BilinearCell(Cell):
     """``parent = LayerNorm(W x + Wo((Wa x) * (Wb x)))`` of ``x = [l; r]``, with dropout on the product.
 
     A product of two linear maps reads one child by the other, which sums modulo a number are made of.
-    Cost: ``14 D^2`` multiply-adds per parent.
+    Cost: ``12 D^2`` multiply-adds per parent.
 
     Examples:
         >>> BilinearCell(8)(torch.zeros(5, 8), torch.ones(5, 8)).shape

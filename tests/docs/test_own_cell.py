@@ -1,0 +1,54 @@
+"""The page that adds a cell, followed: its code runs, and a recipe trains with it from outside the package."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import nestree
+from nestree.cli.main import main
+
+PAGE = (Path(__file__).parents[2] / "docs" / "own-cell.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that Python imports from, with the cell in it."""
+    (tmp_path / "minimal_cell.py").write_text(blocks()[0], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def test_a_cell_takes_fifteen_lines() -> None:
+    assert len([line for line in blocks()[0].splitlines() if line]) <= 15
+
+
+@pytest.mark.usefixtures("folder", "unchecked_shapes")
+def test_the_page_runs() -> None:
+    names: dict[str, object] = {}
+    for block in blocks()[1:]:
+        exec(block, names)
+        encoder = names["encoder"]
+        assert isinstance(encoder, nestree.Encoder)
+        encoder(torch.randn(2, 9, 32), [9, 4]).root.sum().backward()
+        assert all(parameter.grad is not None for parameter in encoder.parameters())
+    assert type(names["same"].inner.cell) is names["MinimalCell"]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_recipe_trains_with_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder / "run"
+    options = ["--data.train_size", "64", "--data.validation_size", "16", "--trainer.max_steps", "2"]
+    sizes = ["--encoder.dim", "8", "--encoder.cell", "minimal_cell:MinimalCell", "--model.head_hidden", "8"]
+    assert main(["train", "listops-rir", "--run", str(run), *sizes, *options, "--trainer.accelerator", "cpu"]) == 0
+    assert "minimal_cell:MinimalCell" in (run / "config.yaml").read_text(encoding="utf-8")
+    assert type(nestree.load(run).encoder.inner.cell).__name__ == "MinimalCell"
