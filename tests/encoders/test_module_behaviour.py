@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.optim.swa_utils import update_bn
@@ -80,7 +82,15 @@ def test_a_weight_changed_between_forward_and_backward_is_pytorchs_own_error(nam
         root.square().sum().backward()
 
 
+@pytest.fixture
+def differentiable_attention() -> Iterator[None]:
+    """PyTorch's fused attention has no second derivatives; its plain one has."""
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
 @EVERY
+@pytest.mark.usefixtures("differentiable_attention")
 def test_second_derivatives_are_right_or_refused_by_name(name: str) -> None:
     engine = {"engine": "naive"} if name in BEAMS else {}
     encoder, states = build(name, **engine), states_of()
@@ -107,6 +117,7 @@ def test_second_derivatives_are_right_or_refused_by_name(name: str) -> None:
 
 
 @EVERY
+@pytest.mark.usefixtures("differentiable_attention")
 def test_transforms_of_functions_are_right_or_refused_by_name(name: str) -> None:
     encoder, states = build(name), states_of()
     if name in [*BEAMS, *GREEDY]:
@@ -121,6 +132,7 @@ def test_transforms_of_functions_are_right_or_refused_by_name(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["grc", "bbt-grc", "s4d", "transformer", "rir-grc"])
+@pytest.mark.usefixtures("differentiable_attention")
 def test_encoders_without_decisions_are_mapped_and_have_forward_derivatives(name: str) -> None:
     encoder = build(name).eval()
     states = torch.randn(4, 1, 5, DIM, dtype=torch.float64)
@@ -156,8 +168,7 @@ def test_a_cell_of_ones_own_takes_effect(name: str) -> None:
     other.load_state_dict(encoder.state_dict(), strict=False)
     assert not torch.allclose(encode(encoder, states_of())[:2], encode(other, states_of())[:2])
     encoder.inner.cell.register_forward_hook(lambda module, inputs, output: output / 2)
-    if "om" not in name:  # its own norm comes with another cell
-        torch.testing.assert_close(encode(encoder, states_of()), encode(other, states_of()))
+    torch.testing.assert_close(encode(encoder, states_of()), encode(other, states_of()))
 
 
 def test_a_cell_is_named_or_given() -> None:
@@ -175,7 +186,7 @@ def test_wrappers_see_the_tensors_of_a_result(name: str) -> None:
     encoding = build(name)(states_of(), LENGTHS)
     leaves, structure = tree_flatten(encoding)
     assert leaves[0] is encoding.root
-    assert structure.unflatten(leapt := leaves).root is leapt[0]
+    assert structure.unflatten(leaves).root is encoding.root
 
 
 @EVERY
@@ -227,6 +238,7 @@ def test_short_rows_alone_give_zeros_instead_of_no_gradient(name: str, lengths: 
 
 
 @EVERY
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_traces_and_exports_are_refused(name: str) -> None:
     encoder = build(name).eval()
     with pytest.raises(RuntimeError, match="an encoder cannot be traced"):
@@ -292,7 +304,11 @@ def test_modules_begin_anew_by_reset_parameters(name: str) -> None:
     """As FSDP and others do it: on the meta device, then with room, then module by module."""
     torch.manual_seed(2)
     encoder = build(name).to(torch.float32)
-    moments = {key: (value.mean(), value.std()) for key, value in encoder.named_parameters() if value.numel() > 100}
+    moments = {
+        key: (value.mean().item(), value.std().item())
+        for key, value in encoder.named_parameters()
+        if value.numel() > 100
+    }
     encoder = encoder.to("meta").to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*encoder.parameters(), *encoder.buffers()):
@@ -305,8 +321,8 @@ def test_modules_begin_anew_by_reset_parameters(name: str) -> None:
         assert not bool((value == 77).any()), key
         if key in moments:
             mean, spread = moments[key]
-            assert abs(value.mean() - mean) <= spread
-            assert value.std() == pytest.approx(spread, rel=0.5)
+            assert value.mean().item() == pytest.approx(mean, abs=spread + 1e-4)
+            assert value.std().item() == pytest.approx(spread, rel=0.5, abs=1e-4)
 
 
 def test_zero_stays_zero_when_an_s4d_layer_begins_anew() -> None:

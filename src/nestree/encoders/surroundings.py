@@ -18,7 +18,7 @@ def never_compiled(function: Function) -> Function:
 
     @functools.cache
     def as_it_is() -> Callable[..., Any]:
-        return torch.compiler.disable(function, reason="a search depends on what it finds")
+        return torch.compiler.disable(function)
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -35,7 +35,7 @@ def refuse_tracing() -> None:
     Raises:
         RuntimeError: says what to use.
     """
-    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+    if torch.jit.is_tracing():  # the legacy ONNX exporter traces too
         raise RuntimeError(
             "an encoder cannot be traced: a trace is right for the lengths of its example only; save the state_dict "
             "and build the encoder again, or torch.compile the model, which leaves the encoder as it is"
@@ -75,7 +75,8 @@ def reaching_all(root: Tensor, module: nn.Module) -> Tensor:
     gradient.
     """
     parameters = [tensor for tensor in module.parameters() if tensor.requires_grad]
-    if not torch.is_grad_enabled() or not parameters or torch._C._are_functorch_transforms_active():
+    transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    if not torch.is_grad_enabled() or not parameters or transformed:
         return root
     return _ReachingAll.apply(root, *parameters)  # pyright: ignore[reportReturnType]
 
@@ -91,7 +92,3 @@ class _ReachingAll(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Sequence[Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return gradient, *(torch.zeros(shape, dtype=dtype, device=device) for shape, dtype, device in ctx.likes)
-
-    @staticmethod
-    def jvp(ctx: Any, root: Tensor, *parameters: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return root.view_as(root)

@@ -37,7 +37,7 @@ class Chain(SingleRootRecursion):
             if running < len(state):
                 ended.append(state[running:])
                 state = state[:running]
-            state = self.cell(state, items[:running, position])
+            state = self.cell(state, items[:running, position]).to(items.dtype)  # autocast may have made it another
         return torch.cat([state, *reversed(ended)])[rows.argsort()]
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:

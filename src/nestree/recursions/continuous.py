@@ -137,7 +137,8 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         merges = (place > 0) & (place < sizes.unsqueeze(-1))  # neither START, END nor the last item
         chance = merge_probabilities(scores.masked_fill(~merges, -torch.inf), left, right)
         of_left = (left @ chance.unsqueeze(-1)).to(states.dtype)
-        return torch.lerp(states, self.cell(lefts[1], states), of_left), existence * (1 - chance)
+        composed = self.cell(lefts[1], states).to(states.dtype)  # autocast may have made it another
+        return torch.lerp(states, composed, of_left), existence * (1 - chance)
 
 
 def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,8 @@ class Training:
             raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
         if options.precision == "tf32":
+            if options.accelerator == "cpu" or not torch.cuda.is_available():
+                raise OptionError("trainer.precision", "must be 32 or bf16-mixed without a GPU, not 'tf32'")
             torch.set_float32_matmul_precision("high")
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)

@@ -46,7 +46,8 @@ class BeamTree(TreeSearch):
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.search.engine == "naive":
-            with fixed_weights(self.cell, self.scorer):
+            off = torch.autocast(leaves.states.device.type, enabled=False)
+            with off, fixed_weights(self.cell, self.scorer):
                 beams = [
                     self.naive(outer, row, leaves.states.device, draws)(states[:length])
                     for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))

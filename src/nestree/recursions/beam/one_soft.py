@@ -257,4 +257,4 @@ class SoftSearch:
             random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), width)
             mask = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
             masks = [mask]
-        return cell(left, right, *masks)
+        return cell(left, right, *masks).to(left.dtype)  # autocast may have made it another

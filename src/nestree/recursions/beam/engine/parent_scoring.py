@@ -140,7 +140,7 @@ class FusedParentScoring(ParentScoring):
 
     def score(self, states: Tensor) -> Tensor:
         """Return the logits of states."""
-        return states @ self.parameters[0][0]
+        return (states @ self.parameters[0].T).squeeze(-1)
 
     def pull_back(self, rows: Tensor, of_logits: Tensor, gradients: list[Tensor] | None) -> Tensor:
         """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""

@@ -42,8 +42,8 @@ class RunAgain(Kept):
         named = tensors_of(module)
         self.names = list(named)
         self.parameters = list(named.values())
-        self.buffers = {name: tensor.clone() for name, tensor in module.named_buffers()} if record else {}
-        self.buffer_names, self.buffer_values = list(self.buffers), list(self.buffers.values())
+        buffers = {name: tensor.clone() for name, tensor in module.named_buffers()} if record else {}
+        self.buffer_names, self.buffer_values = list(buffers), list(buffers.values())
         self.modes = [part.training for part in module.modules()]
         self.checked = not record or not any(self.modes)
         if not self.checked:
