@@ -97,6 +97,8 @@ class Training:
         if len(validation) < devices:
             raise UserError(f"{len(validation)} validation examples are too few for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
+        if options.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
@@ -234,6 +236,7 @@ class Training:
             return pl.Trainer(
                 accelerator=options.accelerator,
                 devices=devices,
+                precision="bf16-mixed" if options.precision == "bf16-mixed" else "32-true",
                 strategy="ddp" if devices > 1 else "auto",
                 max_epochs=1,
                 val_check_interval=self.validate_every,
