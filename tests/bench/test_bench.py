@@ -219,7 +219,7 @@ def test_too_much_memory_ends_a_measurement() -> None:
 
 def test_too_much_time_ends_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "ALLOWANCE", -60.0)
-    with pytest.raises(OverBudget, match=r"over 1 s a pass"):
+    with pytest.raises(OverBudget, match=r"over 1 s per pass"):
         measure_in_child_process(job(), replace(TINY, seconds=1.0, least=30.0), CPU)
 
 
@@ -249,8 +249,8 @@ def quadratic(job: Job) -> Measurement:
 def test_what_would_take_too_long_is_skipped() -> None:
     rows = rows_of(quadratic, [job(length) for length in (10, 100, 300, 1_000, 2_000)], seconds=20.0)
     assert [row.measured is not None for row in rows] == [True, True, True, False, False]
-    assert rows[3].skipped == "would take about 200 s a pass"
-    assert rows[4].skipped == "1000 tokens were too much"
+    assert rows[3].skipped == "would take about 200 s per pass"
+    assert rows[4].skipped == "1000 tokens exceeded the limits"
 
 
 def test_what_would_take_too_much_memory_is_skipped() -> None:
@@ -260,7 +260,7 @@ def test_what_would_take_too_much_memory_is_skipped() -> None:
 
 def test_what_went_over_its_budget_is_not_tried_again_at_a_greater_length() -> None:
     rows = rows_of(lambda _: OverBudget("over 6 GB"), [job(10), job(20), job(10, mode="inference"), job(None)])
-    assert [row.skipped for row in rows] == ["over 6 GB", "10 tokens were too much", "over 6 GB", "over 6 GB"]
+    assert [row.skipped for row in rows] == ["over 6 GB", "10 tokens exceeded the limits", "over 6 GB", "over 6 GB"]
 
 
 # --- what is shown

@@ -101,7 +101,7 @@ def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
     made = config(trainer={"max_steps": None, "max_sequences": 101})
     whole = training(tmp_path / "whole", made)
     facts = whole.fit()
-    assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "101 sequences are done")  # 60 + 41
+    assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "reached 101 sequences")  # 60 + 41
     assert whole.over()
     stopped = training(tmp_path / "stopped", made)
     after_step(stopped, 9, lambda: setattr(stopped.keeper, "interrupted", True))
@@ -218,7 +218,7 @@ def test_limits_may_rise_and_the_run_goes_on(tmp_path: Path) -> None:
 def test_a_minute_limit_ends_with_a_validation(tmp_path: Path) -> None:
     trained = training(tmp_path / "run", config(trainer={"max_minutes": 1e-4, "validate_every": 20}))
     facts = trained.fit()
-    assert facts["why"] == "0.0001 minutes are over"
+    assert facts["why"] == "reached 0.0001 minutes"
     assert 1 <= facts["steps"] < 20
     assert trained.run.weights.is_file()
     assert trained.over()
@@ -258,7 +258,7 @@ def test_without_improvement_the_rate_falls_and_training_stops(tmp_path: Path) -
 def test_without_patience_training_goes_on(tmp_path: Path) -> None:
     made = config(optimizer={"learning_rate": 1e-12}, trainer={"validate_every": 1, "max_steps": 9, "patience": None})
     facts = training(tmp_path / "run", made).fit()
-    assert (facts["steps"], facts["early"], facts["why"]) == (9, False, "9 steps are done")
+    assert (facts["steps"], facts["early"], facts["why"]) == (9, False, "reached 9 steps")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

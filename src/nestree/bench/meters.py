@@ -1,4 +1,4 @@
-"""What is read off a process while it measures: matrix rate, cell arithmetic, peak memory."""
+"""Meters of a measurement: matrix rate, operations of the cells, peak memory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nestree.recursions.beam.engine.native.library import COUNTS
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512
-"""Width of the matrices whose product is the machine's measure."""
+"""Width of the matrices whose product measures the speed of the machine."""
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what was asked of it."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def matrix_rate(device: torch.device, *, seconds: float) -> float:
-    """Return the floating-point operations a second of 512 x 512 float32 matrix products: the median of ten samples."""
+    """Return the floating-point operations per second of 512 x 512 float32 products, the median of ten samples."""
     left, right = torch.rand(2, SIZE, SIZE, device=device)
     product = left @ right
     samples, repeats = [], 1
@@ -46,15 +46,14 @@ def matrix_rate(device: torch.device, *, seconds: float) -> float:
 
 
 class CellArithmetic(TorchDispatchMode):
-    """Counts the multiplications with the weights of a model's cells, whoever makes them.
+    """Counts the operations of matrix products with the weights of a model's cells.
 
-    Going back, every product with a weight has a twin that gives the weight's gradient, of the same size.
+    In the backward pass, each product with a weight comes with one of the same size for the weight's gradient.
     """
 
     _PRODUCTS = ("mm", "addmm", "linear", "matmul")
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Watch the cells of ``model``."""
         super().__init__()
         cells = [part for part in model.modules() if isinstance(part, Cell)]
         weights = [[weight for weight in cell.parameters() if weight.ndim == 2] for cell in cells]
@@ -65,12 +64,12 @@ class CellArithmetic(TorchDispatchMode):
         self._backwards = 0
 
     def turn_back(self, back: bool) -> None:
-        """Count what follows as part of the backward pass, or of the forward pass again."""
+        """Count the following operations as backward (``back``) or as forward."""
         self._backwards = int(back)
 
     @property
     def evaluations(self) -> float:
-        """How many cells were evaluated going forward."""
+        """Number of cell evaluations in the forward pass."""
         return self._counted[0] / self._of_one + COUNTS.composed - self._native.composed
 
     @property
@@ -82,7 +81,6 @@ class CellArithmetic(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Carry the operation out, and count it if it is a product with a weight that is watched."""
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket.__name__ in self._PRODUCTS:
             for tensor in args:
@@ -93,16 +91,15 @@ class CellArithmetic(TorchDispatchMode):
 
 
 class PeakMemory:
-    """The most memory that is taken between a start and now, over what was taken at the start."""
+    """Peak memory since this object was created, minus the memory at that time."""
 
     def __init__(self, device: torch.device) -> None:
-        """Start."""
         self.device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.base = torch.cuda.memory_allocated(device)
             return
-        # Importing or starting up may have taken more for a moment: let the high-water mark begin here.
+        # Reset the high-water mark: imports may have taken more memory for a moment.
         try:
             Path("/proc/self/clear_refs").write_text("5")
             self.base = _status("VmRSS")
@@ -110,7 +107,7 @@ class PeakMemory:
             self.base = peak_memory()
 
     def over_base(self) -> int | None:
-        """Return bytes; None where the system does not say."""
+        """Return the peak over the base, bytes; None if the system does not report it."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) - (self.base or 0)
         peak = _status("VmHWM")
@@ -120,7 +117,7 @@ class PeakMemory:
 
 
 def resident(process: int) -> int | None:
-    """Return the bytes of memory that a process holds now; None where the system does not say."""
+    """Return the resident memory of a process, bytes; None if the system does not report it."""
     return _status("VmRSS", str(process))
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark shows and writes."""
+"""Tables and the JSON file of a benchmark."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from nestree.recursions.beam.options import ENGINES
 from nestree.runs.provenance import provenance
 
 FORMAT = "nestree-bench-1"
-"""Written into every JSON file."""
+"""Format of the JSON file."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that came of a benchmark."""
+    """All results of a benchmark."""
 
     options: BenchOptions
     device: str
@@ -35,11 +35,11 @@ class Report:
 
     @property
     def growth(self) -> list[Growth]:
-        """The exponents of time and memory."""
+        """Exponents of time and memory."""
         return exponents(self.rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as they are written."""
+        """Return the report as JSON values, with versions, machine and commit."""
         return {
             "format": FORMAT,
             "device": self.device,
@@ -52,13 +52,13 @@ class Report:
         }
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON."""
+        """Write the report as JSON."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
 
 
 def facts(options: BenchOptions, device: torch.device) -> list[str]:
-    """Return lines that say what was run, and on what."""
+    """Return lines about device, versions, commit and model."""
     about = provenance()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return [
@@ -72,7 +72,7 @@ def facts(options: BenchOptions, device: torch.device) -> list[str]:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is called."""
+    """Return the name of a device, with its model."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     try:
@@ -84,7 +84,7 @@ def device_name(device: torch.device) -> str:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Return how many times as fast as the naive one a fast row is."""
+    """Return the speed of an engine's row divided by the naive implementation's; None if not both were measured."""
     if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
         return None
     for naive in rows:
@@ -112,7 +112,7 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return the rows as a table: what is to be compared stands together."""
+    """Return the rows as a table, sorted by encoder, mode and length."""
     shown = Table(title="speed and memory", title_justify="left")
     for name, side in COLUMNS:
         shown.add_column(name, justify=side, no_wrap=True)  # pyright: ignore[reportArgumentType]
@@ -148,7 +148,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def figure(value: float | None) -> str:
-    """Return a number in three digits or so; nothing for none."""
+    """Return a number with three significant digits or more; an empty string for None."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nestree.cli.consoles import error_line
+from nestree.cli.errors import error_line
 from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 

@@ -10,6 +10,7 @@ from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
+from nestree.recursions.beam.engine.native import library
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,13 @@ class SliceOptions(Options):
         super().__post_init__()
         if self.scorer_width is not None:
             check_at_least("scorer_width", self.scorer_width, 1)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        if not isinstance(self, BeamSearch) or not isinstance(self, CellOptions):
+            return False
+        return self.engine == "fast" and not self.merge_equal and self.cell == "grc" and library.present()
 
     def scorer(self, dim: int) -> PairScorer:
         """Return a scorer for states of width ``dim``."""

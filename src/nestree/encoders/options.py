@@ -38,6 +38,11 @@ class EncoderOptions(Options, ABC):
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        return False
+
 
 @dataclass(frozen=True)
 class CellOptions(EncoderOptions):

@@ -91,7 +91,8 @@ class RIR(Checked, Encoder):
         if self.context is not None:
             states = self.context(states, lengths.tensor)
         outer = self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
-        folded = self.inner.recurse(Leaves(self.leaf(states), lengths), outer, trees=trees, draws=draws)
+        leaves = Leaves(states, lengths, self.leaf)
+        folded = self.inner.recurse(leaves, outer, trees=trees, draws=draws)
         if folded.trees is None:
             return Encoding(folded.root)
         groups = outer.groups(lengths.host, training=self.training)

@@ -40,9 +40,7 @@ class RvNN(Encoder):
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
-        if self.leaf is not None:
-            states = self.leaf(states)
-        folded = self.inner.recurse(Leaves(states, lengths), WHOLE, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(states, lengths, self.leaf), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
 

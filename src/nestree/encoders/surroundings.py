@@ -35,7 +35,7 @@ def refuse_tracing() -> None:
     Raises:
         RuntimeError: says what to use.
     """
-    if torch.jit.is_tracing():  # the legacy ONNX exporter traces too
+    if torch._C._get_tracing_state() is not None or torch.onnx.is_in_onnx_export():
         raise RuntimeError(
             "an encoder cannot be traced: a trace is right for the lengths of its example only; save the state_dict "
             "and build the encoder again, or torch.compile the model, which leaves the encoder as it is"

@@ -1,4 +1,4 @@
-"""The layers that everything else is composed of: leaf transform, cell, scorers, S4D and heads."""
+"""Layers that encoders and models are composed of: leaf transform, cell, scorers, S4D and head."""
 
 from nestree.layers.cell import Cell as Cell
 from nestree.layers.cell import GatedRecursiveCell as GatedRecursiveCell

@@ -78,7 +78,14 @@ class GatedRecursiveCell(Cell):
     ``parent = LayerNorm(sigmoid(a) * l + sigmoid(b) * r + sigmoid(c) * z)``.
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 3.2.
-    Cost: ``24 D^2`` multiply-adds a parent.
+    Cost: ``24 D^2`` multiply-adds per parent.
+
+    Args:
+        dim: width D of a state.
+        dropout: share of hidden features dropped during training.
+
+    Raises:
+        ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
 
     Examples:
         >>> cell = GatedRecursiveCell(8)
@@ -87,11 +94,6 @@ class GatedRecursiveCell(Cell):
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a cell for states of width ``dim``; ``dropout`` is the share of hidden features dropped in training.
-
-        Raises:
-            ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
-        """
         super().__init__(dim, dropout=dropout, mask_width=HIDDEN_MULTIPLE * dim)
         self.hidden = nn.Linear(2 * dim, HIDDEN_MULTIPLE * dim)
         self.gates = nn.Linear(HIDDEN_MULTIPLE * dim, 4 * dim)
@@ -99,7 +101,7 @@ class GatedRecursiveCell(Cell):
 
     @property
     def hidden_dim(self) -> int:
-        """Width of the hidden layer, which is the width of a dropout mask."""
+        """Width of the hidden layer and of a dropout mask."""
         return self.hidden.out_features
 
     def forward(
@@ -110,8 +112,8 @@ class GatedRecursiveCell(Cell):
     ) -> Float[Tensor, "*rows d"]:
         """Return the parents of ``left`` and ``right``, row by row.
 
-        ``keep`` is a dropout mask that is already scaled (0, or 1 / (1 - dropout)), for callers in which a mask belongs
-        to a node; without it a training cell draws its own.
+        ``keep`` is a dropout mask, already scaled (0 or 1 / (1 - dropout)), for callers that draw a mask per node;
+        without it, the cell draws one during training.
         """
         return self.mix(left, right, self.hidden(torch.cat([left, right], dim=-1)), keep)
 
@@ -122,7 +124,7 @@ class GatedRecursiveCell(Cell):
         hidden: Float[Tensor, "*rows h"],
         keep: Float[Tensor, "*rows h"] | None = None,
     ) -> Float[Tensor, "*rows d"]:
-        """Return the parents when ``W1 [l; r] + b1`` is known, as where half of it serves several cells."""
+        """Return the parents, given ``W1 [l; r] + b1``, for callers that use parts of it for several parents."""
         hidden = functional.gelu(hidden)
         hidden = self.drop(hidden, keep)
         gate_left, gate_right, gate_new, new = self.gates(hidden).chunk(4, dim=-1)

@@ -8,6 +8,7 @@ from torch import Tensor
 from nestree.layers import Cell
 from nestree.recursions.base import SingleRootRecursion
 from nestree.recursions.lengths import Lengths
+from nestree.recursions.shapes import GroupStates, Items
 from nestree.trees.fixed import left_branching
 
 
@@ -23,7 +24,7 @@ class Chain(SingleRootRecursion):
         self.dim = cell.dim
         self.cell = cell
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run along each group; a group leaves the batch where it ends, so padding is never composed."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)

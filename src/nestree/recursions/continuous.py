@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +16,7 @@ from nestree.layers import Cell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import GroupIndex, GroupStates, ItemIndex, ItemPairWeights, Items, ItemWeights
 
 ACTIVATIONS = 40
 """About how many features an item keeps for its gradients in a round, as a multiple of D."""
@@ -79,17 +81,17 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
             self.start.normal_()
             self.end.normal_()
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run rounds until every group has stopped; those that have leave the batch."""
         return self._run(items, sizes.tensor, None)
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold, and read off the trees by when and how far the items have gone; see [`Departures`][]."""
         departures = Departures.of(sizes.tensor, items.shape[1])
         root = self._run(items, sizes.tensor, departures)
         return root, [merges_in_order(order) for order in departures.orders(sizes.host)]
 
-    def _run(self, items: Tensor, sizes: Tensor, departures: Departures | None) -> Tensor:
+    def _run(self, items: Items, sizes: GroupIndex, departures: Departures | None) -> GroupStates:
         states, existence = self._frame(items, sizes)
         rows = torch.arange(len(sizes), device=sizes.device)
         recompute = Recompute(dropout=self.training)
@@ -112,7 +114,7 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
                 departures.note(number, rows, existence[:, 1:-1])
         return torch.cat(stopped)[torch.cat(stopped_rows).argsort()]
 
-    def _frame(self, items: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    def _frame(self, items: Items, sizes: GroupIndex) -> tuple[Float[Tensor, "g n+2 d"], Float[Tensor, "g n+2"]]:
         """Return states between START and END (G, N + 2, D), zero behind, and existence: 1 or, behind END, 0."""
         place = torch.arange(items.shape[1] + 2, device=items.device)
         start = self.start.to(items.dtype).expand(len(items), 1, -1)
@@ -123,8 +125,8 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         states = states if self.leaf is None else self.leaf(states)
         return states.masked_fill(~real.unsqueeze(-1), 0), real.to(torch.promote_types(items.dtype, torch.float32))
 
-    def _round(self, states: Tensor, existence: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states (G, S, D) and existence (G, S) after a round."""
+    def _round(self, states: Items, existence: ItemWeights, sizes: GroupIndex) -> tuple[Items, ItemWeights]:
+        """Return states and existence after a round."""
         left, right = neighbours(existence)
         to_left, to_right = left.to(states.dtype), right.to(states.dtype)
         lefts, rights = [states], [states]
@@ -141,7 +143,7 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         return torch.lerp(states, composed, of_left), existence * (1 - chance)
 
 
-def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:
+def neighbours(existence: ItemWeights) -> tuple[ItemPairWeights, ItemPairWeights]:
     """Return, for each item i, the shares of every item j (G, i, j) in its left and in its right neighbour.
 
     Walking outwards from i, an item's share is its existence, until their sum would exceed 1: that item has what is
@@ -157,8 +159,8 @@ def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:
     return mirrored.flip(-2, -1), right
 
 
-def merge_probabilities(scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Return how probably every item (G, S) merges into its right neighbour, now.
+def merge_probabilities(scores: ItemWeights, left: ItemPairWeights, right: ItemPairWeights) -> ItemWeights:
+    """Return how probably every item merges into its right neighbour, now.
 
     ``c = a / (a + 1 + a_left + a_right)`` with ``a = exp(score)``. The exponentials are divided by the largest of a
     group, so that none overflows; if all that an item competes with underflows, it does not merge.
@@ -180,18 +182,18 @@ class Departures:
     leftmost. With merge probabilities of 0 and 1 this is exactly the tree of the cells that the root depends on.
     """
 
-    when: Tensor
+    when: ItemIndex
     """(G, N) round in which existence fell to one half; beyond all rounds if it has not."""
-    what_is_left: Tensor
+    what_is_left: ItemWeights
     """(G, N) existence after that round, or after the last one."""
 
     @classmethod
-    def of(cls, sizes: Tensor, items: int) -> Departures:
+    def of(cls, sizes: GroupIndex, items: int) -> Departures:
         """Begin with groups of at most so many items."""
         shape = len(sizes), items
         return cls(torch.full(shape, items + 1, device=sizes.device), torch.ones(shape, device=sizes.device))
 
-    def note(self, number: int, rows: Tensor, existence: Tensor) -> None:
+    def note(self, number: int, rows: GroupIndex, existence: ItemWeights) -> None:
         """Note the existence of the items of some groups after a round."""
         columns = slice(existence.shape[1])
         when, left = self.when[rows, columns], self.what_is_left[rows, columns]

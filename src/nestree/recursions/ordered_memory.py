@@ -17,6 +17,7 @@ from nestree.layers.plain import is_plain_cell
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import GroupIndex, GroupStates, Items, ItemWeights, Numbers
 
 LEAST = 1e-5
 """A slot within less than this much of the last step's cumulative probability is out of reach."""
@@ -67,11 +68,11 @@ class OrderedMemory(Checked, SingleRootRecursion):
         self.key, self.key_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run along each group; a group leaves the batch where it ends, so padding is never written."""
         return self._run(items, sizes)[0]
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold, and read off the tree by the slot that each item attends to most; see [`merges_of_slots`][]."""
         root, attended = self._run(items, sizes)
         table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
@@ -79,7 +80,7 @@ class OrderedMemory(Checked, SingleRootRecursion):
         merges = {group: merges_of_slots(row[: sizes.host[group]]) for group, row in zip(order, table, strict=True)}
         return root, [merges[group] for group in range(len(order))]
 
-    def _run(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[GroupIndex]]:
         """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
@@ -111,12 +112,12 @@ class OrderedMemory(Checked, SingleRootRecursion):
         return torch.cat([candidates[:, -1], *reversed(ended)])[rows.argsort()], attended
 
     def _step(
-        self, item: Tensor, query: Tensor, memories: Tensor, candidates: Tensor, reach: Tensor, first: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Write one item (G, D) into memories (G, n, D); no slot before ``first`` is in reach of any group.
+        self, item: GroupStates, query: GroupStates, memories: Items, candidates: Items, reach: ItemWeights, first: int
+    ) -> tuple[Items, Items, ItemWeights, GroupIndex]:
+        """Write one item (G, D) into memories (G, N, D); no slot before ``first`` is in reach of any group.
 
         Returns:
-            the memories and candidates, what is in reach of the next step (G, n), and the likeliest slot (G,).
+            the memories and candidates, what is in reach of the next step (G, N), and the likeliest slot (G,).
         """
         out_of_reach, near = candidates[:, :first], candidates[:, first:]
         probability = self._attend(query, near, reach[:, first:])
@@ -134,8 +135,8 @@ class OrderedMemory(Checked, SingleRootRecursion):
         slot = probability.argmax(-1) + first
         return torch.cat([out_of_reach, written], dim=1), torch.stack(composed, dim=1), reached, slot
 
-    def _composer(self, memories: Tensor) -> Callable[[Tensor, int], Tensor]:
-        """Return what composes states (G, D) with the memories (G, n, D) of a slot."""
+    def _composer(self, memories: Items) -> Callable[[GroupStates, int], GroupStates]:
+        """Return what composes states (G, D) with the memories (G, N, D) of a slot."""
         dropped, cell = self._drop_input(memories), self.cell
         if not is_plain_cell(cell, next(cell.parameters(), memories)):
             return lambda state, slot: cell(self._drop_input(state), dropped[:, slot])
@@ -144,7 +145,7 @@ class OrderedMemory(Checked, SingleRootRecursion):
         halves = functional.linear(dropped, of_memory, cell.hidden.bias).unbind(1)
         kept = memories.unbind(1)
 
-        def compose(state: Tensor, slot: int) -> Tensor:
+        def compose(state: GroupStates, slot: int) -> GroupStates:
             hidden = halves[slot] + functional.linear(self._drop_input(state), of_item)
             return cell.mix(state, kept[slot], hidden)
 
@@ -156,18 +157,18 @@ class OrderedMemory(Checked, SingleRootRecursion):
         assert isinstance(self.cell, GatedRecursiveCell)
         return self.cell.norm
 
-    def _attend(self, query: Tensor, candidates: Tensor, reach: Tensor) -> Tensor:
-        """Return the probabilities (G, n) of slots, at least in float32."""
+    def _attend(self, query: GroupStates, candidates: Items, reach: ItemWeights) -> ItemWeights:
+        """Return the probabilities (G, N) of slots, at least in float32."""
         keys = self.key_norm(self.key(self._drop(candidates)))
         logits = self.score(self._drop(functional.gelu(query.unsqueeze(1) + keys))).squeeze(-1).to(reach.dtype)
         logits = (logits / math.sqrt(self.dim)).masked_fill(reach == 0, -torch.inf)
         weights = (logits - logits.detach().amax(-1, keepdim=True)).exp() * reach
         return weights / weights.sum(-1, keepdim=True)
 
-    def _drop(self, states: Tensor) -> Tensor:
+    def _drop(self, states: Numbers) -> Numbers:
         return functional.dropout(states, self.memory_dropout, self.training)
 
-    def _drop_input(self, states: Tensor) -> Tensor:
+    def _drop_input(self, states: Numbers) -> Numbers:
         return functional.dropout(states, self.cell.dropout if mask_width(self.cell) else 0.0, self.training)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from nestree.recursions.draws import Draws, Sites, widest
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import BeamScores, GroupIndex, KeptIndex, Uniforms
 
 
-def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: Sites, draws: Draws | None) -> Tensor:
+def align(
+    scores: BeamScores, present: GroupIndex, slots: int, outer: Outer, *, sites: Sites, draws: Draws | None
+) -> KeptIndex:
     """Return, for each group, the beam that each slot takes.
 
     Slot 0 keeps the best beam. *Sampled* alignment draws every other slot with replacement, with probability
@@ -20,8 +22,8 @@ def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: S
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4.1.
 
     Args:
-        scores: (G, W') accumulated scores, best first; what stands beyond ``present`` is not looked at.
-        present: (G,) how many beams each group has, 1 to W'.
+        scores: (G, V) accumulated scores, best first; what stands beyond ``present`` is not looked at.
+        present: (G,) how many beams each group has, 1 to V.
         slots: W, how many slots a group hands on.
         outer: which alignment, and its temperature.
         sites: the groups' places, to draw for.
@@ -46,7 +48,7 @@ def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: S
     return torch.cat([torch.zeros_like(present).unsqueeze(-1), drawn], dim=-1)
 
 
-def _quantiles(groups: int, slots: int, outer: Outer, sites: Sites, draws: Draws | None) -> Tensor:
+def _quantiles(groups: int, slots: int, outer: Outer, sites: Sites, draws: Draws | None) -> Uniforms:
     """Return (G, slots) quantiles in [0, 1), float64."""
     device = sites.group.device
     if draws is not None and outer.alignment != "systematic":

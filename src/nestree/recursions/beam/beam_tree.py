@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from nestree.layers import Cell, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
@@ -13,6 +12,7 @@ from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import Draws, SearchDraws
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import State
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 DEFAULTS = BeamSearch()
@@ -75,7 +75,7 @@ class BeamTree(TreeSearch):
         )
 
 
-def _expected_root(beams: list[Beam]) -> Tensor:
+def _expected_root(beams: list[Beam]) -> State:
     """Return ``sum_b softmax(score)_b root_b``."""
     roots = torch.stack([beam.frontier[0].state for beam in beams])
     weights = torch.stack([beam.score for beam in beams]).softmax(-1)

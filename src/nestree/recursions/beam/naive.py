@@ -15,6 +15,7 @@ from itertools import chain, pairwise
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nestree.layers import Cell, Scorer
@@ -23,6 +24,7 @@ from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import Packed, Score, State
 
 Item = TypeVar("Item")
 
@@ -31,7 +33,7 @@ Item = TypeVar("Item")
 class Node:
     """A leaf, or the parent of two nodes; two nodes are the same only if they are one object."""
 
-    state: Tensor
+    state: State
     """(D,)"""
     children: tuple[Node, Node] | None = None
 
@@ -40,7 +42,7 @@ class Node:
 class Beam:
     """The roots of some partial trees from left to right, and how good the merges were that made them."""
 
-    score: Tensor
+    score: Score
     """Scalar: the sum of the log-probabilities of its merges."""
     frontier: tuple[Node, ...]
 
@@ -61,8 +63,8 @@ class NaiveRecursion:
     margin: float = field(default=float("inf"))
     """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
 
-    def __call__(self, leaves: Tensor) -> list[Beam]:
-        """Fold leaves (n, D) up to one root a beam; best beam first."""
+    def __call__(self, leaves: Packed) -> list[Beam]:
+        """Fold leaves (T, D) up to one root a beam; best beam first."""
         items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
         level = 0
         while len(items) > 1:
@@ -170,8 +172,8 @@ class NaiveRecursion:
         level: int,
         group: int,
         step: int,
-    ) -> Tensor:
-        """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""
+    ) -> Float[Tensor, "v p"]:
+        """Return the logits (V, P) of each beam's neighbouring pairs; each distinct pair is scored once."""
         number = {pair: index for index, pair in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
         if not self.scorer.reads_parents:
             left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
@@ -213,7 +215,7 @@ class NaiveRecursion:
         states = self.cell(left, right, *masks)
         composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
 
-    def best(self, items: Sequence[Item], count: int, keys: Tensor) -> list[Item]:
+    def best(self, items: Sequence[Item], count: int, keys: Float[Tensor, " c"]) -> list[Item]:
         """Return the ``count`` items with the largest keys, largest first; ties go to the earlier item."""
         ordered, order = keys.detach().sort(descending=True, stable=True)
         gaps = (ordered[:-1] - ordered[1:])[:count]

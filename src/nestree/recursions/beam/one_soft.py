@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from nestree.errors import OptionError
@@ -20,6 +21,20 @@ from nestree.recursions.beam.options import BeamSearch, BeamSelection
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    CandidateIndex,
+    CandidateScores,
+    FrontierParents,
+    FrontierStates,
+    GroupIndex,
+    Items,
+    KeptIndex,
+    OnePairIndex,
+    OnePairStates,
+    SequenceRoots,
+)
 
 DEFAULTS = BeamSelection(noise=False)
 
@@ -74,7 +89,7 @@ class OneSoftBeamTree(TreeSearch):
             raise OptionError("outer", "must have no arity: in training soft beams cannot be aligned")
         return Folded(self._train(leaves, draws or Draws()))
 
-    def _train(self, leaves: Leaves, draws: Draws) -> Tensor:
+    def _train(self, leaves: Leaves, draws: Draws) -> SequenceRoots:
         """Return the expected root of every sequence; a sequence leaves the batch where it ends."""
         order = leaves.lengths.longest_first()
         rows = torch.tensor(order, device=leaves.states.device)
@@ -106,12 +121,12 @@ def _spans(steps: int) -> Iterator[range]:
 class SoftBeams:
     """The beams of some sequences."""
 
-    frontier: Tensor
-    """(G, B, N, D)"""
-    parents: Tensor
-    """(G, B, N - 1, D) of all neighbouring pairs."""
-    scores: Tensor
-    """(G, B); -inf where there is no such beam."""
+    frontier: FrontierStates
+    """(G, V, N, D)"""
+    parents: FrontierParents
+    """(G, V, N - 1, D) of all neighbouring pairs."""
+    scores: BeamScores
+    """(G, V); -inf where there is no such beam."""
 
     def first(self, groups: int) -> SoftBeams:
         """Return the beams of the first sequences."""
@@ -125,10 +140,10 @@ class SoftSearch:
     tree: OneSoftBeamTree
     draws: Draws
     sites: Sites
-    size: Tensor
+    size: GroupIndex
     """(G,) tokens of each sequence."""
 
-    def begin(self, states: Tensor) -> SoftBeams:
+    def begin(self, states: Items) -> SoftBeams:
         """Return one beam a sequence, of its leaves (G, N, D)."""
         mask_index = (
             torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.search.beam_size
@@ -138,7 +153,7 @@ class SoftSearch:
         return SoftBeams(states.unsqueeze(1), parents.unsqueeze(1), scores)
 
     def run(
-        self, frontier: Tensor, parents: Tensor, scores: Tensor, lengths: list[int], steps: range
+        self, frontier: FrontierStates, parents: FrontierParents, scores: BeamScores, lengths: list[int], steps: range
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Go on from the beams of some sequences, whose lengths come first in ``lengths``.
 
@@ -178,7 +193,7 @@ class SoftSearch:
             parents = torch.cat([parents, rest.unsqueeze(1)], dim=1)
         return SoftBeams(frontier, parents, totals)
 
-    def candidates(self, beams: SoftBeams, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def candidates(self, beams: SoftBeams, step: int) -> tuple[CandidateIndex, CandidateIndex, CandidateScores]:
         """Return the (beam, position, score), each (G, C), of the W best pairs of each beam, best candidate first."""
         groups, width, pairs = beams.parents.shape[:3]
         real = torch.arange(pairs, device=self.size.device) < (self.size[:groups] - step - 1).view(-1, 1, 1)
@@ -195,7 +210,9 @@ class SoftSearch:
         place = place.gather(1, top(keys, keys.shape[1], place))
         return place // pairs, place % pairs, totals.gather(1, place)
 
-    def merge_hard(self, beams: SoftBeams, beam: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def merge_hard(
+        self, beams: SoftBeams, beam: KeptIndex, position: KeptIndex
+    ) -> tuple[Float[Tensor, "g w p d"], Float[Tensor, "g w n d"]]:
         """Merge the pair at ``position`` (G, W) of each ``beam`` (G, W).
 
         Returns:
@@ -215,7 +232,9 @@ class SoftSearch:
         parents = beams.parents.flatten(1, 2).gather(1, rows.unsqueeze(-1).expand(-1, -1, dim))
         return frontier, parents.unflatten(1, (beam.shape[1], items))
 
-    def beside(self, frontier: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def beside(
+        self, frontier: Float[Tensor, "g w n d"], position: KeptIndex
+    ) -> tuple[Float[Tensor, "g 2*w d"], Float[Tensor, "g 2*w d"], Integer[Tensor, "g 2*w"], BesideIndex]:
         """Return the pairs beside each new node at ``position`` (G, W) of ``frontier`` (G, W, N, D).
 
         Returns:
@@ -232,8 +251,10 @@ class SoftSearch:
         beam = torch.arange(position.shape[1], device=position.device).unsqueeze(-1)
         return left, right, ((columns - 1) * self.tree.search.beam_size + beam).flatten(1), columns
 
-    def merge_soft(self, beams: SoftBeams, beam: Tensor, position: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Merge the average of candidates (G, C): return its frontier (G, N - 1, D) and its score (G, 1)."""
+    def merge_soft(
+        self, beams: SoftBeams, beam: CandidateIndex, position: CandidateIndex, scores: CandidateScores
+    ) -> tuple[Items, Float[Tensor, "g 1"]]:
+        """Merge the average of candidates (G, C): return its frontier and its score (G, 1)."""
         absent = scores == -torch.inf
         none = absent.all(-1, keepdim=True)
         weights = scores.masked_fill(none, 0).softmax(-1)
@@ -249,7 +270,7 @@ class SoftSearch:
         m, c = mask.unsqueeze(-1), mask.cumsum(-1).unsqueeze(-1)
         return m * parents + (1 - c) * frontier[:, :-1] + (c - m) * frontier[:, 1:], total
 
-    def compose(self, left: Tensor, right: Tensor, mask_index: Tensor, step: int) -> Tensor:
+    def compose(self, left: OnePairStates, right: OnePairStates, mask_index: OnePairIndex, step: int) -> OnePairStates:
         """Return the parents of items (G, P, D), with dropout masks drawn for ``mask_index`` (G, P)."""
         cell, masks = self.tree.cell, []
         if width := mask_width(cell):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,7 @@ from nestree.layers.plain import is_plain_cell
 from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.draws import dropout_mask
+from nestree.recursions.shapes import ChildStates, Column, RandomBits, Rows, States, TableStates
 
 
 @runtime_checkable
@@ -33,7 +35,7 @@ class EngineCell(Protocol):
     mask_width: int
     """Random bits that a node's dropout mask takes; 0 without dropout."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Return the states (M, D) of the parents of ``children`` (M, 2, D), and keep what ``backward`` needs.
 
         Args:
@@ -43,7 +45,7 @@ class EngineCell(Protocol):
         """
         ...
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull the gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their ``children``: (M, 2, D).
 
         The parameters' shares are added to ``gradients``, which are in the order of ``parameters``; None
@@ -52,7 +54,7 @@ class EngineCell(Protocol):
         ...
 
 
-def engine_cell(cell: Cell, leaves: Tensor, capacity: int, *, record: bool) -> EngineCell:
+def engine_cell(cell: Cell, leaves: TableStates, capacity: int, *, record: bool) -> EngineCell:
     """Return what serves ``cell``, for at most ``capacity`` rows of the type and device of ``leaves``.
 
     Without ``record`` nothing is kept for a backward pass.
@@ -78,10 +80,10 @@ class AnyCell(Kept):
         self.mask_width = mask_width(cell)
         self.record = record
         self.capacity = capacity
-        self.random_bits: Tensor | None = None
+        self.random_bits: RandomBits | None = None
         """Of the dropout masks, once there are any."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
         if random_bits is not None and self.record:
             if self.random_bits is None:
@@ -89,13 +91,13 @@ class AnyCell(Kept):
             self.random_bits[rows] = random_bits
         return self.again(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         random_bits = None if self.random_bits is None else self.random_bits.index_select(0, rows)
         masks = self._masks(random_bits, children.dtype)
         return torch.stack(self.again.pull_back(children.unbind(1), masks, above, gradients), dim=1)
 
-    def _masks(self, random_bits: Tensor | None, dtype: torch.dtype) -> list[Tensor]:
+    def _masks(self, random_bits: RandomBits | None, dtype: torch.dtype) -> list[Tensor]:
         """Return the cell's third argument, where it has one."""
         if random_bits is None:
             # Masks are the search's to draw: without any, a cell in training must not draw its own.
@@ -107,7 +109,7 @@ class AnyCell(Kept):
 class FusedGatedCell(Kept):
     """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
 
-    def __init__(self, cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> None:
+    def __init__(self, cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> None:
         """Allocate the tables; see [`engine_cell`][]."""
         self.module = cell
         self.parameters: list[Tensor] = [*cell.parameters()]
@@ -119,10 +121,10 @@ class FusedGatedCell(Kept):
         self.hidden = leaves.new_empty(rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(rows, 4 * cell.dim)
-        self.random_bits: Tensor | None = None
+        self.random_bits: RandomBits | None = None
         """Of the dropout masks, once there are any."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
         cell = self.module
         hidden_weight, hidden_bias, gates_weight, gates_bias, norm_weight, norm_bias = self.parameters
@@ -145,7 +147,7 @@ class FusedGatedCell(Kept):
         mixed = mix(children[:, 0], children[:, 1], new, opened)
         return functional.layer_norm(mixed, (dim,), norm_weight, norm_bias, self.eps)
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         cell, dim = self.module, children.shape[-1]
         hidden_weight, _, gates_weight, _, norm_weight, _ = self.parameters
@@ -181,19 +183,19 @@ class FusedGatedCell(Kept):
         return (of_hidden @ hidden_weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
 
 
-def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
+def mix(left: States, right: States, new: States, opened: Float[Tensor, "m 3 d"]) -> States:
     """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
     return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
 
 
-def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def standardize(x: States, eps: float) -> tuple[States, Column]:
     """Return ``x`` (M, D) less its mean, over its standard deviation, and one over that deviation (M, 1)."""
     centred = x - x.mean(-1, keepdim=True)
     spread = centred.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
     return centred.mul_(spread), spread
 
 
-def standardize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
+def standardize_gradient(gradient: States, centred: States, spread: Column) -> States:
     """Pull a gradient back through the standardization."""
     along = (gradient * centred).mean(-1, keepdim=True)
     return (gradient - gradient.mean(-1, keepdim=True)).addcmul_(centred, along, value=-1).mul_(spread)

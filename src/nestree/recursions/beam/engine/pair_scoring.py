@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +18,25 @@ from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    RowWeights,
+    Slices,
+    States,
+    TableIndex,
+    TableStates,
+)
 
 PAIRS_AT_ONCE = 4096
 """So many pairs' gradients are pulled back through a scorer's own forward at a time."""
@@ -44,8 +64,8 @@ class PairScoring(Kept, ABC):
         return beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Score all neighbouring items."""
         return self._score(frontier[..., :-1], frontier[..., 1:], history)
 
@@ -53,16 +73,16 @@ class PairScoring(Kept, ABC):
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Compose the pairs that were chosen."""
         mask_index = torch.arange(chosen.beam.shape[1], device=chosen.beam.device).expand_as(chosen.beam)
         return composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
         return self._score(neighbours.left, neighbours.right, history)
 
@@ -71,28 +91,32 @@ class PairScoring(Kept, ABC):
         return history.pairs
 
     @abstractmethod
-    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+    def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows, of any shape; equal pairs have equal logits."""
 
     @abstractmethod
-    def pull_back(self, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None) -> list[Tensor]:
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
         """Pull the gradients of pairs' logits back into the scorer and, adding to ``state_gradient``, the children.
 
         Args:
-            left: (P,) left children.
-            right: (P,) right children.
-            gradient: (P,) of the pairs' logits.
-            state_gradient: (rows, D), added to in place; None where the children have had theirs.
+            left: (M,) left children.
+            right: (M,) right children.
+            gradient: (M,) of the pairs' logits.
+            state_gradient: (U, D), added to in place; None where the children have had theirs.
 
         Returns:
             Gradients of the scorer's parameters.
         """
 
     @abstractmethod
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives of pairs' logits by what the scorer reads of the left and right child (P,)."""
+    def slope(self, left: Rows, right: Rows) -> tuple[States, States]:
+        """Return the derivatives of pairs' logits by what the scorer reads of the left and right child (M,)."""
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the distinct pairs back."""
         left, right, gradients = [], [], []
         for history, of_pairs in levels:
@@ -109,7 +133,7 @@ class PairScoring(Kept, ABC):
         """Differentiate the scorer at every pair that was scored."""
         return PairSlopes(self, histories)
 
-    def _score(self, left: Tensor, right: Tensor, history: History | None) -> tuple[Tensor, Tensor | None]:
+    def _score(self, left: Bits, right: Bits, history: History | None) -> tuple[Numbers, Bits | None]:
         return self.logits(left, right), None if history is None else history.log_pairs(left, right)
 
 
@@ -127,12 +151,14 @@ class FusedPairScoring(PairScoring):
         """Rows that have their halves."""
         self._project()
 
-    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+    def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows."""
         self._project()
         return functional.gelu(self._hidden(left, right)).mul_(self.parameters[2][0]).sum(-1).view(left.shape)
 
-    def pull_back(self, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None) -> list[Tensor]:
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
         """Pull the gradients of pairs' logits back; see [`PairScoring.pull_back`][]."""
         weight, _, of_score = self.parameters
         rows, width = self.store.rows, self.scorer.width
@@ -150,15 +176,15 @@ class FusedPairScoring(PairScoring):
         hidden_weight = torch.cat([halves[:, :width].T @ seen, halves[:, width:].T @ seen], dim=1)
         return [hidden_weight, hidden_gradient.sum(0), score_weight]
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives, each (P, S)."""
+    def slope(self, left: Rows, right: Rows) -> tuple[Slices, Slices]:
+        """Return the derivatives, each (M, S)."""
         weight, _, of_score = self.parameters
         width = self.scorer.width
         hidden = self._hidden(left, right)
         slope = torch.ops.aten.gelu_backward(of_score.expand_as(hidden), hidden)
         return slope @ weight[:, :width], slope @ weight[:, width:]
 
-    def _hidden(self, left: Tensor, right: Tensor) -> Tensor:
+    def _hidden(self, left: Bits, right: Bits) -> Slices:
         return self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
 
     def _project(self) -> None:
@@ -183,7 +209,7 @@ class AnyPairScoring(PairScoring):
         self.again = RunAgain(scorer, record=store.record)
         self.parameters = self.again.parameters
 
-    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+    def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows; on a CPU each of equal pairs is scored once."""
         shape, capacity = left.shape, self.store.capacity
         left, right = left.flatten(), right.flatten()
@@ -192,7 +218,9 @@ class AnyPairScoring(PairScoring):
         pairs, place = (left * capacity + right).unique(return_inverse=True)
         return self._ask(pairs // capacity, pairs % capacity).take(place).view(shape)
 
-    def pull_back(self, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None) -> list[Tensor]:
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
         """Pull the gradients of pairs' logits back; see [`PairScoring.pull_back`][]."""
         gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         states = self.store.states
@@ -204,8 +232,8 @@ class AnyPairScoring(PairScoring):
                     state_gradient.index_add_(0, side, below)
         return gradients
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives, each (P, D)."""
+    def slope(self, left: Rows, right: Rows) -> tuple[States, States]:
+        """Return the derivatives, each (M, D)."""
         states = self.store.states
         found = [
             self.again.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
@@ -215,7 +243,7 @@ class AnyPairScoring(PairScoring):
         of_left, of_right = (torch.cat([none, *(pair[side] for pair in found)]) for side in (0, 1))
         return of_left, of_right
 
-    def _ask(self, left: Tensor, right: Tensor) -> Tensor:
+    def _ask(self, left: Rows, right: Rows) -> RowWeights:
         states = self.store.states
         return self.again(states.index_select(0, left), states.index_select(0, right))
 
@@ -226,7 +254,9 @@ def _pieces(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
         yield from zip(*(column.split(PAIRS_AT_ONCE) for column in columns), strict=True)
 
 
-def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+def _distinct(
+    left: TableIndex, right: TableIndex, gradient: Float[Tensor, " u"], capacity: int
+) -> tuple[Rows, Rows, RowWeights]:
     """Add up the gradients of equal pairs, and leave out those without any."""
     some = gradient.nonzero().squeeze(-1)
     keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
@@ -248,12 +278,19 @@ class PairSlopes:
         self.of_left, self.of_right = scoring.slope(self.left, self.right)
         self.of_logits = self.of_left.new_zeros(len(self.left))
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return numbers among the pairs of all levels, and the children."""
         number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
         return number, self.left[number], self.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         seen = state_gradient[:, : self.of_left.shape[1]]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nestree.layers.scorer import ParentScorer, Scorer
@@ -17,6 +18,23 @@ from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
 from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    RowWeights,
+    States,
+    TableStates,
+)
 
 
 class ParentScoring(Kept, ABC):
@@ -34,11 +52,11 @@ class ParentScoring(Kept, ABC):
         """Rows that have their logit."""
 
     @abstractmethod
-    def score(self, states: Tensor) -> Tensor:
+    def score(self, states: States) -> RowWeights:
         """Return the logits (M,) of states (M, D)."""
 
     @abstractmethod
-    def pull_back(self, rows: Tensor, of_logits: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients (M,) of the logits of ``rows`` (M,) back to their states, (M, D).
 
         The parameters' shares are added to ``gradients``, where there are some.
@@ -55,8 +73,8 @@ class ParentScoring(Kept, ABC):
         return 2 * beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Compose all neighbouring items, and score the parents."""
         parents = composer.compose_neighbours(frontier, scores, sizes)
         return self._logits(parents), parents
@@ -65,16 +83,16 @@ class ParentScoring(Kept, ABC):
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Return the parents, which there are already."""
         assert pairs is not None
         return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Compose the pairs beside every new node, and score the parents."""
         width = neighbours.left.shape[1]
         beam = torch.arange(width, device=neighbours.left.device).unsqueeze(-1)
@@ -92,7 +110,9 @@ class ParentScoring(Kept, ABC):
         """Return how many rows there are."""
         return self.store.rows
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the parents' logits back."""
         store = self.store
         of_logits: Tensor | None = None
@@ -105,8 +125,8 @@ class ParentScoring(Kept, ABC):
         scored = of_logits.nonzero().squeeze(-1)
         return self.pull_all_back(scored, of_logits, state_gradient), scored
 
-    def pull_all_back(self, rows: Tensor, of_logits: Tensor, state_gradient: Tensor) -> list[Tensor]:
-        """Pull the gradients of the logits of ``rows`` (M,), of all (rows,), back into the scorer and the states."""
+    def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
+        """Pull the gradients of the logits of ``rows`` (M,), of all (U,), back into the scorer and the states."""
         gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         for part in rows.split(ROWS_AT_ONCE):
             if len(part):
@@ -118,7 +138,7 @@ class ParentScoring(Kept, ABC):
         """Differentiate the scorer at every node that was composed."""
         return ParentSlopes(self)
 
-    def _logits(self, parents: Tensor) -> Tensor:
+    def _logits(self, parents: Bits) -> Numbers:
         self._project()
         return self.logit[:, 0].take(parents)
 
@@ -138,11 +158,11 @@ class FusedParentScoring(ParentScoring):
         super().__init__(store)
         self.parameters = [*scorer.parameters()]
 
-    def score(self, states: Tensor) -> Tensor:
+    def score(self, states: States) -> RowWeights:
         """Return the logits of states."""
         return (states @ self.parameters[0].T).squeeze(-1)
 
-    def pull_back(self, rows: Tensor, of_logits: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
         column = of_logits.unsqueeze(-1)
         if gradients is not None:
@@ -159,11 +179,11 @@ class AnyParentScoring(ParentScoring):
         self.again = RunAgain(scorer, record=store.record)
         self.parameters = self.again.parameters
 
-    def score(self, states: Tensor) -> Tensor:
+    def score(self, states: States) -> RowWeights:
         """Return the logits of states."""
         return self.again(states)
 
-    def pull_back(self, rows: Tensor, of_logits: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
         return self.again.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
 
@@ -183,12 +203,19 @@ class ParentSlopes:
                 part, scoring.pull_back(part, store.states.new_ones(len(part)), None), None
             )
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return the parents and the children."""
         number = choice.pairs[:, 0].to(torch.int64)
         return number, self.store.left[number], self.store.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         slope = self.slope[number] * of_logits[..., None, None]
@@ -201,6 +228,6 @@ class ParentSlopes:
             self.store.pull_back(part, self.scoring.pull_back(part, self.of_logits[part], of_scorer), of_cell)
         return of_scorer
 
-    def _composed(self) -> list[Tensor]:
+    def _composed(self) -> list[Rows]:
         rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
         return [part for part in rows.split(ROWS_AT_ONCE) if len(part)]

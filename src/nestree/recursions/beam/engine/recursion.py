@@ -24,16 +24,28 @@ from nestree.recursions.beam.engine.straight_through import straight_through_gra
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
+from nestree.recursions.shapes import (
+    BeamTable,
+    BeamTableScores,
+    GroupIndex,
+    ItemFlags,
+    ItemIndex,
+    KeptIndex,
+    Packed,
+    Rows,
+    SequenceRoots,
+    SequenceWeights,
+)
 
 
 @dataclass(frozen=True)
 class Beams:
     """The beams that some groups or sequences end with."""
 
-    nodes: Tensor
-    """(G, W) rows of the node store."""
-    scores: Tensor
-    """(G, W) best first; -inf where there is no such beam."""
+    nodes: BeamTable
+    """(U, W) rows of the node store."""
+    scores: BeamTableScores
+    """(U, W) best first; -inf where there is no such beam."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +54,23 @@ class LevelTape:
 
     history: Any
     """The backend's, where it records one."""
-    by_size: Tensor
+    by_size: GroupIndex
     """(G,) the level's groups, largest first, as the search had them."""
-    order: Tensor
+    order: KeptIndex
     """(G, W) the search's beams, best first."""
-    slots: Tensor
+    slots: KeptIndex
     """(G, W) the sorted beam that each slot of the next level takes."""
-    items: Tensor
-    """(G, largest) rows of the table below that each group's items are."""
-    first_root_rows: Tensor
+    items: ItemIndex
+    """(G, N) rows of the table below that each group's items are."""
+    first_root_rows: GroupIndex
     """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
     rows: int
     """Rows of this level's table."""
-    real: Tensor
-    """(G, largest) whether there is such an item."""
-    last: Tensor
+    real: ItemFlags
+    """(G, N) whether there is such an item."""
+    last: Rows
     """Groups that are their sequences' last."""
-    owner: Tensor
+    owner: Rows
     """The sequences of these."""
 
 
@@ -76,11 +88,11 @@ class Forest:
         """All nodes."""
         return self.backend.store
 
-    def weights(self) -> Tensor:
+    def weights(self) -> SequenceWeights:
         """Return ``softmax(score)`` (B, W)."""
         return self.beams.scores.softmax(-1)
 
-    def root(self) -> Tensor:
+    def root(self) -> SequenceRoots:
         """Return the expected root of each sequence, (B, D)."""
         states = self.store.states[self.beams.nodes]
         return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
@@ -99,7 +111,7 @@ class BeamRecursion:
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
 
-    def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
+    def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
         refuse_transforms(self.instead)
         of_cell = list(tensors_of(self.cell).values())
@@ -126,8 +138,8 @@ class BeamRecursion:
         """What has the derivatives that an engine does not have."""
         return 'use engine="naive"' if self.temperature is None else "a straight-through gradient has no other"
 
-    def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
-        """Fold packed leaves (N, D) of sequences of these lengths."""
+    def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
+        """Fold packed leaves (T, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
             most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
@@ -151,7 +163,7 @@ class BeamRecursion:
                 tapes.append(tape)
         return Forest(backend, Beams(nodes, scores), tapes)
 
-    def backend(self, packed: Tensor, lengths: list[int], capacity: int, *, record: bool) -> Backend:
+    def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
@@ -225,7 +237,9 @@ class _Recorded(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, recursion: BeamRecursion, forest: Forest, packed: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, recursion: BeamRecursion, forest: Forest, packed: Packed, *parameters: Tensor
+    ) -> SequenceRoots:
         """Return (B, D)."""
         ctx.recursion, ctx.count = recursion, len(parameters)
         ctx.forest, tensors = taken_apart(forest, parameters)
@@ -233,7 +247,7 @@ class _Recorded(torch.autograd.Function):
         return forest.root()
 
     @classmethod
-    def backward(cls, ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(cls, ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
         recursion: BeamRecursion = ctx.recursion
         saved = ctx.saved_tensors
@@ -244,7 +258,7 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: Tensor, parameters: Sequence[Tensor]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
     ) -> Sequence[Tensor]:
         """Return the gradients of the packed leaves and of the parameters."""
         raise NotImplementedError
@@ -255,7 +269,7 @@ class Replay(_Recorded):
 
     @staticmethod
     def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: Tensor, parameters: Sequence[Tensor]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
     ) -> Sequence[Tensor]:
         """Return the gradients of the packed leaves and of the parameters."""
         nodes, weights = forest.beams.nodes, forest.weights()
@@ -272,7 +286,7 @@ class StraightThrough(_Recorded):
 
     @staticmethod
     def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: Tensor, parameters: Sequence[Tensor]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
     ) -> Sequence[Tensor]:
         """Return the gradients of the packed leaves and of the parameters."""
         assert isinstance(forest.backend, TorchBackend)
@@ -287,7 +301,7 @@ class StraightThrough(_Recorded):
         return [state_gradient[: store.leaves], *of_parameters]
 
 
-def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
+def _level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
     """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):

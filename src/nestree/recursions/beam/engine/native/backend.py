@@ -24,13 +24,24 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
+from nestree.recursions.beam.engine.native.room import reused
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
+from nestree.recursions.shapes import (
+    BeamScores,
+    Frontier,
+    KeptScores,
+    Packed,
+    SequenceNodes,
+    SequenceStates,
+    TableIndex,
+    TableStates,
+)
 
 _NONE, _EXACT, _FAST = range(3)
 
 
-def serves(cell: nn.Module, scorer: nn.Module, packed: Tensor, *draws: Draws | None) -> bool:
+def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
     """Return whether the library computes exactly what these parts do."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
@@ -81,9 +92,9 @@ def _free(functions: Functions, number: int) -> None:
 class NativeNodes:
     """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
 
-    states: Tensor
-    left: Tensor
-    right: Tensor
+    states: TableStates
+    left: TableIndex
+    right: TableIndex
     leaves: int
     rows: int
 
@@ -93,7 +104,7 @@ class NativeBackend(Kept):
 
     def __init__(
         self,
-        leaves: Tensor,
+        leaves: Packed,
         lengths: list[int],
         capacity: int,
         cell: GatedRecursiveCell,
@@ -103,23 +114,26 @@ class NativeBackend(Kept):
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (N, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
+        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
         self.cell, self.beam_size, self.record = cell, beam_size, record
         dim, width = cell.dim, scorer.width
-        states = leaves.new_empty(capacity, dim)
-        states[: len(leaves)] = leaves
-        self.left_half, self.right_half = leaves.new_empty(2, capacity, width)
-        left, right, self.height = torch.zeros(3, capacity, dtype=torch.int64)
-        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
-        kept = capacity if record else 0
-        self.hidden = leaves.new_empty(kept, cell.hidden_dim)
-        self.gates = leaves.new_empty(kept, 4 * dim)
         self.draws = draws.noise or draws.dropout
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
-        self.mask_key = torch.empty(kept, dtype=torch.int64) if self.dropout else None
+        kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
+        number, whole = leaves.dtype, torch.int64
+        states, left_half, right_half, hidden, gates, mask_key, left, right, height = reused(
+            ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
+            ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
+            *[((capacity,), whole)] * 3,
+        )  # fmt: skip
+        states[: len(leaves)] = leaves
+        height[: len(leaves)] = 0
+        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
+        self.left_half, self.right_half, self.height = left_half, right_half, height
+        self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _deal(lengths, self.parts)
@@ -130,40 +144,44 @@ class NativeBackend(Kept):
     def table(self) -> Store:
         """Return where the tables are."""
         store = self.store
-        kept = (tensor if self.record else None for tensor in (self.hidden, self.gates, self.mask_key))
-        tensors = (store.states, self.left_half, self.right_half, *kept, store.left, store.right, self.height)
-        return Store(*map(address, tensors), store.leaves, len(store.states))
+        return Store(
+            *map(address, (store.states, self.left_half, self.right_half)),
+            *(address(tensor) if len(tensor) else None for tensor in (self.hidden, self.gates, self.mask_key)),
+            *map(address, (store.left, store.right, self.height)),
+            store.leaves,
+            len(store.states),
+        )
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+        self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level; see [`Backend.search`][]."""
         beam_size = self.beam_size
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
-        most = (size - root_count) * beam_size
-        base = self.store.rows + most.cumsum(0) - most
         part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
+        most = torch.zeros(self.parts, dtype=torch.int64).index_add_(0, part, (size - root_count) * beam_size)
+        base = self.store.rows + most.cumsum(0) - most
         sequence = sites.sequence
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
         nodes = frontier.new_zeros(groups, beam_size, max(roots))
         final = scores.new_full((groups, beam_size), -torch.inf)
-        used = torch.empty_like(size)
+        used = torch.empty_like(base)
         level = Level(
             groups, beams, items, beam_size, max(roots),
-            *map(address, (frontier, scores, size, root_count, base, part, sequence, group)),
+            *map(address, (frontier, scores, size, root_count, part, sequence, group, base)),
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
-        self.store.rows += int(most.sum())
+        self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
-    def score_gradient(self, history: NativeHistory, gradient: Tensor) -> tuple[Tensor, None]:
+    def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
         """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
         gradient = gradient.contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
@@ -173,15 +191,15 @@ class NativeBackend(Kept):
     def gradient(
         self,
         levels: Iterable[tuple[NativeHistory, None]],
-        nodes: Tensor,
-        outside: Tensor,
+        nodes: SequenceNodes,
+        outside: SequenceStates,
         parameters: Sequence[Tensor],
-    ) -> tuple[Tensor, Sequence[Tensor]]:
+    ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        working = torch.empty_like(self.store.states)
+        (working,) = reused((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
         call = ReplayCall(
@@ -215,7 +233,7 @@ def _mode(draws: Draws | None) -> int:
     return _EXACT if isinstance(draws, KeyedDraws) else _FAST
 
 
-def _deal(work: list[int], parts: int) -> Tensor:
+def _deal(work: list[int], parts: int) -> TableIndex:
     """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)

@@ -44,7 +44,7 @@ class Level(ctypes.Structure):
 
     _fields_ = (
         *((name, c_int64) for name in ("groups", "beams", "items", "beam_size", "most_roots")),
-        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "base", "part", "sequence", "group")),
+        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "part", "sequence", "group", "base")),
         *((name, c_int64) for name in ("level", "seed", "noise", "dropout", "parts")),
         *((name, c_void_p) for name in ("nodes", "final_scores", "used")),
     )
@@ -112,6 +112,11 @@ def load() -> dict[torch.dtype, Functions] | None:
             library = ctypes.CDLL(str(path))
             return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
     return None
+
+
+def present() -> bool:
+    """Return whether the library is there, and not switched off."""
+    return load() is not None
 
 
 def candidates() -> list[Path]:
