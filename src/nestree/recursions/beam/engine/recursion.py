@@ -95,7 +95,8 @@ class Forest:
     def root(self) -> SequenceRoots:
         """Return the expected root of each sequence, (B, D)."""
         states = self.store.states[self.beams.nodes]
-        return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
+        with torch.autocast(states.device.type, enabled=False):  # a root is as precise as the states
+            return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
 
 
 @dataclass(frozen=True)
