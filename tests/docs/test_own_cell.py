@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import nestree
-from nestree.cli.main import main
 
-PAGE = (Path(__file__).parents[2] / "docs" / "own-cell.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "own-cell.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -45,10 +48,19 @@ def test_the_page_runs() -> None:
     assert type(names["same"].inner.cell) is names["MinimalCell"]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_recipe_trains_with_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_trains_with_it(folder: Path) -> None:
     run = folder / "run"
     options = ["--data.train_size", "64", "--data.validation_size", "16", "--trainer.max_steps", "2"]
     sizes = ["--encoder.dim", "8", "--encoder.cell", "minimal_cell:MinimalCell", "--model.head_hidden", "8"]
-    assert main(["train", "listops-rir", "--run", str(run), *sizes, *options, "--trainer.accelerator", "cpu"]) == 0
+    words = ["train", "listops-rir", "--run", str(run), *sizes, *options, "--trainer.accelerator", "cpu"]
+    paths = os.pathsep.join([str(folder), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-m", "nestree", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert done.returncode == 0, done.stderr
     assert "minimal_cell:MinimalCell" in (run / "config.yaml").read_text(encoding="utf-8")
     assert type(nestree.load(run).encoder.inner.cell).__name__ == "MinimalCell"
