@@ -44,6 +44,8 @@ class RunAgain(Kept):
         self.parameters = list(named.values())
         buffers = {name: tensor.clone() for name, tensor in module.named_buffers()} if record else {}
         self.buffer_names, self.buffer_values = list(buffers), list(buffers.values())
+        self.unchanged: bool | None = None
+        """In a backward pass, which has its own copy: whether the module still holds the tensors of the search."""
         self.modes = [part.training for part in module.modules()]
         self.checked = not record or not any(self.modes)
         if not self.checked:
@@ -92,8 +94,11 @@ class RunAgain(Kept):
 
     def _call(self, *inputs: Any) -> Tensor:
         """Call the module with the tensors of the search."""
-        now = tensors_of(self.module)
-        if not self.buffer_names and all(now[n] is old for n, old in zip(self.names, self.parameters, strict=True)):
+        if self.unchanged is None:
+            now = tensors_of(self.module)
+            same = all(now.get(n) is old for n, old in zip(self.names, self.parameters, strict=True))
+            self.unchanged = same and not self.buffer_names
+        if self.unchanged:
             return self.module(*inputs)
         tensors = dict(zip(self.names, self.parameters, strict=True))
         tensors |= {name: value.clone() for name, value in zip(self.buffer_names, self.buffer_values, strict=True)}
