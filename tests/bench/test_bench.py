@@ -176,6 +176,13 @@ def test_cell_evaluations_are_counted(name: str, evaluations: int) -> None:
     assert counted.operations == 3 * forwards  # a product gives a gradient of its input and one of its weight
 
 
+def test_only_what_is_inside_is_counted() -> None:
+    counted = of_cells("ebt-grc", [7, 5, 2], training=True)
+    evaluations, operations = counted.evaluations, counted.operations
+    of_cells("ebt-grc", [9, 9], training=True)
+    assert (counted.evaluations, counted.operations) == (evaluations, operations)
+
+
 @pytest.mark.parametrize("name", ["ebt-grc", "rir-ebt-grc"])
 def test_both_engines_count_the_same_cells(name: str) -> None:
     *engines, naive = (of_cells(name, [7, 5, 2], training=False, engine=engine) for engine in ENGINES)

@@ -359,14 +359,14 @@ class NoFloat64(TorchFunctionMode):
         return result
 
 
-@EVERY
-@pytest.mark.parametrize("alignment", ["sampled", "systematic", "random"])
+ALIGNED = [("rir-ebt-grc", alignment) for alignment in ("systematic", "random")]
+
+
+@pytest.mark.parametrize(("name", "alignment"), [*((name, "sampled") for name in nestree.ENCODERS), *ALIGNED])
 def test_nothing_is_made_float64_where_there_is_none(
     name: str, alignment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draws, "NO_FLOAT64", ("mps", "cpu"))
-    if alignment != "sampled" and name != "rir-ebt-grc":
-        pytest.skip("beams are aligned in rir-ebt-grc alone")
     encoder, states = build(name, alignment=alignment, engine="torch", dropout=0.1).float(), states_of().float()
     with NoFloat64():
         encoder(states, torch.tensor(LENGTHS)).root.sum().backward()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.layers import Cell
-from nestree.recursions.beam.engine.native.library import COUNTS
+from nestree.recursions.beam.engine.native.library import COUNTS, Counts
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512
@@ -60,7 +60,8 @@ class CellArithmetic(TorchDispatchMode):
         self._storages = {weight.untyped_storage().data_ptr() for of_cell in weights for weight in of_cell}
         self._of_one = 2 * sum(weight.numel() for weight in weights[0]) if cells else 1
         self._counted = [0, 0]  # forwards, backwards
-        self._native = replace(COUNTS)  # the compiled library counts its own
+        self._native = Counts()  # the compiled library counts its own, always
+        self._before = Counts()
         self._backwards = 0
 
     def turn_back(self, back: bool) -> None:
@@ -70,13 +71,25 @@ class CellArithmetic(TorchDispatchMode):
     @property
     def evaluations(self) -> float:
         """Number of cell evaluations in the forward pass."""
-        return self._counted[0] / self._of_one + COUNTS.composed - self._native.composed
+        return self._counted[0] / self._of_one + self._native.composed
 
     @property
     def operations(self) -> int:
         """Floating-point operations of the cells' matrix products, forwards and backwards."""
-        composed, replayed = COUNTS.composed - self._native.composed, COUNTS.replayed - self._native.replayed
+        composed, replayed = self._native.composed, self._native.replayed
         return self._counted[0] + 2 * self._counted[1] + self._of_one * (composed + 2 * replayed)
+
+    def __enter__(self) -> CellArithmetic:
+        """Begin to count, or go on."""
+        self._before = replace(COUNTS)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Count no more."""
+        super().__exit__(*error)
+        self._native.composed += COUNTS.composed - self._before.composed
+        self._native.replayed += COUNTS.replayed - self._before.replayed
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
