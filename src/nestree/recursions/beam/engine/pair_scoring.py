@@ -43,7 +43,7 @@ PAIRS_AT_ONCE = 4096
 
 
 class PairScoring(Kept, ABC):
-    """A scorer of pairs by their children. See [`Scoring`][]."""
+    """A scorer of pairs by their children. See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring]."""
 
     composes_all: ClassVar[bool] = False
     parameters: list[Tensor]
@@ -138,7 +138,10 @@ class PairScoring(Kept, ABC):
 
 
 class FusedPairScoring(PairScoring):
-    """[`PairScorer`][nestree.layers.PairScorer] written out: a node has the two halves of its pairs' hidden layers."""
+    """[`PairScorer`][nestree.layers.scorer.PairScorer] written out.
+
+    Every node has the two halves of its pairs' hidden layers.
+    """
 
     def __init__(self, store: NodeStore, scorer: PairScorer) -> None:
         """Begin with the leaves of ``store``."""
@@ -265,7 +268,7 @@ def _distinct(
 
 
 class PairSlopes:
-    """See [`Slopes`][]."""
+    """See [`Slopes`][nestree.recursions.beam.engine.scoring.Slopes]."""
 
     def __init__(self, scoring: PairScoring, histories: list[History]) -> None:
         """Differentiate the scorer at every pair that the levels' histories number."""

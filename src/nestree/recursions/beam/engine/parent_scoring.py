@@ -38,7 +38,10 @@ from nestree.recursions.shapes import (
 
 
 class ParentScoring(Kept, ABC):
-    """A scorer of parents; every node has its own logit, and is its pair's number. See [`Scoring`][]."""
+    """A scorer of parents; every node has its own logit, and is its pair's number.
+
+    See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
+    """
 
     composes_all: ClassVar[bool] = True
     parameters: list[Tensor]
@@ -151,7 +154,7 @@ class ParentScoring(Kept, ABC):
 
 
 class FusedParentScoring(ParentScoring):
-    """[`ParentScorer`][nestree.layers.ParentScorer] written out."""
+    """[`ParentScorer`][nestree.layers.scorer.ParentScorer] written out."""
 
     def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
         """Begin with the leaves of ``store``."""
@@ -189,7 +192,7 @@ class AnyParentScoring(ParentScoring):
 
 
 class ParentSlopes:
-    """See [`Slopes`][]."""
+    """See [`Slopes`][nestree.recursions.beam.engine.scoring.Slopes]."""
 
     def __init__(self, scoring: ParentScoring) -> None:
         """Differentiate the scorer at every node that was composed."""
