@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Integer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import check_at_least, check_probability, check_tokens
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
@@ -95,6 +95,7 @@ class Classifier(nn.Module):
         draws: Draws | None = None,
     ) -> Encoding:
         """Return the encoder's roots (B, D), and the trees if ``trees`` is set."""
+        check_tokens(tokens, self.vocabulary_size)
         states = self.projection(self.input_dropout(self.embedding(tokens.long())))
         return self.encoder(states, lengths, trees=trees, draws=draws)
 

@@ -30,7 +30,7 @@ from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
 from nestree.recursions.beam.engine.native import library
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks.listops import ListOps
 
@@ -177,6 +177,13 @@ def test_cell_evaluations_are_counted(name: str, evaluations: int) -> None:
     assert counted.evaluations == evaluations
     forwards = evaluations * 48 * 4**2  # 24 D^2 multiply-adds
     assert counted.operations == 3 * forwards  # a product gives a gradient of its input and one of its weight
+
+
+def test_only_what_is_inside_is_counted() -> None:
+    counted = of_cells("ebt-grc", [7, 5, 2], training=True)
+    evaluations, operations = counted.evaluations, counted.operations
+    of_cells("ebt-grc", [9, 9], training=True)
+    assert (counted.evaluations, counted.operations) == (evaluations, operations)
 
 
 @pytest.mark.parametrize("name", ["ebt-grc", "rir-ebt-grc"])
@@ -360,8 +367,8 @@ def test_an_agreement_needs_both(output: float, gradient: float) -> None:
 
 def test_a_fast_path_that_disagrees_fails(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
     monkeypatch.setattr(library, "load", lambda: None)
-    right = PairScoring.logits
-    monkeypatch.setattr(PairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
+    right = FusedPairScoring.logits
+    monkeypatch.setattr(FusedPairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
     monkeypatch.setattr("nestree.cli.bench.run", lambda *_: pytest.fail("nothing is to be measured"))
     assert main(["bench", "--quick", "--encoders", "ebt-grc", "--dim", "8", "--json", str(tmp_path / "b.json")]) == 1
     shown = capsys.readouterr()

@@ -112,6 +112,27 @@ def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
     assert_same(everything(whole), everything(resumed))
 
 
+@pytest.mark.parametrize("encoder", ["rir-ebt-grc", "s4d"])
+def test_bfloat16_products_train_float32_weights(tmp_path: Path, encoder: str) -> None:
+    made = config(encoder, trainer={"precision": "bf16-mixed", "max_steps": 4})
+    mixed = training(tmp_path / "mixed", made)
+    mixed.fit()
+    full = training(tmp_path / "full", config(encoder, trainer={"max_steps": 4}))
+    full.fit()
+    weights, others = load_file(mixed.run.weights), load_file(full.run.weights)
+    floating = {name: weight for name, weight in weights.items() if weight.is_floating_point()}
+    assert {weight.dtype for weight in floating.values()} == {torch.float32}
+    assert all(bool(weight.isfinite().all()) for weight in floating.values())
+    assert any(not torch.equal(weight, others[name]) for name, weight in floating.items())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(("precision", "right"), [("tf32", "32 or bf16-mixed without a GPU"), ("16", "one of 32,")])
+def test_a_precision_that_is_not_there_is_refused(tmp_path: Path, precision: str, right: str) -> None:
+    with pytest.raises(UserError, match=rf"precision must be {right}"):
+        training(tmp_path / "run", config(trainer={"precision": precision}))
+
+
 def test_a_training_that_fails_says_so_in_its_folder(tmp_path: Path) -> None:
     trained = training(tmp_path / "run")
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nestree.layers import GatedRecursiveCell
-from nestree.recursions.beam.engine.native.library import COUNTS
+from nestree.layers import Cell
+from nestree.recursions.beam.engine.native.library import COUNTS, Counts
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512
@@ -55,12 +55,13 @@ class CellArithmetic(TorchDispatchMode):
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        cells = [part for part in model.modules() if isinstance(part, GatedRecursiveCell)]
-        weights = [layer.weight for cell in cells for layer in (cell.hidden, cell.gates)]
-        self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
-        self._of_one = 2 * (cells[0].hidden.weight.numel() + cells[0].gates.weight.numel()) if cells else 1
+        cells = [part for part in model.modules() if isinstance(part, Cell)]
+        weights = [[weight for weight in cell.parameters() if weight.ndim == 2] for cell in cells]
+        self._storages = {weight.untyped_storage().data_ptr() for of_cell in weights for weight in of_cell}
+        self._of_one = 2 * sum(weight.numel() for weight in weights[0]) if cells else 1
         self._counted = [0, 0]  # forwards, backwards
-        self._native = replace(COUNTS)  # the compiled library counts its own
+        self._native = Counts()  # the compiled library counts its own, always
+        self._before = Counts()
         self._backwards = 0
 
     def turn_back(self, back: bool) -> None:
@@ -70,13 +71,25 @@ class CellArithmetic(TorchDispatchMode):
     @property
     def evaluations(self) -> float:
         """Number of cell evaluations in the forward pass."""
-        return self._counted[0] / self._of_one + COUNTS.composed - self._native.composed
+        return self._counted[0] / self._of_one + self._native.composed
 
     @property
     def operations(self) -> int:
         """Floating-point operations of the cells' matrix products, forwards and backwards."""
-        composed, replayed = COUNTS.composed - self._native.composed, COUNTS.replayed - self._native.replayed
+        composed, replayed = self._native.composed, self._native.replayed
         return self._counted[0] + 2 * self._counted[1] + self._of_one * (composed + 2 * replayed)
+
+    def __enter__(self) -> CellArithmetic:
+        """Begin to count, or go on."""
+        self._before = replace(COUNTS)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Count no more."""
+        super().__exit__(*error)
+        self._native.composed += COUNTS.composed - self._before.composed
+        self._native.replayed += COUNTS.replayed - self._before.replayed
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

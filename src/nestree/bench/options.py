@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
+from nestree.encoders.options import check_cell
 from nestree.encoders.registry import ENCODERS
 from nestree.errors import OptionError
 from nestree.recursions import Outer
@@ -40,6 +41,8 @@ class BenchOptions:
     """Items per group, k, of RIR's outer tree."""
     partial: float = 0.0
     """Partial folding: roots per group as a share of its items; 0: one root per group, as published."""
+    cell: str = "grc"
+    """What composes: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     dropout: float = 0.1
     """Share of the cell's hidden features dropped during training."""
     batch: int = 32
@@ -84,6 +87,7 @@ class BenchOptions:
         for name in ("dim", "beam_size", "batch", "tokens", "listops_batch", "naive_batch", "naive_tokens", "threads"):
             check_at_least(name, getattr(self, name), 1)
         Outer(self.arity, partial=self.partial)
+        check_cell(self.cell, self.dim)
         check_at_least("listops_batches", self.listops_batches, 0)
         check_at_least("seed", self.seed, 0)
         check_probability("dropout", self.dropout)
@@ -93,7 +97,9 @@ class BenchOptions:
 
     def of_encoder(self, name: str, engine: str | None) -> dict[str, Any]:
         """Return the options that this encoder has, with its engine."""
-        chosen = {option: getattr(self, option) for option in ("dim", "beam_size", "arity", "partial", "dropout")}
+        chosen = {
+            option: getattr(self, option) for option in ("dim", "beam_size", "arity", "partial", "cell", "dropout")
+        }
         known = {field.name for field in fields(ENCODERS[name])}
         if engine is not None:
             chosen["engine"] = engine

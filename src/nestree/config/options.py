@@ -12,6 +12,7 @@ from nestree.config.selection import SELECTIONS
 from nestree.errors import OptionError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+PRECISIONS = ("32", "bf16-mixed", "tf32")
 OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
 SCHEDULES = ("plateau", "cosine", "wsd")
 TIMED = ("cosine", "wsd")
@@ -179,6 +180,9 @@ class TrainerOptions:
     devices: int | None = 1
     """GPUs, or processes on the CPU, that share every batch; null: one GPU, or on the CPU one process for encoders that
     the compiled library serves, whose threads it uses, and two processes of one thread for others."""
+    precision: str = PRECISIONS[0]
+    """Numbers to train with: 32; bf16-mixed, products in bfloat16; or tf32, float32 products with a shorter mantissa on
+    a GPU that has them."""
     threads: int | None = None
     """CPU threads of each process; null: PyTorch's choice."""
 
@@ -197,6 +201,7 @@ class TrainerOptions:
         if self.max_minutes is not None:
             check_positive("max_minutes", self.max_minutes)
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
+        check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("select", self.select, SELECTIONS)
 
     def settled(self, *, compiled: bool = False) -> TrainerOptions:

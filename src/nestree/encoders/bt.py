@@ -5,31 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform, ParentScorer
 from nestree.recursions import BeamSearch, BeamSelection, BeamTree, OneSoftBeamTree
 
 
 @dataclass(frozen=True)
-class BTGRCOptions(BeamSearch, EncoderOptions):
+class BTGRCOptions(BeamSearch, CellOptions):
     """Beam tree that composes all pairs and scores their parents."""
 
     noise: bool = False
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = BeamTree(self.cell(), ParentScorer(self.dim), self.part(BeamSearch))
+        tree = BeamTree(self.new_cell(), ParentScorer(self.dim), self.part(BeamSearch))
         return RvNN(tree, LeafTransform(self.dim))
 
 
 @dataclass(frozen=True)
-class BTGRCOneSoftOptions(BeamSelection, EncoderOptions):
+class BTGRCOneSoftOptions(BeamSelection, CellOptions):
     """Beam tree over composed parents; in training one beam is the average of the candidates that are not kept."""
 
     noise: bool = False
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = OneSoftBeamTree(self.cell(), ParentScorer(self.dim), self.part(BeamSelection))
+        tree = OneSoftBeamTree(self.new_cell(), ParentScorer(self.dim), self.part(BeamSelection))
         return RvNN(tree, LeafTransform(self.dim))

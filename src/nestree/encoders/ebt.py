@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nestree.checks import Options, check_at_least
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
@@ -28,7 +28,9 @@ class SliceOptions(Options):
     @property
     def compiled(self) -> bool:
         """Whether the compiled library does the encoder's work here, with all threads of a process."""
-        return isinstance(self, BeamSearch) and self.engine == "fast" and not self.merge_equal and library.present()
+        if not isinstance(self, BeamSearch) or not isinstance(self, CellOptions):
+            return False
+        return self.engine == "fast" and not self.merge_equal and self.cell == "grc" and library.present()
 
     def scorer(self, dim: int) -> PairScorer:
         """Return a scorer for states of width ``dim``."""
@@ -36,10 +38,10 @@ class SliceOptions(Options):
 
 
 @dataclass(frozen=True)
-class EBTGRCOptions(SliceOptions, BeamSearch, EncoderOptions):
+class EBTGRCOptions(SliceOptions, BeamSearch, CellOptions):
     """Efficient beam tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
+        tree = BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
         return RvNN(tree, LeafTransform(self.dim))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
-from nestree.checks import check_one_of, check_probability, check_share
+from nestree.checks import Checked, check_one_of, check_probability, check_share
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.ebt import SliceOptions
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.errors import OptionError
 from nestree.layers import BidirectionalS4D, LeafTransform
 from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
@@ -23,7 +24,7 @@ from nestree.recursions.outer import AlignmentOptions, GroupOptions
 INFERENCES = ("grouped", "flat")
 
 
-class RIR(Encoder):
+class RIR(Checked, Encoder):
     """Tokens -> (S4D) -> leaf transform -> outer recursion over groups of k, each folded by ``inner``.
 
     The depth of the recursion is about k log_k n instead of n.
@@ -36,6 +37,12 @@ class RIR(Encoder):
         >>> encoder(torch.randn(2, 50, 16), torch.tensor([50, 20])).root.shape
         torch.Size([2, 16])
     """
+
+    checks: ClassVar = {
+        "inference": lambda name, value: check_one_of(name, value, INFERENCES),
+        "training_arities": lambda name, value: None if value is None else _check_range(name, value),
+        "training_flat": check_share,
+    }
 
     def __init__(
         self,
@@ -75,9 +82,9 @@ class RIR(Encoder):
         self.leaf = leaf
         self.inner = inner
         self.outer = outer
-        self.inference = check_one_of("inference", inference, INFERENCES)
-        self.training_arities = None if training_arities is None else _check_range("training_arities", training_arities)
-        self.training_flat = check_share("training_flat", training_flat)
+        self.inference = inference
+        self.training_arities = training_arities
+        self.training_flat = training_flat
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
@@ -125,7 +132,7 @@ def _flat(outer: Outer) -> Outer:
 
 
 @dataclass(frozen=True)
-class RIROptions(GroupOptions, EncoderOptions):
+class RIROptions(GroupOptions, CellOptions):
     """Options that RIR has with any inner recursion."""
 
     arity: int = 30
@@ -191,7 +198,7 @@ class RIRGRCOptions(RIROptions):
 
     def inner(self) -> Recursion:
         """Return the inner recursion."""
-        return Chain(self.cell())
+        return Chain(self.new_cell())
 
 
 @dataclass(frozen=True)
@@ -206,4 +213,4 @@ class RIREBTGRCOptions(AlignmentOptions, SliceOptions, BeamSearch, RIROptions):
 
     def inner(self) -> Recursion:
         """Return the inner recursion."""
-        return BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
+        return BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nestree.encoders.base import Encoder, Encoding
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.errors import OptionError
 from nestree.layers import LeafTransform
 from nestree.recursions import BalancedTree, Chain
@@ -45,18 +45,18 @@ class RvNN(Encoder):
 
 
 @dataclass(frozen=True)
-class GRCOptions(EncoderOptions):
+class GRCOptions(CellOptions):
     """Recurrent GRC: a chain from left to right."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        return RvNN(Chain(self.cell()), LeafTransform(self.dim))
+        return RvNN(Chain(self.new_cell()), LeafTransform(self.dim))
 
 
 @dataclass(frozen=True)
-class BBTGRCOptions(EncoderOptions):
+class BBTGRCOptions(CellOptions):
     """Balanced binary tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        return RvNN(BalancedTree(self.cell()), LeafTransform(self.dim))
+        return RvNN(BalancedTree(self.new_cell()), LeafTransform(self.dim))

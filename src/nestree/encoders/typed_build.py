@@ -16,6 +16,8 @@ class _RIREBTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     arity: int
     """Items k of a group of the outer tree."""
     split_from: int | None
@@ -61,6 +63,8 @@ class _RIRGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     arity: int
     """Items k of a group of the outer tree."""
     split_from: int | None
@@ -87,6 +91,8 @@ class _RIROMOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     slots: int
     """Memory slots; 12 are published for logical inference."""
     memory_dropout: float
@@ -117,6 +123,8 @@ class _RIRCRvNNOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     window: int
     """Items that the scorer reads: an item and as many neighbours on each side; odd."""
     threshold: float
@@ -147,6 +155,8 @@ class _EBTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     beam_size: int
     """Beams W that the search keeps."""
     noise: bool
@@ -164,6 +174,8 @@ class _EBTGRCNoSliceOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     beam_size: int
     """Beams W that the search keeps."""
     noise: bool
@@ -181,6 +193,8 @@ class _BTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     beam_size: int
     """Beams W that the search keeps."""
     noise: bool
@@ -196,6 +210,8 @@ class _BTGRCOneSoftOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     beam_size: int
     """Beams W that the search keeps."""
     noise: bool
@@ -207,6 +223,8 @@ class _GTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     temperature: float
     """Temperature of the softmax that the gradient goes through."""
 
@@ -216,6 +234,8 @@ class _EGTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     temperature: float
     """Temperature of the softmax that the gradient goes through."""
     scorer_width: int | None
@@ -227,6 +247,8 @@ class _BBTGRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
 
 
 class _GRCOptions(TypedDict, total=False):
@@ -234,6 +256,8 @@ class _GRCOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
 
 
 class _S4DOptions(TypedDict, total=False):
@@ -265,6 +289,8 @@ class _OMOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     slots: int
     """Memory slots; 12 are published for logical inference."""
     memory_dropout: float
@@ -276,6 +302,8 @@ class _CRvNNOptions(TypedDict, total=False):
     """Width D of states, features."""
     dropout: float
     """Share of the cell's hidden features dropped in training."""
+    cell: str
+    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
     window: int
     """Items that the scorer reads: an item and as many neighbours on each side; odd."""
     threshold: float

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability, real_positions
@@ -41,20 +40,32 @@ class S4D(nn.Module):
         ValueError: ``channels`` is below 1.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, skip_scale: float = 1.0) -> None:
         super().__init__()
         self.channels = check_at_least("channels", channels, 1)
         pairs = STATE_SIZE // 2
-        order = torch.arange(pairs)
-        inverse_law = STATE_SIZE / math.pi * (STATE_SIZE / (2 * order + 1) - 1)
-        span = math.log(LONGEST_STEP) - math.log(SHORTEST_STEP)
-        self.log_step = nn.Parameter(torch.rand(channels) * span + math.log(SHORTEST_STEP))
-        self.log_decay = nn.Parameter(torch.full((channels, pairs), math.log(0.5)))
-        self.frequency = nn.Parameter(inverse_law.repeat(channels, 1))
+        self.skip_scale = skip_scale
+        self.log_step = nn.Parameter(torch.empty(channels))
+        self.log_decay = nn.Parameter(torch.empty(channels, pairs))
+        self.frequency = nn.Parameter(torch.empty(channels, pairs))
         # Complex numbers are stored as (re, im): optimizers and files get real parameters.
-        self.b = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(channels, pairs, 1))
-        self.c = nn.Parameter(torch.randn(channels, pairs, 2) * math.sqrt(0.5))
-        self.skip = nn.Parameter(torch.randn(channels))
+        self.b = nn.Parameter(torch.empty(channels, pairs, 2))
+        self.c = nn.Parameter(torch.empty(channels, pairs, 2))
+        self.skip = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        channels, pairs = self.frequency.shape
+        order = torch.arange(pairs)
+        span = math.log(LONGEST_STEP) - math.log(SHORTEST_STEP)
+        self.log_step.copy_(torch.rand(channels) * span + math.log(SHORTEST_STEP))
+        self.log_decay.fill_(math.log(0.5))
+        self.frequency.copy_((STATE_SIZE / math.pi * (STATE_SIZE / (2 * order + 1) - 1)).expand(channels, -1))
+        self.b.copy_(torch.tensor([1.0, 0.0]).expand_as(self.b))
+        self.c.copy_(torch.randn(channels, pairs, 2) * math.sqrt(0.5))
+        self.skip.copy_(torch.randn(channels) * self.skip_scale)
 
     def poles(self) -> tuple[Tensor, Tensor]:
         """Return log z and the weights ``C B dt / (1 - dt A / 2)`` of the poles z, both complex (H, N / 2)."""
@@ -113,13 +124,14 @@ class _SpectralConvolution(torch.autograd.Function):
         signal_spectrum, kernel_spectrum = torch.fft.rfft(signal, n=size), torch.fft.rfft(kernel, n=size)
         if backwards:  # reversing a kernel in time conjugates its spectrum
             kernel_spectrum = kernel_spectrum.conj()
-        ctx.save_for_backward(signal_spectrum, kernel_spectrum)
+        ctx.save_for_backward(signal_spectrum, kernel_spectrum, signal, kernel)
         return torch.fft.irfft(signal_spectrum * kernel_spectrum, n=size)[..., : signal.shape[-1]]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        signal_spectrum, kernel_spectrum = ctx.saved_tensors
+        signal_spectrum, kernel_spectrum, signal, kernel = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(signal, kernel, gradient, ctx.backwards)
         spectrum = torch.fft.rfft(gradient, n=ctx.size)
         length = gradient.shape[-1]
         signal_gradient = torch.fft.irfft(spectrum * kernel_spectrum.conj(), n=ctx.size)[..., :length]
@@ -136,13 +148,14 @@ class _ToeplitzConvolution(torch.autograd.Function):
         length = signal.shape[-1]
         matrix = functional.pad(kernel, (length - 1, 0)).unfold(1, length, 1).flip(1)
         ctx.backwards = backwards
-        ctx.save_for_backward(signal, matrix)
+        ctx.save_for_backward(signal, matrix, kernel)
         return torch.bmm(signal.transpose(0, 1), matrix.mT if backwards else matrix).transpose(0, 1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        signal, matrix = ctx.saved_tensors
+        signal, matrix, kernel = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(signal, kernel, gradient, ctx.backwards)
         signal, gradient, length = signal.transpose(0, 1), gradient.transpose(0, 1), gradient.shape[-1]
         of_signal = torch.bmm(gradient, matrix if ctx.backwards else matrix.mT).transpose(0, 1)
         of_matrix = torch.bmm(gradient.mT, signal) if ctx.backwards else torch.bmm(signal.mT, gradient)
@@ -159,15 +172,50 @@ def convolution(
 
     Computed by FFT, or, up to [`SHORT`][] steps, as a product with each channel's Toeplitz matrix, which is faster.
     """
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return plain_convolution(signal, kernel, backwards=backwards)
     length = signal.shape[-1]
     if length > SHORT:
         return _SpectralConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
     return _ToeplitzConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
 
 
+def plain_convolution(signal: Tensor, kernel: Tensor, *, backwards: bool = False) -> Tensor:
+    """Return what [`convolution`][] does, by operations that PyTorch can differentiate in any way."""
+    length = signal.shape[-1]
+    size = fft_size(2 * length)
+    kernel_spectrum = torch.fft.rfft(kernel, n=size)
+    spectrum = torch.fft.rfft(signal, n=size) * (kernel_spectrum.conj() if backwards else kernel_spectrum)
+    return torch.fft.irfft(spectrum, n=size)[..., :length]
+
+
+def _differentiable_gradients(
+    signal: Tensor, kernel: Tensor, gradient: Tensor, backwards: bool
+) -> tuple[Tensor, Tensor, None]:
+    """Return the gradients of a convolution's arguments as functions of all three tensors."""
+    with torch.enable_grad():
+        # Views: they have a graph of their own below the arguments', even where an argument needs no gradient.
+        sources = [
+            tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
+            for tensor in (signal, kernel)
+        ]
+        output = plain_convolution(*sources, backwards=backwards)
+        of_signal, of_kernel = torch.autograd.grad(output, sources, gradient, create_graph=True)
+    return of_signal, of_kernel, None
+
+
 def fft_size(least: int) -> int:
     """Return the smallest size of at least ``least`` with a fast FFT: a power of two times 1, 3, 5, 9 or 15."""
     return min(odd << max(0, math.ceil(math.log2(least / odd))) for odd in (1, 3, 5, 9, 15))
+
+
+class _ZeroLinear(nn.Linear):
+    """A linear layer that begins at zero."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()  # for what it draws: what comes after it begins as it does without
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
 
 
 class BidirectionalS4D(nn.Module):
@@ -194,10 +242,7 @@ class BidirectionalS4D(nn.Module):
         self.ssm = S4D(2 * dim)
         # Dropout1d drops whole channels: the mask is the same at every time step.
         self.dropout = nn.Dropout1d(check_probability("dropout", dropout))
-        self.mix = nn.Linear(2 * dim, 2 * dim)
-        if zero_init:
-            nn.init.zeros_(self.mix.weight)
-            nn.init.zeros_(self.mix.bias)
+        self.mix = (_ZeroLinear if zero_init else nn.Linear)(2 * dim, 2 * dim)
 
     def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
         """Return states of the same shape, (B, L, D); ``lengths`` (B,) are the sequences' lengths."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,30 @@ from nestree.checks import check_at_least
 from nestree.errors import OptionError
 
 
-class PairScorer(nn.Module):
+class Scorer(nn.Module, ABC):
+    """Says how well two neighbours would go together, by one logit; higher is better.
+
+    A subclass reads the children of a pair, ``forward(left, right)``, or, with ``reads_parents``, the parent that they
+    would have, ``forward(parent)``. It treats rows one by one, any number of them.
+    """
+
+    reads_parents: ClassVar[bool] = False
+
+    def __init__(self, dim: int) -> None:
+        """Note the width D of states.
+
+        Raises:
+            ValueError: ``dim`` is below 1.
+        """
+        super().__init__()
+        self.dim = check_at_least("dim", dim, 1)
+
+    @abstractmethod
+    def forward(self, *states: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+        """Return one logit per pair."""
+
+
+class PairScorer(Scorer):
     """Score a pair by its two states: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
 
     As it does not need the parent, a beam tree composes only the pairs that it merges. It reads only the first S
@@ -30,11 +54,8 @@ class PairScorer(nn.Module):
         ValueError: ``dim`` or ``width`` is below 1, or ``width`` is above ``dim``.
     """
 
-    reads_parents: ClassVar[bool] = False
-
     def __init__(self, dim: int, *, width: int | None = None) -> None:
-        super().__init__()
-        self.dim = check_at_least("dim", dim, 1)
+        super().__init__(dim)
         self.width = dim if width is None else check_at_least("width", width, 1)
         if self.width > dim:
             raise OptionError(
@@ -43,13 +64,15 @@ class PairScorer(nn.Module):
         self.hidden = nn.Linear(2 * self.width, self.width)
         self.score = nn.Linear(self.width, 1, bias=False)
 
-    def forward(self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
         """Return one logit per pair."""
         children = torch.cat([left[..., : self.width], right[..., : self.width]], dim=-1)
         return self.score(functional.gelu(self.hidden(children))).squeeze(-1)
 
 
-class ParentScorer(nn.Module):
+class ParentScorer(Scorer):
     """Score a pair by its parent: ``s = v . parent``.
 
     Every pair has to be composed before it can be scored. There is no bias: it would cancel in the softmax over a
@@ -67,14 +90,11 @@ class ParentScorer(nn.Module):
     reads_parents: ClassVar[bool] = True
 
     def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = check_at_least("dim", dim, 1)
+        super().__init__(dim)
         self.score = nn.Linear(dim, 1, bias=False)
 
-    def forward(self, parent: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, parent: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
         """Return one logit per pair."""
         return self.score(parent).squeeze(-1)
-
-
-Scorer = PairScorer | ParentScorer
-"""Scorers that a beam tree can use."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers import Cell
 from nestree.recursions.base import SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.shapes import GroupStates, Items
@@ -17,7 +17,7 @@ class BalancedTree(SingleRootRecursion):
     Source: the balanced-tree baseline (BBT-RvNN) of Shi et al. 2018 (arXiv 1808.09644). Depth: log2 n.
     """
 
-    def __init__(self, cell: GatedRecursiveCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         """Make a balanced tree of ``cell``."""
         super().__init__()
         self.dim = cell.dim

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import Cell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
@@ -81,7 +81,7 @@ class Recursion(nn.Module, ABC):
 class TreeSearch(Recursion):
     """A recursion that looks for its trees: a cell composes pairs, and a scorer says which."""
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer) -> None:
         """Take both.
 
         Raises:

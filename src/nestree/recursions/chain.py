@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers import Cell
 from nestree.recursions.base import SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.shapes import GroupStates, Items
@@ -18,7 +18,7 @@ class Chain(SingleRootRecursion):
     Cost: n cells for n items, one after the other.
     """
 
-    def __init__(self, cell: GatedRecursiveCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         """Make a chain of ``cell``."""
         super().__init__()
         self.dim = cell.dim
@@ -38,7 +38,7 @@ class Chain(SingleRootRecursion):
             if running < len(state):
                 ended.append(state[running:])
                 state = state[:running]
-            state = self.cell(state, items[:running, position])
+            state = self.cell(state, items[:running, position]).to(items.dtype)  # autocast may have made it another
         return torch.cat([state, *reversed(ended)])[rows.argsort()]
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import Checked, check_at_least, check_probability
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, LeafTransform
+from nestree.layers import Cell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
@@ -23,7 +24,7 @@ PAIRS = 12
 """About how many numbers two items keep."""
 
 
-class ContinuousRecursion(SingleRootRecursion):
+class ContinuousRecursion(Checked, SingleRootRecursion):
     """Merge softly, round by round, until every item but the last one has all but gone.
 
     Every item has a probability of existing, 1 at first. In a round each is composed with its left neighbour, as far as
@@ -40,9 +41,11 @@ class ContinuousRecursion(SingleRootRecursion):
         torch.Size([2, 8])
     """
 
+    checks: ClassVar = {"threshold": check_probability}
+
     def __init__(
         self,
-        cell: GatedRecursiveCell,
+        cell: Cell,
         *,
         window: int = 5,
         threshold: float = 0.1,
@@ -66,10 +69,17 @@ class ContinuousRecursion(SingleRootRecursion):
         self.cell = cell
         self.leaf = leaf
         self.window = check_window(window)
-        self.threshold = check_probability("threshold", threshold)
-        self.start, self.end = (nn.Parameter(torch.randn(cell.dim)) for _ in range(2))
+        self.threshold = threshold
+        self.start, self.end = (nn.Parameter(torch.empty(cell.dim)) for _ in range(2))
+        self.reset_parameters()
         self.read = nn.Linear(window * cell.dim, cell.dim)
         self.score = nn.Linear(cell.dim, 1)
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors around a group anew."""
+        with torch.no_grad():
+            self.start.normal_()
+            self.end.normal_()
 
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run rounds until every group has stopped; those that have leave the batch."""
@@ -129,7 +139,8 @@ class ContinuousRecursion(SingleRootRecursion):
         merges = (place > 0) & (place < sizes.unsqueeze(-1))  # neither START, END nor the last item
         chance = merge_probabilities(scores.masked_fill(~merges, -torch.inf), left, right)
         of_left = (left @ chance.unsqueeze(-1)).to(states.dtype)
-        return torch.lerp(states, self.cell(lefts[1], states), of_left), existence * (1 - chance)
+        composed = self.cell(lefts[1], states).to(states.dtype)  # autocast may have made it another
+        return torch.lerp(states, composed, of_left), existence * (1 - chance)
 
 
 def neighbours(existence: ItemWeights) -> tuple[ItemPairWeights, ItemPairWeights]:

@@ -66,11 +66,11 @@ class Draws:
 
     def alignment(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``) in [0, 1), float64, that draw the beams a group hands on."""
-        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+        return self._uniforms(sites, slots)
 
     def slot_order(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``) in [0, 1), float64, whose order permutes the slots of systematic alignment."""
-        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+        return self._uniforms(sites, slots)
 
     def cut(self) -> tuple[float, float]:
         """Return two uniforms in [0, 1) that decide how a batch is cut in training: whether, and by which arity."""
@@ -85,6 +85,10 @@ class Draws:
         """
         drawn = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
         return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]
+
+    def _uniforms(self, sites: Sites, slots: int) -> Uniforms:
+        device = sites.group.device
+        return torch.rand((len(sites), slots), dtype=widest(device), device=device, generator=self.generator)
 
     def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Anything:
         uniform = torch.rand(shape, dtype=dtype, device=sites.group.device, generator=self.generator)
@@ -167,6 +171,15 @@ class KeyedDraws(Draws):
         return _open_interval(bits)
 
 
+NO_FLOAT64 = ("mps",)
+"""Types of devices that have no float64."""
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the most precise floating dtype that a device has."""
+    return torch.float32 if device.type in NO_FLOAT64 else torch.float64
+
+
 def dropout_mask(random_bits: Bits, rate: float, dtype: torch.dtype) -> Numbers:
     """Return 0 where a feature is dropped and 1 where it stays: with probability ``rate``, to within 2^-17, it is 0."""
     least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 itself is no int16
@@ -174,7 +187,9 @@ def dropout_mask(random_bits: Bits, rate: float, dtype: torch.dtype) -> Numbers:
 
 
 def _open_interval(bits: Bits) -> Numbers:
-    """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits."""
+    """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits, or float32 from 23."""
+    if widest(bits.device) == torch.float32:
+        return (_shift(bits, 41).float() + 0.5) * 2.0**-23  # exact, too: 23 bits and a half
     return (_shift(bits, 12).double() + 0.5) * 2.0**-52  # exact: float32 would round some numbers up to 1
 
 

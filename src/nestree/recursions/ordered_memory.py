@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_probability
-from nestree.layers import GatedRecursiveCell
+from nestree.checks import Checked, check_at_least, check_probability
+from nestree.layers import Cell, GatedRecursiveCell
+from nestree.layers.cell import mask_width
+from nestree.layers.plain import is_plain_cell
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
@@ -21,13 +25,13 @@ ACTIVATIONS = 28
 """About how many features a cell keeps for its gradients, as a multiple of D."""
 
 
-class OrderedMemory(SingleRootRecursion):
+class OrderedMemory(Checked, SingleRootRecursion):
     """Write every item into a stack of ``slots`` memories, and fold what lies above the place where it is written.
 
     A step attends to the slots with probabilities p; the candidates of the last step replace the memories up to
     there, and from there on the item is composed with one memory after the other. The root of a group is the last
-    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is the
-    cell's.
+    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is that of
+    the gated recursive cell; with another cell it has its own norm.
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 3; GELU instead of ReLU, as in the cell.
     Cost: at most ``slots`` cells an item, one after the other. Slots that no sequence of the batch can reach yet, the
@@ -39,7 +43,9 @@ class OrderedMemory(SingleRootRecursion):
         torch.Size([2, 8])
     """
 
-    def __init__(self, cell: GatedRecursiveCell, *, slots: int = 21, memory_dropout: float = 0.1) -> None:
+    checks: ClassVar = {"memory_dropout": check_probability}
+
+    def __init__(self, cell: Cell, *, slots: int = 21, memory_dropout: float = 0.1) -> None:
         """Make an Ordered Memory.
 
         Args:
@@ -55,8 +61,9 @@ class OrderedMemory(SingleRootRecursion):
         self.dim = cell.dim
         self.cell = cell
         self.slots = check_at_least("slots", slots, 1)
-        self.memory_dropout = check_probability("memory_dropout", memory_dropout)
+        self.memory_dropout = memory_dropout
         self.project = nn.Linear(cell.dim, cell.dim)
+        self.norm = None if isinstance(cell, GatedRecursiveCell) else nn.LayerNorm(cell.dim)
         self.query, self.query_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.key, self.key_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
@@ -77,7 +84,7 @@ class OrderedMemory(SingleRootRecursion):
         """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
-        projected = self.cell.norm(self.project(items[rows]))
+        projected = self._norm()(self.project(items[rows]))
         queries = self.query_norm(self.query(self._drop(projected))).unbind(1)
         # The first step: every candidate is the item itself, and only the last slot can be reached from there.
         inputs = projected.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
@@ -117,19 +124,38 @@ class OrderedMemory(SingleRootRecursion):
         up_to = probability.cumsum(-1)  # c
         onwards = probability.flip(-1).cumsum(-1).flip(-1)  # r
         written = torch.lerp(memories[:, first:], near, onwards.to(near.dtype).unsqueeze(-1))
-        of_item, of_memory = self.cell.hidden.weight.split(self.dim, dim=1)
-        # The memories' half of the hidden layer is one product for all slots.
-        halves = functional.linear(self._drop_input(written), of_memory, self.cell.hidden.bias).unbind(1)
         shares = up_to.to(item.dtype).unsqueeze(-1).unbind(1)
         composed, state = [item] * first, item
-        for memory, half, share in zip(written.unbind(1), halves, shares, strict=True):
-            hidden = half + functional.linear(self._drop_input(state), of_item)
-            state = torch.lerp(item, self.cell.mix(state, memory, hidden), share)
+        compose = self._composer(written)
+        for slot, share in enumerate(shares):
+            state = torch.lerp(item, compose(state, slot).to(item.dtype), share)
             composed.append(state)
         reached = functional.pad(up_to, (first, 0))[:, 1:]
         reached = functional.pad(reached.masked_fill(reached < LEAST, 0), (0, 1), value=1.0)
         slot = probability.argmax(-1) + first
         return torch.cat([out_of_reach, written], dim=1), torch.stack(composed, dim=1), reached, slot
+
+    def _composer(self, memories: Items) -> Callable[[GroupStates, int], GroupStates]:
+        """Return what composes states (G, D) with the memories (G, N, D) of a slot."""
+        dropped, cell = self._drop_input(memories), self.cell
+        if not is_plain_cell(cell, next(cell.parameters(), memories)):
+            return lambda state, slot: cell(self._drop_input(state), dropped[:, slot])
+        of_item, of_memory = cell.hidden.weight.split(self.dim, dim=1)
+        # The memories' half of the hidden layer is one product for all slots.
+        halves = functional.linear(dropped, of_memory, cell.hidden.bias).unbind(1)
+        kept = memories.unbind(1)
+
+        def compose(state: GroupStates, slot: int) -> GroupStates:
+            hidden = halves[slot] + functional.linear(self._drop_input(state), of_item)
+            return cell.mix(state, kept[slot], hidden)
+
+        return compose
+
+    def _norm(self) -> nn.Module:
+        if self.norm is not None:
+            return self.norm
+        assert isinstance(self.cell, GatedRecursiveCell)
+        return self.cell.norm
 
     def _attend(self, query: GroupStates, candidates: Items, reach: ItemWeights) -> ItemWeights:
         """Return the probabilities (G, N) of slots, at least in float32."""
@@ -143,7 +169,7 @@ class OrderedMemory(SingleRootRecursion):
         return functional.dropout(states, self.memory_dropout, self.training)
 
     def _drop_input(self, states: Numbers) -> Numbers:
-        return functional.dropout(states, self.cell.dropout, self.training)
+        return functional.dropout(states, self.cell.dropout if mask_width(self.cell) else 0.0, self.training)
 
 
 def merges_of_slots(slots: list[int]) -> Merges:

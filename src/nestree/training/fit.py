@@ -99,6 +99,10 @@ class Training:
         if len(validation) < devices:
             raise UserError(f"{len(validation)} validation examples are too few for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
+        if options.precision == "tf32":
+            if options.accelerator == "cpu" or not torch.cuda.is_available():
+                raise OptionError("trainer.precision", "must be 32 or bf16-mixed without a GPU, not 'tf32'")
+            torch.set_float32_matmul_precision("high")
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
@@ -243,6 +247,7 @@ class Training:
             return pl.Trainer(
                 accelerator=options.accelerator,
                 devices=devices,
+                precision="bf16-mixed" if options.precision == "bf16-mixed" else "32-true",
                 strategy="ddp" if devices > 1 else "auto",
                 max_epochs=1,
                 val_check_interval=self.validate_every,

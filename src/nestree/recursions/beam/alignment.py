@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.draws import Draws, Sites, widest
 from nestree.recursions.outer import Outer
 from nestree.recursions.shapes import BeamScores, GroupIndex, KeptIndex, Uniforms
 
@@ -38,7 +38,7 @@ def align(
     if outer.alignment == "none":
         slot = torch.arange(slots, device=scores.device)
         return torch.where(slot < present.unsqueeze(-1), slot, 0)
-    weight = scores.detach().double() / outer.temperature
+    weight = scores.detach().to(widest(scores.device)) / outer.temperature
     if outer.alignment == "random":
         weight = torch.zeros_like(weight)
     cumulative = weight.masked_fill(absent, -torch.inf).softmax(-1).cumsum(-1)
@@ -53,7 +53,7 @@ def _quantiles(groups: int, slots: int, outer: Outer, sites: Sites, draws: Draws
     device = sites.group.device
     if draws is not None and outer.alignment != "systematic":
         return draws.alignment(sites, slots)
-    middle = (torch.arange(slots, device=device, dtype=torch.float64) + 0.5) / max(slots, 1)
+    middle = (torch.arange(slots, device=device, dtype=widest(device)) + 0.5) / max(slots, 1)
     if draws is None:
         return middle.expand(groups, slots).contiguous()
     return middle[draws.slot_order(sites, slots).argsort(-1)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
+from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
+from nestree.recursions.beam.engine.run_again import fixed_weights
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import Draws, SearchDraws
@@ -28,7 +29,7 @@ class BeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
     """
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer, search: BeamSearch = DEFAULTS) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer, search: BeamSearch = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
@@ -50,10 +51,12 @@ class BeamTree(TreeSearch):
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.search.engine == "naive":
-            beams = [
-                self.naive(outer, row, leaves.states.device, draws)(states[:length])
-                for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
-            ]
+            off = torch.autocast(leaves.states.device.type, enabled=False)
+            with off, fixed_weights(self.cell, self.scorer):
+                beams = [
+                    self.naive(outer, row, leaves.states.device, draws)(states[:length])
+                    for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
+                ]
             root = torch.stack([_expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
         root, forest = self.fast(outer, draws)(leaves)

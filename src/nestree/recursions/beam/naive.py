@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import Cell, Scorer
+from nestree.layers.cell import mask_width
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites, dropout_mask
@@ -50,7 +51,7 @@ class Beam:
 class NaiveRecursion:
     """Everything a search needs besides its input."""
 
-    cell: GatedRecursiveCell
+    cell: Cell
     scorer: Scorer
     options: BeamSearch
     outer: Outer
@@ -204,13 +205,14 @@ class NaiveRecursion:
         if not new:
             return
         left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))
-        keep = None
-        if self.draws.dropout is not None and self.cell.dropout > 0:
+        masks = []
+        width = mask_width(self.cell)
+        if self.draws.dropout is not None and width:
             asking = torch.tensor(list(new.values()), device=left.device)
             sites = self.site(level, group).take(torch.zeros_like(asking))
-            random_bits = self.draws.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
-            keep = dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
-        states = self.cell(left, right, keep)
+            random_bits = self.draws.dropout.random_bits(sites, step, asking, width)
+            masks = [dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)]
+        states = self.cell(left, right, *masks)
         composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
 
     def best(self, items: Sequence[Item], count: int, keys: Float[Tensor, " c"]) -> list[Item]:

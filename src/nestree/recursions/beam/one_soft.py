@@ -11,7 +11,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, ParentScorer
+from nestree.layers import Cell, Scorer
+from nestree.layers.cell import mask_width
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import BeamTree
 from nestree.recursions.beam.engine.columns import top
@@ -59,7 +60,7 @@ class OneSoftBeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: ParentScorer, search: BeamSelection = DEFAULTS) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer, search: BeamSelection = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
@@ -99,7 +100,7 @@ class OneSoftBeamTree(TreeSearch):
         ended = [states[choosing:, 0]]
         if choosing:
             beams = search.begin(states[:choosing])
-            recompute = Recompute(dropout=self.search.noise or self.cell.dropout > 0)
+            recompute = Recompute(dropout=self.search.noise or mask_width(self.cell) > 0)
             for steps in _spans(lengths[0] - 1):
                 size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.search.beam_size + FEATURES)
                 roots, *parts = recompute(
@@ -271,9 +272,10 @@ class SoftSearch:
 
     def compose(self, left: OnePairStates, right: OnePairStates, mask_index: OnePairIndex, step: int) -> OnePairStates:
         """Return the parents of items (G, P, D), with dropout masks drawn for ``mask_index`` (G, P)."""
-        cell, keep = self.tree.cell, None
-        if cell.dropout > 0:
+        cell, masks = self.tree.cell, []
+        if width := mask_width(cell):
             group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(mask_index).flatten()
-            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), cell.hidden_dim)
-            keep = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
-        return cell(left, right, keep)
+            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), width)
+            mask = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
+            masks = [mask]
+        return cell(left, right, *masks).to(left.dtype)  # autocast may have made it another

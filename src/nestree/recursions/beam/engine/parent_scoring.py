@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from nestree.layers import ParentScorer
+from nestree.layers.scorer import ParentScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
+from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -27,23 +31,39 @@ from nestree.recursions.shapes import (
     PairIndex,
     PairLogits,
     Rows,
+    RowWeights,
+    States,
     TableStates,
 )
 
 
-class ParentScoring:
-    """The scorer of parents; every node has its own logit, and is its pair's number. See `Scoring`."""
+class ParentScoring(Kept, ABC):
+    """A scorer of parents; every node has its own logit, and is its pair's number.
+
+    See `Scoring`.
+    """
 
     composes_all: ClassVar[bool] = True
+    parameters: list[Tensor]
+    """The scorer's, in the order in which gradients are returned."""
 
-    def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
+    def __init__(self, store: NodeStore) -> None:
         """Begin with the leaves of ``store``."""
         self.store = store
-        self.scorer = scorer
         self.logit = store.states.new_empty(store.capacity, 1)
         self.projected = 0
         """Rows that have their logit."""
-        self._project()
+
+    @abstractmethod
+    def score(self, states: States) -> RowWeights:
+        """Return the logits (M,) of states (M, D)."""
+
+    @abstractmethod
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients (M,) of the logits of ``rows`` (M,) back to their states, (M, D).
+
+        The parameters' shares are added to ``gradients``, where there are some.
+        """
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
@@ -105,9 +125,17 @@ class ParentScoring:
             of_logits[: len(of_pairs)] += of_pairs
         if of_logits is None:
             of_logits = state_gradient.new_zeros(store.rows)
-        column = of_logits.to(state_gradient.dtype).unsqueeze(-1)
-        state_gradient.addcmul_(column, self.scorer.score.weight)
-        return [column.T @ store.states[: store.rows]], of_logits.nonzero().squeeze(-1)
+        scored = of_logits.nonzero().squeeze(-1)
+        return self.pull_all_back(scored, of_logits, state_gradient), scored
+
+    def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
+        """Pull the gradients of the logits of ``rows`` (M,), of all (U,), back into the scorer and the states."""
+        gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
+        for part in rows.split(ROWS_AT_ONCE):
+            if len(part):
+                above = of_logits[part].to(state_gradient.dtype)
+                state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
+        return gradients
 
     def slopes(self, histories: list[History]) -> ParentSlopes:
         """Differentiate the scorer at every node that was composed."""
@@ -121,8 +149,46 @@ class ParentScoring:
         """Give the rows that are new their logit."""
         first, end = self.projected, self.store.rows
         if first < end:
-            torch.mm(self.store.states[first:end], self.scorer.score.weight.T, out=self.logit[first:end])
+            self.logit[first:end, 0] = self.score(self.store.states[first:end])
             self.projected = end
+
+
+class FusedParentScoring(ParentScoring):
+    """[`ParentScorer`][nestree.layers.scorer.ParentScorer] written out."""
+
+    def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.parameters = [*scorer.parameters()]
+
+    def score(self, states: States) -> RowWeights:
+        """Return the logits of states."""
+        return (states @ self.parameters[0].T).squeeze(-1)
+
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
+        column = of_logits.unsqueeze(-1)
+        if gradients is not None:
+            gradients[0].addmm_(column.T, self.store.states[rows])
+        return column * self.parameters[0]
+
+
+class AnyParentScoring(ParentScoring):
+    """Any scorer of parents, by its own forward: run again, with autograd, for the gradients."""
+
+    def __init__(self, store: NodeStore, scorer: Scorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.again = RunAgain(scorer, record=store.record)
+        self.parameters = self.again.parameters
+
+    def score(self, states: States) -> RowWeights:
+        """Return the logits of states."""
+        return self.again(states)
+
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
+        return self.again.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
 
 
 class ParentSlopes:
@@ -131,12 +197,14 @@ class ParentSlopes:
     def __init__(self, scoring: ParentScoring) -> None:
         """Differentiate the scorer at every node that was composed."""
         store = scoring.store
+        self.scoring = scoring
         self.store = store
-        self.weight = scoring.scorer.score.weight
         self.slope = store.states.new_zeros(store.rows, 2, store.states.shape[1])
-        for part in self._composed():
-            self.slope[part] = store.pull_back(part, self.weight.expand(len(part), -1), None)
         self.of_logits = store.states.new_zeros(store.rows)
+        for part in self._composed():
+            self.slope[part] = store.pull_back(
+                part, scoring.pull_back(part, store.states.new_ones(len(part)), None), None
+            )
 
     def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return the parents and the children."""
@@ -157,10 +225,12 @@ class ParentSlopes:
         state_gradient.index_add_(0, torch.stack([left, right], dim=-1).flatten(), slope.flatten(0, 2))
 
     def gradient(self, of_cell: list[Tensor]) -> list[Tensor]:
-        """Return the gradient of the scorer's weight, and pull the logits' back through the cells."""
+        """Return the gradients of the scorer's parameters, and pull the logits' back through the cells."""
+        of_scorer = [torch.zeros_like(parameter) for parameter in self.scoring.parameters]
         for part in self._composed():
-            self.store.pull_back(part, self.of_logits[part].unsqueeze(-1) * self.weight, of_cell)
-        return [self.of_logits.unsqueeze(0) @ self.store.states[: self.store.rows]]
+            self.store.pull_back(part, self.scoring.pull_back(part, self.of_logits[part], of_scorer), of_cell)
+        return of_scorer
 
-    def _composed(self) -> tuple[Rows, ...]:
-        return torch.arange(self.store.leaves, self.store.rows, device=self.weight.device).split(ROWS_AT_ONCE)
+    def _composed(self) -> list[Rows]:
+        rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
+        return [part for part in rows.split(ROWS_AT_ONCE) if len(part)]

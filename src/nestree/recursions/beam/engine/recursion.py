@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
+from nestree.layers import Cell, GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
 from nestree.recursions.beam.engine.history import History
+from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
+from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
+from nestree.recursions.beam.engine.run_again import fixed_weights, tensors_of
 from nestree.recursions.beam.engine.scoring import most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
@@ -101,7 +103,7 @@ class Forest:
 class BeamRecursion:
     """Everything a search needs besides its input; the fields are those of the naive one."""
 
-    cell: GatedRecursiveCell
+    cell: Cell
     scorer: Scorer
     options: BeamSearch
     outer: Outer
@@ -112,19 +114,30 @@ class BeamRecursion:
 
     def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
-        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
-        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
+        refuse_transforms(self.instead)
+        of_cell = list(tensors_of(self.cell).values())
+        parameters = [*of_cell, *tensors_of(self.scorer).values()]
+        packed = leaves.packed()
+        packed = packed.to(next((own.dtype for own in of_cell if own.is_floating_point()), packed.dtype))
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
-        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
             forest = self.search(packed.detach(), leaves.lengths.host, record=record)
         if not record:
             return forest.root(), forest
-        if self.temperature is not None:
-            root = StraightThrough.apply(forest, self.temperature, packed, *parameters)
-        else:
-            root = Replay.apply(forest, packed, *parameters)
+        kind = Replay if self.temperature is None else StraightThrough
+        root = kind.apply(self, forest, packed, *parameters)
         return root, forest  # pyright: ignore[reportReturnType]
+
+    @property
+    def modules(self) -> tuple[Cell, Scorer]:
+        """What has the parameters."""
+        return self.cell, self.scorer
+
+    @property
+    def instead(self) -> str:
+        """What has the derivatives that an engine does not have."""
+        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient has no other"
 
     def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (T, D) of sequences of these lengths."""
@@ -156,10 +169,10 @@ class BeamRecursion:
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
         if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
-            assert isinstance(self.scorer, PairScorer)
-            return NativeBackend(
-                packed, lengths, capacity, self.cell, self.scorer, options.beam_size, draws, record=record
-            )
+            cell, scorer = self.cell, self.scorer
+            assert isinstance(cell, GatedRecursiveCell)
+            assert isinstance(scorer, PairScorer)
+            return NativeBackend(packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record)
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
         return TorchBackend(scoring_of(self.scorer, store), options.beam_size, draws)
 
@@ -217,51 +230,76 @@ class BeamRecursion:
         return Beams(nodes[:, :, 0], scores), aligned, tape
 
 
-class Replay(torch.autograd.Function):
-    """The expected roots of a forest, as a function of the leaves and the parameters."""
+class _Recorded(torch.autograd.Function):
+    """The expected roots of a forest, as a function of the leaves and the parameters.
+
+    Backward uses what was saved and nothing else: the parameters are those of the search, whatever the modules hold by
+    then, and autograd frees all of it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, forest: Forest, packed: Packed, *parameters: Tensor) -> SequenceRoots:
+    def forward(
+        ctx: Any, recursion: BeamRecursion, forest: Forest, packed: Packed, *parameters: Tensor
+    ) -> SequenceRoots:
         """Return (B, D)."""
-        ctx.forest = forest
-        ctx.save_for_backward(*parameters)
+        ctx.recursion, ctx.count = recursion, len(parameters)
+        ctx.forest, tensors = taken_apart(forest, parameters)
+        ctx.save_for_backward(*tensors)
         return forest.root()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    @classmethod
+    def backward(cls, ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
-        forest: Forest = ctx.forest
+        recursion: BeamRecursion = ctx.recursion
+        saved = ctx.saved_tensors
+        with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False), fixed_weights(*recursion.modules):
+            forest = put_together(ctx.forest, saved)
+            found = cls.replay(recursion, forest, gradient, saved[: ctx.count])
+        return None, None, *first_derivative_only(found, recursion.instead)
+
+    @staticmethod
+    def replay(
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
+        raise NotImplementedError
+
+
+class Replay(_Recorded):
+    """Gradients through the selected merges alone: selection is hard."""
+
+    @staticmethod
+    def replay(
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
         nodes, weights = forest.beams.nodes, forest.weights()
         along = (forest.store.states[nodes] * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
         of_scores = weights * (along - (weights * along).sum(-1, keepdim=True))
         outside = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
         levels = _level_gradients(forest, of_scores)
-        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, ctx.saved_tensors)
-        return None, of_leaves, *of_parameters
+        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, parameters)
+        return [of_leaves, *of_parameters]
 
 
-class StraightThrough(torch.autograd.Function):
-    """The roots of a forest of one beam, with the gradients of a straight-through Gumbel-softmax over the pairs."""
-
-    @staticmethod
-    def forward(ctx: Any, forest: Forest, temperature: float, packed: Packed, *parameters: Tensor) -> SequenceRoots:
-        """Return (B, D)."""
-        ctx.forest, ctx.temperature = forest, temperature
-        return forest.root()
+class StraightThrough(_Recorded):
+    """Gradients, for one beam, as of a straight-through Gumbel-softmax over the pairs."""
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the gradients of the packed leaves and of every parameter."""
-        forest: Forest = ctx.forest
+    def replay(
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
         assert isinstance(forest.backend, TorchBackend)
+        assert recursion.temperature is not None
         store = forest.backend.store
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
         histories = [tape.history or History() for tape in forest.tapes]
-        parameters = straight_through_gradient(forest.backend.scoring, histories, ctx.temperature, state_gradient)
-        return None, None, state_gradient[: store.leaves], *parameters
+        of_parameters = straight_through_gradient(
+            forest.backend.scoring, histories, recursion.temperature, state_gradient
+        )
+        return [state_gradient[: store.leaves], *of_parameters]
 
 
 def _level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:

@@ -68,6 +68,8 @@ def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) ->
     gradients = no_gradients(store.cell)
     for rows in reachable_by_height(store, roots):
         for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
+            if not len(part):
+                continue
             below = store.pull_back(part, state_gradient.index_select(0, part), gradients)
             state_gradient.index_add_(0, store.children(part).flatten(), below.flatten(0, 1))
     return gradients

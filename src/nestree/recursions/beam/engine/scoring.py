@@ -10,12 +10,13 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from nestree.layers import PairScorer, Scorer
+from nestree.layers.plain import is_plain_pair_scorer, is_plain_parent_scorer
+from nestree.layers.scorer import Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import AnyPairScoring, FusedPairScoring, PairScoring
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.parent_scoring import ParentScoring
+from nestree.recursions.beam.engine.parent_scoring import AnyParentScoring, FusedParentScoring, ParentScoring
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -37,6 +38,8 @@ class Scoring(Protocol):
     """The scorer's part in a search over one store, and on the way back."""
 
     store: NodeStore
+    parameters: list[Tensor]
+    """The scorer's, in the order in which gradients are returned."""
     composes_all: ClassVar[bool]
     """Whether every pair is composed before one is chosen, instead of the chosen one afterwards."""
 
@@ -144,10 +147,14 @@ class Slopes(Protocol):
 
 def scoring_of(scorer: Scorer, store: NodeStore) -> Scoring:
     """Return what serves ``scorer``, over the leaves of ``store``."""
-    return PairScoring(store, scorer) if isinstance(scorer, PairScorer) else ParentScoring(store, scorer)
+    if is_plain_parent_scorer(scorer, store.states):
+        return FusedParentScoring(store, scorer)
+    if is_plain_pair_scorer(scorer, store.states):
+        return FusedPairScoring(store, scorer)
+    return AnyParentScoring(store, scorer) if scorer.reads_parents else AnyPairScoring(store, scorer)
 
 
 def most_composed(scorer: Scorer, beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
     """Return how many nodes a group makes at most; see [`Scoring.most_composed`][]."""
-    scoring = PairScoring if isinstance(scorer, PairScorer) else ParentScoring
+    scoring = ParentScoring if scorer.reads_parents else PairScoring
     return scoring.most_composed(beam_size, size, merges, leaves=leaves)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers.cell import Cell
 from nestree.recursions.beam.engine.cells import engine_cell
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.merging import leaf_codes, parent_code
 from nestree.recursions.shapes import Children, ChildStates, RandomBits, Rows, States, TableStates
 
 
-class NodeStore:
+class NodeStore(Kept):
     """States of leaves and of composed nodes, and what the backward pass needs of them.
 
     Rows are only ever appended, and children come before their parents. The room for the most rows there can be is
     allocated once: growing a table by concatenation dominated the run time, and untouched pages cost nothing.
     """
 
-    def __init__(
-        self, leaves: TableStates, capacity: int, cell: GatedRecursiveCell, *, record: bool, coded: bool = False
-    ) -> None:
+    def __init__(self, leaves: TableStates, capacity: int, cell: Cell, *, record: bool, coded: bool = False) -> None:
         """Make a store that begins with ``leaves`` (U, D).
 
         Args:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterable, Sequence
-from ctypes import byref, c_void_p
+from ctypes import byref, c_int64, c_void_p
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.native.library import (
     Functions,
@@ -42,27 +45,47 @@ def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | N
     """Return whether the library computes exactly what these parts do."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
-    if type(cell) is not GatedRecursiveCell or type(scorer) is not PairScorer:
-        return False
-    linear = (cell.hidden, cell.gates, scorer.hidden, scorer.score)
-    if any(type(part) is not nn.Linear for part in linear) or type(cell.norm) is not nn.LayerNorm:
+    if not is_plain_cell(cell, packed) or not is_plain_pair_scorer(scorer, packed):
         return False
     if any(type(draw) not in (Draws, KeyedDraws) for draw in draws if draw is not None):
         return False
-    parameters = [*cell.parameters(), *scorer.parameters()]
-    plain = all(tensor.is_contiguous() and tensor.dtype == packed.dtype for tensor in parameters)
-    return plain and len(parameters) == 9 and library.load() is not None
+    plain = all(tensor.is_contiguous() for tensor in (*cell.parameters(), *scorer.parameters()))
+    return plain and library.load() is not None
 
 
-class NativeHistory:
-    """How the scores of one level came about; the library's own, freed with this object."""
+class NativeHistory(Kept):
+    """How the scores of one level came about; the library's own, freed with the tensor that stands for it."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
         """Take over what a search of ``beams`` starting beams left at ``handle``."""
-        self.functions = functions
-        self.handle = handle
         self.beams = beams
-        self._free = weakref.finalize(self, functions.free_history, handle)
+        number = next(_NUMBERS)
+        memory = (c_int64 * 1)(number)
+        self.token = torch.frombuffer(memory, dtype=torch.int64)
+        """Holds the number of the history; a tensor, so that autograd frees it."""
+        _HISTORIES[number] = handle
+        weakref.finalize(memory, _free, functions, number)
+
+    @property
+    def handle(self) -> int:
+        """Where the library has it.
+
+        Raises:
+            RuntimeError: a hook on saved tensors has put another tensor in this one's place.
+        """
+        handle = _HISTORIES.get(int(self.token))
+        if handle is None:
+            raise RuntimeError('hooks that move saved tensors do not move a compiled search: use engine="torch"')
+        return handle
+
+
+_HISTORIES: dict[int, int] = {}
+"""Where the library has the histories that are alive, by their numbers, which are never used again."""
+_NUMBERS = itertools.count()
+
+
+def _free(functions: Functions, number: int) -> None:
+    functions.free_history(_HISTORIES.pop(number))
 
 
 @dataclass
@@ -76,7 +99,7 @@ class NativeNodes:
     rows: int
 
 
-class NativeBackend:
+class NativeBackend(Kept):
     """The compiled library: a loop per group, and products over the nodes that one step composes."""
 
     def __init__(
@@ -109,20 +132,25 @@ class NativeBackend:
         states[: len(leaves)] = leaves
         height[: len(leaves)] = 0
         self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
-        self.gates = gates
+        self.left_half, self.right_half, self.height = left_half, right_half, height
+        self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _deal(lengths, self.parts)
-        self.table = Store(
-            *map(address, (states, left_half, right_half)),
-            *(address(tensor) if len(tensor) else None for tensor in (hidden, gates, mask_key)),
-            *map(address, (left, right, height)),
-            len(leaves),
-            capacity,
-        )
         self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
-        self.functions.project(self.model, byref(self.table))
+        self.functions.project(self.model, byref(self.table()))
+
+    def table(self) -> Store:
+        """Return where the tables are."""
+        store = self.store
+        return Store(
+            *map(address, (store.states, self.left_half, self.right_half)),
+            *(address(tensor) if len(tensor) else None for tensor in (self.hidden, self.gates, self.mask_key)),
+            *map(address, (store.left, store.right, self.height)),
+            store.leaves,
+            len(store.states),
+        )
 
     def search(
         self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
@@ -148,7 +176,7 @@ class NativeBackend:
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
         )  # fmt: skip
-        handle = self.functions.search(self.model, byref(self.table), byref(level), int(self.record))
+        handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
         # Absent beams take the first one's nodes: row 0 may be another thread's, and the replay touches all rows.
         nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
@@ -183,7 +211,7 @@ class NativeBackend:
             *map(address, (nodes, part, outside, working)),
         )  # fmt: skip
         library.COUNTS.replayed += self.functions.replay(
-            byref(weights_of(self.cell, parameters)), byref(self.table), byref(call),
+            byref(weights_of(self.cell, parameters)), byref(self.table()), byref(call),
             byref(Gradients(*map(address, gradients), address(leaves))),
         )  # fmt: skip
         return leaves, gradients
