@@ -137,7 +137,7 @@ def test_where_the_machine_may_choose_it_is_one_process() -> None:
         ({"recipe": {"encoder": {"name": "grc", "dimm": 3}}}, "encoder.dimm"),
         ({}, "name a recipe to train, or a run to resume"),
         ({"resume": "nowhere"}, "nowhere is not a run folder"),
-        ({"resume": "listops-rir"}, "is no run of yours"),
+        ({"resume": "listops-rir"}, "ships with the package"),
         ({"recipe": {"encoder": {"name": "grc"}}, "resume": "x"}, "a run's own configuration"),
     ],
 )
@@ -230,7 +230,7 @@ def test_predictions_are_those_of_the_command_line(shipped: nestree.Run, capsys:
         ("3", "a list of texts"),
         (["3", "[MAX"], "input 2: incomplete"),
         ([""], "input 1: empty"),
-        ([("3", "4")], "input 1: an input of listops is one text; here are 2"),
+        ([("3", "4")], "input 1: an input of listops is one text, not 2"),
     ],
 )
 def test_what_is_no_input_is_named(shipped: nestree.Run, texts: list[str], message: str) -> None:

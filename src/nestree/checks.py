@@ -69,7 +69,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     """Check a padded batch and return its lengths on the host.
 
     Args:
-        states: (B, L, D), any floating dtype, B at least 1; what stands beyond a sequence's length is never looked at.
+        states: (B, L, D), any floating dtype, B at least 1; positions beyond a sequence's length are ignored.
         lengths: (B,) integers from 1 to L.
         dim: the D that is expected.
 
@@ -93,7 +93,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     for row, length in enumerate(host_lengths):
         if not 1 <= length <= longest:
             raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
-    if states.detach().sum().isnan():  # one pass, and mostly the only one; infinities and padding can bring a NaN too
+    if states.detach().sum().isnan():  # a cheap first test; infinities and padding can cause a NaN too
         real = real_positions(lengths.to(states.device, torch.int64), longest)
         bad = (states.isnan().any(dim=-1) & real).nonzero()
         if len(bad):

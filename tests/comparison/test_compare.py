@@ -361,7 +361,7 @@ def test_control_c_passes_on_and_says_how_to_go_on(cache: Path, tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 130, error
-    assert "stopped; go on with: nestree compare --resume 'a b'" in error
+    assert "stopped; to continue: nestree compare --resume 'a b'" in error
     assert "Traceback" not in error
     assert Run(tmp_path / "a b" / GRC).about()["state"] == "interrupted"
     assert "state" not in Run(tmp_path / "a b" / BBT).about()

@@ -232,7 +232,7 @@ def test_without_a_network_what_was_fetched_is_taken(
 def test_who_may_not_is_told(
     hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "the Hub does not allow it" in fails(["share", str(run.path), "others/theirs"], capsys)
+    assert "the Hub refuses access" in fails(["share", str(run.path), "others/theirs"], capsys)
     assert "there is no such model on the Hub, or only" in fails(["evaluate", "hf:me/nothing"], capsys)
     monkeypatch.delenv("HF_TOKEN")
     assert "`hf auth login`" in fails(["share", str(run.path), MINE], capsys)
@@ -269,8 +269,8 @@ def test_the_hub_is_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 @pytest.mark.parametrize("address", ["hf:", "hf:me", "hf:me/a/b", "hf:me/a@", "hf:../a", "hf:me/ä", "hf:me/.."])
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(UserError, match="a model of the Hub is hf:OWNER/NAME or hf:OWNER/NAME@REVISION"):
+    with pytest.raises(UserError, match="a model on the Hub is written hf:OWNER/NAME or hf:OWNER/NAME@REVISION"):
         Run.open(address)
     if "@" not in address:
-        with pytest.raises(UserError, match="a repository of the Hub is OWNER/NAME"):
+        with pytest.raises(UserError, match="a repository on the Hub is written OWNER/NAME"):
             check_repository(address.removeprefix("hf:"))

@@ -411,7 +411,7 @@ def test_a_name_is_settled_into_the_stages_and_the_configuration_survives_being_
         ([{"name": "flat"}, {"name": "train"}], "stage 'flat': mark must be set in all stages but the last"),
         ([{"name": "train", "mark": 0.5}], "stage 'train': mark must be left out in the last stage"),
         ([{"name": "train", "depth": 2}], "stage 'train': also and depth must be left out: the last stage draws the"),
-        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must be its own"),
+        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must differ from"),
         ([{"name": "train", "mark": 0.5}, {"name": "end"}], "stage 'train': only the last stage may be called train"),
         ([STAGES[0] | {"longest": 0}, STAGES[2]], "stage 'sums': longest must be above 0"),
         ([STAGES[0] | {"otherwise": "stop"}, STAGES[2]], "stage 'sums': otherwise must be one of next, again"),

@@ -74,14 +74,14 @@ def train(
 
 
 def _begin(recipe: Recipe | None, resume: str | Path | Run | None) -> tuple[dict[str, Any], list[str] | None]:
-    """Return the values to begin with, and the command that begins with them, if they are in a file already."""
+    """Return the initial values of the options, and the command that starts from them if they are in a file."""
     if recipe is None and resume is None:
         raise UserError("name a recipe to train, or a run to resume")
     if recipe is None or isinstance(recipe, str | Path):
         name = None if recipe is None else str(recipe)
         return base_values(name, resume), None if name is None else ["nestree", "train", name]
     if resume is not None:
-        raise UserError("resume goes on with a run's own configuration: change its limits by options")
+        raise UserError("a resumed run keeps its own configuration: change its limits with options")
     config = recipe if isinstance(recipe, Config) else read_config(recipe, source="the configuration")
     return {**config.as_dict(), "recipe": config.recipe or config.encoder_name}, None
 
@@ -97,8 +97,8 @@ def base_values(recipe: str | None, resume: str | Path | Run | None) -> dict[str
         return dict(load_recipe(recipe).values)
     run = _opened(resume)
     if run.shipped:
-        problem = f"{run.name} is no run of yours and cannot be resumed"
-        raise OptionError("trainer.start", f"{run.name} begins with its weights", problem=problem)
+        problem = f"{run.name} ships with the package or is on the Hub, and cannot be resumed"
+        raise OptionError("trainer.start", f"{run.name} starts a new run from its weights", problem=problem)
     values = run.config.as_dict()
     if recipe is not None and load_recipe(recipe).name != values["recipe"]:
         raise OptionError("resume", f"must be a run of recipe {recipe}; {run.name} is one of {values['recipe']}")
@@ -109,17 +109,17 @@ def run_to_train(config: Config, *, out: str | Path | None, resume: str | Path |
     """Return the run to train: a new one, the one to resume, or in a further process the first one's.
 
     Raises:
-        UserError: the folder is in use, or nobody told this process which run it belongs to.
+        UserError: the folder is in use, or this further process does not know its run.
     """
     if out is not None and resume is not None:
-        raise OptionError("resume", "goes on in the folder of that run: name no other")
+        raise OptionError("resume", "continues in the folder of that run: name no other")
     if RUN_VARIABLE in os.environ and is_further_process():
         return Run(os.environ[RUN_VARIABLE])
     if resume is not None:
         return _opened(resume)
     if is_further_process():
-        problem = "processes that nestree did not start need a run to resume"
-        raise OptionError("trainer.devices", "lets nestree start them", problem=problem)
+        problem = "processes that nestree did not start must resume a run"
+        raise OptionError("trainer.devices", "makes nestree start them", problem=problem)
     return Run.new(config.recipe, out)
 
 
