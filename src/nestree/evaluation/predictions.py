@@ -69,7 +69,7 @@ def encode_all(
         where: what errors call each; None: "input 1" and so on.
 
     Raises:
-        UserError: a text is no input of the task; says which and why.
+        UserError: a text is not a valid input of the task; says which and why.
     """
     if isinstance(texts, str):
         raise OptionError("texts", "must be a list of texts, not one text: put it into brackets")

@@ -1,4 +1,4 @@
-"""Training from Python, and what the command line shares with it: from a recipe and options to a trained run."""
+"""Training from Python: from a recipe and options to a trained run. The command line uses it too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nestree.runs import Run
 from nestree.training.parallel import RUN_VARIABLE, is_further_process
 
 Recipe = str | Path | Mapping[str, Any] | Config
-"""A recipe's name, the path of a YAML file, values as in one, or a configuration."""
+"""Name of a recipe, path of a YAML file, values as in such a file, or a configuration."""
 
 
 def train(
@@ -29,25 +29,25 @@ def train(
     resume: str | Path | Run | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a recipe, or go on with a run, and return the run.
+    """Train a recipe or resume a run, and return the run.
 
-    Does what `nestree train` does, in this process; where the recipe leaves the number of devices to the machine, it is
-    one. Ctrl-C writes a checkpoint and then raises KeyboardInterrupt.
+    Does what `nestree train` does, in this process; with ``trainer.devices: null``, on one device. Ctrl-C writes a
+    checkpoint and then raises KeyboardInterrupt.
 
     Args:
-        recipe: its name (`nestree recipes` lists them), the path of a YAML file, values as in such a file, or a
+        recipe: name of a recipe (`nestree recipes` lists them), path of a YAML file, values as in such a file, or a
             configuration.
-        options: to change, by their names on the command line, as ``{"encoder.dim": 64}``; or by section, as
+        options: options to change, with their names on the command line, ``{"encoder.dim": 64}``, or by section,
             ``{"encoder": {"dim": 64}}``.
-        seed: of weights, dropout, noise and the order of the examples; None as in the recipe.
-        out: folder for the run, empty or not there yet; None takes ``runs/RECIPE-TIME``.
-        resume: go on with this run, exactly where it stopped; only limits can be changed, and no recipe need be named.
+        seed: seed of weights, dropout, noise and the order of the examples; None as in the recipe.
+        out: folder for the run, which is empty or does not exist; None for ``runs/RECIPE-TIME``.
+        resume: run to resume, exactly where it stopped; only limits can be changed, and no recipe is needed.
         progress: show messages, and a bar, on standard error.
 
     Raises:
-        UserError: no such recipe or option, a value that it cannot take, a folder in use, options that fit neither the
-            data nor the machine, or a loss that is not finite. It is a ValueError of one line, and names the option.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; ``train(resume=...)`` goes on.
+        UserError: no such recipe or option, an invalid value, a folder in use, options that do not fit the data or the
+            machine, or a loss that is not finite. It is a ValueError of one line, and names the option.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; ``train(resume=...)`` continues.
 
     Examples:
         >>> run = train("listops-rir-quick", {"encoder.dim": 64, "trainer.max_minutes": 1}, out="runs/x", seed=1)
@@ -59,11 +59,11 @@ def train(
     with naming_source(values, recipe if isinstance(recipe, str | Path) else "the configuration"):
         config = configure(values, arguments)
     if config.trainer.devices is None:
-        arguments.append("--trainer.devices=1")  # more would be further processes, which run the caller's script again
+        arguments.append("--trainer.devices=1")  # further processes would run the caller's script again
         config = configure(values, arguments)
     run = run_to_train(config, out=out, resume=resume)
     command = command or ["nestree", "train", str(run.config_file)]
-    # Imported after the options were found good: Lightning takes its time.
+    # Imported once the options are checked, as Lightning is slow to import.
     from nestree.training.session import train_run
 
     console = messages(shown=progress)
