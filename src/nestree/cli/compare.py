@@ -77,7 +77,11 @@ def _parser() -> ArgumentParser:
         help="Training of each: a time, validation included (90s, 10m, 2h), or a number of sequences (50000seq).",
     )
     parser.add_argument(
-        "--tests", nargs="+", type=str, default=[], help="Names of the tests (default: some of the task's)."
+        "--tests",
+        nargs="+",
+        type=str,
+        default=[],
+        help="Names of the tests (default: a few of the task's, from short to long inputs).",
     )
     parser.add_argument(
         "--limit", type=int | None, default=LIMIT, help="Number of examples per test, from the first on; null: all."

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         "--trees",
         type=int,
         default=TREES,
-        help="Number of trees per run for right answers, and as many for wrong ones.",
+        help="Number of trees per run for right answers, and as many for wrong ones; 0: none.",
     )
     parser.add_argument(
         "--markdown",

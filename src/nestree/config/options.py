@@ -43,9 +43,9 @@ class OptimizerOptions:
     ssm_learning_rate: float = 1e-3
     """Maximal learning rate of state-space parameters, which also have no weight decay."""
     muon_learning_rate: float = 1e-2
-    """Learning rate of Muon, as learning_rate, which then applies to what AdamW optimizes."""
+    """Learning rate of Muon; learning_rate then applies only to what AdamW optimizes."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay: weights shrink by this times the learning rate per step."""
+    """Decoupled weight decay: each step shrinks weights by this times the learning rate."""
     beta1: float = 0.9
     """Decay per step of the running mean of the gradient, in AdamW and RAdam."""
     beta2: float = 0.999
@@ -153,14 +153,14 @@ class TrainerOptions:
 
     start: str | None = None
     """Run whose best weights initialise the model; null: random weights. Parts of the encoder that it lacks, such as an
-    S4D layer, are initialised randomly. Optimizer and schedule start from the beginning."""
+    S4D layer, keep their initial values. Optimizer and schedule start from the beginning."""
     max_epochs: int = 100
     """Maximal number of passes over the training examples; the steps of all curriculum stages count."""
     max_steps: int | None = None
     """Maximal number of optimizer steps; null: no limit."""
     max_minutes: float | None = None
-    """Maximal duration of the training, minutes, validation included; null: no limit. A run that ends at
-    this limit is not bit for bit the same when it is repeated."""
+    """Maximal duration of the training, minutes, validation included; null: no limit. A run with this
+    limit is not bit for bit the same when it is repeated."""
     max_sequences: int | None = None
     """Maximal number of training examples, counted each time they are seen; the last batch is cut; null: no limit."""
     patience: int | None = 4
