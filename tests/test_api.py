@@ -138,7 +138,7 @@ def test_where_the_machine_may_choose_it_is_one_process() -> None:
         ({}, "name a recipe to train, or a run to resume"),
         ({"resume": "nowhere"}, "nowhere is not a run folder"),
         ({"resume": "listops-rir"}, "ships with the package"),
-        ({"recipe": {"encoder": {"name": "grc"}}, "resume": "x"}, "a run's own configuration"),
+        ({"recipe": {"encoder": {"name": "grc"}}, "resume": "x"}, "a resumed run keeps its own configuration"),
     ],
 )
 def test_a_mistake_is_an_ordinary_exception(arguments: dict, message: str) -> None:

@@ -152,8 +152,8 @@ GRC, BBT = "listops-grc-quick", "listops-bbt-quick"
         ([GRC, "--budget", "1m", "--limit", "0"], "--limit must be an integer of at least 1"),
         ([GRC, "--budget", "1m", "--inference", "x"], "--inference must be one of grouped, flat, both"),
         (["--resume", "nowhere"], "nowhere has no comparison"),
-        (["--resume", "x", "--budget", "1m"], "give nothing else with it"),
-        (["--resume=x", "--seed=2"], "give nothing else with it"),
+        (["--resume", "x", "--budget", "1m"], "own recipes and options: give no others"),
+        (["--resume=x", "--seed=2"], "own recipes and options: give no others"),
     ],
 )
 def test_what_is_wrong_is_one_line_before_anything_is_trained(

@@ -121,7 +121,7 @@ def test_a_space_has_ranges_and_choices() -> None:
             "encoder.dim must be a range, and there is no part of a range 'stop'; did you",
         ),
         ("encoder.dim: {low: 1, high: 3, step: 0}", "encoder.dim.step must be above 0, not 0"),
-        ("encoder.dropout: {low: 0, high: 0.5, log: true}", "encoder.dropout.log needs a low above 0"),
+        ("encoder.dropout: {low: 0, high: 0.5, log: true}", "encoder.dropout.log needs low above 0"),
         ("encoder.dropout: {low: 0, high: much}", "encoder.dropout.high must be a number, not 'much'"),
         ("encoder.dropout: {low: 0, high: 1}", "encoder.dropout must be a number of at least 0 and below 1"),
         ("encoder.dropout: {low: 0, high: 0.5, log: often}", "encoder.dropout.log must be true or false"),

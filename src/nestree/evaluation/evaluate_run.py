@@ -121,7 +121,7 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
         raise OptionError("trees", f"needs gold trees, and task {run.config.data.task} has none")
     if answers(model, example, beams=1)[1] is None:
-        raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} finds none")
+        raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} has none")
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:

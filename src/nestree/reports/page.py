@@ -253,7 +253,7 @@ def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[s
     except UserError as error:
         return {"one": one, "why": str(error), "specimens": []}
     if not any(specimen.reading.sides[0] for specimen in specimens):
-        return {"one": one, "why": f"encoder {one.run.config.encoder_name} finds no trees", "specimens": []}
+        return {"one": one, "why": f"encoder {one.run.config.encoder_name} has no trees", "specimens": []}
     why = f"The most probable tree of some of the first {read} examples of {task}, {test}."
     shown = [(specimen, [Markup(svg) for svg in _drawings(specimen)]) for specimen in specimens]
     return {"one": one, "why": why, "specimens": shown}

@@ -336,7 +336,7 @@ class Run:
             where: what errors call each text; None: "input 1" and so on.
 
         Raises:
-            UserError: a text is not a valid input of the task, or the encoder finds no trees.
+            UserError: a text is not a valid input of the task, or the encoder has no trees.
             ValueError: ``beams`` is below 1.
         """
         from nestree.checks import check_at_least
@@ -350,7 +350,7 @@ class Run:
         found = read(self.model(inference), self.task, inputs, beams=beams, tokens=tokens)
         if not all(all(reading.sides) for reading in found):
             raise UserError(
-                f"encoder {self.config.encoder_name} finds no trees: `nestree predict {self.name}` prints its labels"
+                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
             )
         return found
 
@@ -378,7 +378,7 @@ class Run:
             inference: for RIR: grouped or flat; None as in the run's configuration.
 
         Raises:
-            UserError: the text is not a valid input of the task, or the encoder finds no trees.
+            UserError: the text is not a valid input of the task, or the encoder has no trees.
 
         Examples:
             >>> trees = Run.open("listops-rir").parse("[MAX 2 9 [MIN 4 7 ] 0 ]")
