@@ -95,7 +95,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     """Check a padded batch and return its lengths on the host.
 
     Args:
-        states: (B, L, D), any floating dtype, B at least 1; what stands beyond a sequence's length is never looked at.
+        states: (B, L, D), any floating dtype, B at least 1; positions beyond a sequence's length are ignored.
         lengths: (B,) integers from 1 to L.
         dim: the D that is expected.
 
@@ -122,7 +122,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
             raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
     if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
         return host_lengths
-    if not states.detach().sum().isfinite():  # one pass, and mostly the only one; padding and overflow reach it too
+    if not states.detach().sum().isfinite():  # a cheap first test; padding and overflow can fail it too
         real = real_positions(lengths.to(states.device, torch.int64), longest)
         bad = (~states.isfinite().all(dim=-1) & real).nonzero()
         if len(bad):

@@ -250,7 +250,7 @@ def test_a_stage_draws_nothing_that_is_held_out() -> None:
     }
     assert 10 < len(possible & held) < 100
     assert found == possible - held
-    with pytest.raises(UserError, match=r"^data\.curriculum stage 'pairs': its expressions are held out, nearly all"):
+    with pytest.raises(UserError, match=r"^data\.curriculum stage 'pairs': nearly all of its expressions are held out"):
         stage.sampler(HoldingAllOut(possible), digits(5))(10, np.random.default_rng(0))
 
 
@@ -411,16 +411,16 @@ def test_a_name_is_settled_into_the_stages_and_the_configuration_survives_being_
         ([{"name": "flat"}, {"name": "train"}], "stage 'flat': mark must be set in all stages but the last"),
         ([{"name": "train", "mark": 0.5}], "stage 'train': mark must be left out in the last stage"),
         ([{"name": "train", "depth": 2}], "stage 'train': also and depth must be left out: the last stage draws the"),
-        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must be its own"),
+        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must differ from"),
         ([{"name": "train", "mark": 0.5}, {"name": "end"}], "stage 'train': only the last stage may be called train"),
         ([STAGES[0] | {"longest": 0}, STAGES[2]], "stage 'sums': longest must be above 0"),
         ([STAGES[0] | {"otherwise": "stop"}, STAGES[2]], "stage 'sums': otherwise must be one of next, again"),
-        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again in the first stage"),
+        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again only in the"),
         ([STAGES[0] | {"rate": 0}, STAGES[2]], "stage 'sums': rate must be a number above 0, not 0"),
         ([STAGES[0] | {"batch": 0}, STAGES[2]], "stage 'sums': batch must be an integer of at least 1"),
         ([STAGES[0] | {"also": {"summs": 0.1}}, STAGES[2]], "stage 'sums': there is no other stage 'summs'"),
         ([STAGES[0] | {"also": {"sums": 0.1}}, STAGES[2]], "stage 'sums': there is no other stage 'sums'"),
-        ([STAGES[0], STAGES[1] | {"also": {"sums": 0.6, "train": 0.5}}, STAGES[2]], "also must be shares that are tog"),
+        ([STAGES[0], STAGES[1] | {"also": {"sums": 0.6, "train": 0.5}}, STAGES[2]], "also must be shares that add up"),
         ([STAGES[0] | {"operators": {"ADD": 1}}, STAGES[2]], "stage 'sums': operators must be of MIN, MAX, MED, SM"),
         ([STAGES[0] | {"operators": {"SM": -1}}, STAGES[2]], "stage 'sums': operators SM must be a number of"),
         ([STAGES[0] | {"operators": {"SM": 0}}, STAGES[2]], "stage 'sums': operators must have a weight above 0"),
@@ -468,7 +468,7 @@ def test_logic_begins_with_few_operators(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_each_device_needs_an_example_of_every_batch_of_every_stage(tmp_path: Path) -> None:
     made = with_stages([STAGES[0] | {"batch": 1}, STAGES[2]], trainer={"devices": 2, "accelerator": "cpu"})
-    with pytest.raises(UserError, match=r"each of 2 devices needs an example of every batch: .* in batches of 1"):
+    with pytest.raises(UserError, match=r"each of 2 devices needs an example from each batch: .* in batches of 1"):
         training(tmp_path / "run", made)
 
 

@@ -68,7 +68,7 @@ class Stage:
         for name, share in self.also.items():
             check_share(f"also {name}", share)
         if sum(self.also.values()) > 1 + 1e-9:
-            raise OptionError("also", f"must be shares that are together at most 1, not {sum(self.also.values()):g}")
+            raise OptionError("also", f"must be shares that add up to at most 1, not {sum(self.also.values()):g}")
 
     def drawn(self) -> list[str]:
         """Return the names of the options set that decide what is drawn; there are none in the last stage."""
@@ -158,13 +158,13 @@ def _check_order(stages: Sequence[Stage]) -> None:
         last = number == len(stages) - 1
         wrong = None
         if stage.name in names[:number]:
-            wrong = "its name must be its own"
+            wrong = "its name must differ from those of the other stages"
         elif stage.name == TRAIN and not last:
             wrong = f"only the last stage may be called {TRAIN}, as the training split is"
         elif last != (stage.mark is None):
             wrong = "mark must be left out in the last stage" if last else "mark must be set in all stages but the last"
         elif stage.otherwise == OTHERWISE[1] and (number > 0 or last):
-            wrong = "otherwise can be again in the first stage only: what was learnt before would be lost"
+            wrong = "otherwise can be again only in the first stage, as starting again discards what was learnt before"
         elif last and (stage.also or stage.drawn()):
             wrong = (
                 f"{' and '.join(('also', *stage.drawn()))} must be left out: the last stage draws the training split"

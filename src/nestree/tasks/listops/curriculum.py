@@ -124,7 +124,7 @@ class ListOpsStage(Stage):
                 if len(parts[-1]) == missing:
                     return RaggedExamples.concatenate(parts)
             with within(SECTION):
-                raise stage_error(self.name, "its expressions are held out, nearly all of them")
+                raise stage_error(self.name, "nearly all of its expressions are held out")
 
         return draw
 
