@@ -2,6 +2,7 @@
 
 from nestree.encoders import ENCODERS as ENCODERS
 from nestree.encoders import RIR as RIR
+from nestree.encoders import Contextualizer as Contextualizer
 from nestree.encoders import Encoder as Encoder
 from nestree.encoders import Encoding as Encoding
 from nestree.encoders import RvNN as RvNN

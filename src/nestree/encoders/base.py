@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_sequences, real_positions
+from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
-from nestree.trees import ParsedTree
+from nestree.trees import ParsedTree, Span, Tree
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,80 @@ class Encoding:
     """(B, D): one vector a sequence."""
     trees: list[list[ParsedTree]] | None = None
     """When asked for: the trees found for each sequence, most probable first; their probabilities add up to 1."""
+    tokens: Tensor | None = None
+    """When asked for: (B, L, D), a state for each token, zero in the padding."""
+    scores: Tensor | None = None
+    """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam."""
+    beams: list[list[Tree]] = field(default_factory=list)
+    """With the scores: the tree of every beam that has one. Several may hold the same tree."""
+    nodes: list[dict[Span, Tensor]] | None = None
+    """When asked for: the states (D,) of the nodes of each sequence's most probable beam, leaves included, by
+    (first token, one past the last)."""
+
+    def log_probabilities(self) -> Float[Tensor, "b w"]:
+        """Return ``log softmax(score)`` over each sequence's beams; -inf where there is no such beam.
+
+        Raises:
+            ValueError: the scores were not asked for.
+        """
+        return self._scores().log_softmax(-1)
+
+    def log_prob(self, trees: Sequence[Tree]) -> Float[Tensor, " b"]:
+        """Return the log-probability of one tree for each sequence among those that were found; -inf if it was not.
+
+        Raises:
+            ValueError: the scores were not asked for, or there are not as many trees as sequences.
+        """
+        logs = self.log_probabilities()
+        if len(trees) != len(logs):
+            raise ValueError(f"trees must be {len(logs)}, one for each sequence, not {len(trees)}")
+        same = torch.zeros(logs.shape, dtype=torch.bool)
+        for row, (tree, found) in enumerate(zip(trees, self.beams, strict=True)):
+            wanted = set(tree.spans())
+            for beam, other in enumerate(found):
+                same[row, beam] = other.leaves == tree.leaves and set(other.spans()) == wanted
+        same = same.to(logs.device)
+        known = same.any(-1)
+        chosen = logs.masked_fill(~same & known.unsqueeze(-1), -torch.inf)
+        return chosen.logsumexp(-1).masked_fill(~known, -torch.inf)
+
+    def entropy(self) -> Float[Tensor, " b"]:
+        """Return the entropy of each sequence's distribution over its beams, in nats.
+
+        Raises:
+            ValueError: the scores were not asked for.
+        """
+        logs = self.log_probabilities()
+        absent = logs == -torch.inf
+        return -(logs.exp() * logs.masked_fill(absent, 0)).sum(-1)
+
+    def sample(self, *, temperature: float = 1.0, generator: torch.Generator | None = None) -> list[Tree]:
+        """Draw one tree for each sequence, with a probability proportional to ``exp(score / temperature)``.
+
+        Raises:
+            ValueError: the scores were not asked for, or ``temperature`` is not above 0.
+        """
+        weights = (self._scores().detach().double() / check_positive("temperature", temperature)).softmax(-1)
+        drawn = torch.multinomial(weights, 1, generator=generator).squeeze(-1).tolist()
+        return [found[beam] for found, beam in zip(self.beams, drawn, strict=True)]
+
+    def _scores(self) -> Tensor:
+        if self.scores is None:
+            raise ValueError("scores must be asked for: encoder(states, lengths, scores=True)")
+        return self.scores
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of an encoder beyond roots and trees."""
+
+    tokens: bool = False
+    scores: bool = False
+    nodes: bool = False
+
+    def __bool__(self) -> bool:
+        """Return whether anything is."""
+        return self.tokens or self.scores or self.nodes
 
 
 class Encoder(nn.Module, ABC):
@@ -46,6 +121,9 @@ class Encoder(nn.Module, ABC):
         lengths: Integer[Tensor, " b"],
         *,
         trees: bool = False,
+        tokens: bool = False,
+        scores: bool = False,
+        nodes: bool = False,
         draws: Draws | None = None,
     ) -> Encoding:
         """Encode a padded batch.
@@ -54,18 +132,44 @@ class Encoder(nn.Module, ABC):
             states: (B, L, D), any floating dtype and device; what stands in the padding has no effect.
             lengths: (B,) integers from 1 to L.
             trees: also return the trees that were found.
+            tokens: also return a state for each token: of a beam tree by parent attention, which it has to be built
+                with (``token_rounds``).
+            scores: also return the scores of a beam tree's beams.
+            nodes: also return the states of the nodes of the most probable beam.
             draws: where a beam tree's noise, alignments and dropout masks come from in training; None takes PyTorch's
                 global generator, which every other dropout uses always.
 
         Raises:
             ValueError: names ``states`` or ``lengths``: misfitting shapes, an empty batch, a length out of range, or
-                a NaN at a real position.
+                a NaN at a real position; or what this encoder does not have.
         """
         host = check_sequences(states, lengths, self.dim)
         checked = Lengths(lengths.to(states.device, torch.int64), host)
-        padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
-        return self.encode(states.masked_fill(padding, 0), checked, trees=trees, draws=draws)
+        real = real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
+        states = states.masked_fill(~real, 0)
+        wanted = Wanted(tokens, scores, nodes)
+        if not wanted:
+            return replace(self.encode(states, checked, trees=trees, draws=draws), tokens=None)
+        found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
+        return found if found.tokens is None else replace(found, tokens=found.tokens.masked_fill(~real, 0))
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
-        """Encode checked states whose padding is zero."""
+        """Encode checked states whose padding is zero; an encoder that has tokens anyway may return them always."""
+
+    def encode_more(
+        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    ) -> Encoding:
+        """Encode, and return what is wanted too.
+
+        Raises:
+            ValueError: this encoder does not have it.
+        """
+        if wanted.scores or wanted.nodes:
+            raise ValueError(f"{'scores' if wanted.scores else 'nodes'} must be False: only a beam tree has them")
+        found = self.encode(states, lengths, trees=trees, draws=draws)
+        if found.tokens is None:
+            raise ValueError(
+                "tokens must be False: only beam trees that were built with token_rounds, Transformer and S4D have them"
+            )
+        return found

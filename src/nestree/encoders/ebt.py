@@ -8,6 +8,7 @@ from nestree.checks import Options, check_at_least
 from nestree.encoders.base import Encoder
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.rvnn import RvNN
+from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
 
@@ -30,10 +31,10 @@ class SliceOptions(Options):
 
 
 @dataclass(frozen=True)
-class EBTGRCOptions(SliceOptions, BeamSearch, EncoderOptions):
+class EBTGRCOptions(TokenOptions, SliceOptions, BeamSearch, EncoderOptions):
     """Efficient beam tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         tree = BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
-        return RvNN(tree, LeafTransform(self.dim))
+        return RvNN(tree, LeafTransform(self.dim), attention=self.attention(self.dim, self.dropout))

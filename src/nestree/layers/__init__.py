@@ -3,6 +3,7 @@
 from nestree.layers.cell import GatedRecursiveCell as GatedRecursiveCell
 from nestree.layers.head import ClassificationHead as ClassificationHead
 from nestree.layers.leaf import LeafTransform as LeafTransform
+from nestree.layers.parent_attention import ParentAttention as ParentAttention
 from nestree.layers.s4d import S4D as S4D
 from nestree.layers.s4d import BidirectionalS4D as BidirectionalS4D
 from nestree.layers.scorer import PairScorer as PairScorer

@@ -26,9 +26,19 @@ class Leaves:
 
     def packed(self) -> Tensor:
         """Return the states of all sequences one after the other, without padding: (sum of lengths, D)."""
+        return self.states.flatten(0, 1)[self._rows()]
+
+    def padded(self, packed: Tensor) -> Tensor:
+        """Return what is packed (sum of lengths, D) as (B, L, D), zero in the padding."""
+        batch, longest = self.states.shape[:2]
+        flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, self._rows(), packed)
+        return flat.view(batch, longest, -1)
+
+    def _rows(self) -> Tensor:
+        """Return where the real positions are among all."""
         longest = self.states.shape[1]
         rows = [torch.arange(n) + b * longest for b, n in enumerate(self.lengths.host)]
-        return self.states.flatten(0, 1)[torch.cat(rows).to(self.states.device)]
+        return torch.cat(rows).to(self.states.device)
 
 
 @dataclass(frozen=True)

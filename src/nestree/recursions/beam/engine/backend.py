@@ -65,15 +65,22 @@ class Backend(Protocol):
         ...
 
     def gradient(
-        self, levels: Iterable[tuple[Any, Any]], nodes: Tensor, outside: Tensor, parameters: Sequence[Tensor]
+        self,
+        levels: Iterable[tuple[Any, Any]],
+        nodes: Tensor,
+        outside: Tensor,
+        parameters: Sequence[Tensor],
+        *,
+        sequence: Tensor | None = None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the gradients of the leaves (N, D) and of the cell's and the scorer's ``parameters``.
 
         Args:
             levels: each level's history and what [`score_gradient`][] gave for it, the highest level first.
-            nodes: (B, W) the sequences' roots.
-            outside: (B, W, D) the gradients of their states.
+            nodes: (B, W) the sequences' roots; or any nodes (R, C).
+            outside: (B, W, D) or (R, C, D) the gradients of their states.
             parameters: as they were in the search.
+            sequence: (R,) whose each row of ``nodes`` is; None: row b is sequence b's.
         """
         ...
 
@@ -102,7 +109,13 @@ class TorchBackend:
         return score_gradient(history, gradient)
 
     def gradient(
-        self, levels: Iterable[tuple[History, Tensor]], nodes: Tensor, outside: Tensor, parameters: Sequence[Tensor]
+        self,
+        levels: Iterable[tuple[History, Tensor]],
+        nodes: Tensor,
+        outside: Tensor,
+        parameters: Sequence[Tensor],
+        *,
+        sequence: Tensor | None = None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         store = self.store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,12 +99,7 @@ class BeamRecursion:
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
-        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
-        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
-        record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
-        # Autocast would change the type of products that are written into the store.
-        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
-            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
+        forest, packed, parameters, record = self.found(leaves)
         if not record:
             return forest.root(), forest
         if self.temperature is not None:
@@ -112,6 +107,21 @@ class BeamRecursion:
         else:
             root = Replay.apply(forest, packed, *parameters)
         return root, forest  # pyright: ignore[reportReturnType]
+
+    def found(self, leaves: Leaves) -> tuple[Forest, Tensor, Sequence[Tensor], bool]:
+        """Search without autograd.
+
+        Returns:
+            What was found; the packed leaves and the parameters that it is a function of; whether any of these wants
+            a gradient.
+        """
+        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
+        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
+        record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
+        # Autocast would change the type of products that are written into the store.
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
+            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
+        return forest, packed, parameters, record
 
     def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (N, D) of sequences of these lengths."""
@@ -223,7 +233,7 @@ class Replay(torch.autograd.Function):
         along = (forest.store.states[nodes] * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
         of_scores = weights * (along - (weights * along).sum(-1, keepdim=True))
         outside = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
-        levels = _level_gradients(forest, of_scores)
+        levels = level_gradients(forest, of_scores)
         of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, ctx.saved_tensors)
         return None, of_leaves, *of_parameters
 
@@ -251,7 +261,7 @@ class StraightThrough(torch.autograd.Function):
         return None, None, state_gradient[: store.leaves], *parameters
 
 
-def _level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
+def level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
     """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):

@@ -126,7 +126,8 @@ class NativeBackend:
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
-        nodes = frontier.new_zeros(groups, beam_size, max(roots))
+        # Absent beams keep a node of their own group: no other thread's replay may touch it.
+        nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(size)
         level = Level(
@@ -153,13 +154,16 @@ class NativeBackend:
         nodes: Tensor,
         outside: Tensor,
         parameters: Sequence[Tensor],
+        *,
+        sequence: Tensor | None = None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
         working = torch.empty_like(self.store.states)
-        part = self.part_of_sequence.unsqueeze(-1).expand_as(nodes).contiguous()
+        part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
+        part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
         call = ReplayCall(
             len(histories), nodes.numel(), self.parts, self.dropout,

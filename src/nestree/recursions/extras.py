@@ -1,0 +1,38 @@
+"""What can be had of the trees that were found, beyond their roots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from nestree.layers import ParentAttention
+from nestree.trees import Span, Tree
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is asked for."""
+
+    attention: ParentAttention | None = None
+    """Makes the tokens' states; None: they are not asked for."""
+    scores: bool = False
+    """The beams' scores, and their trees."""
+    nodes: bool = False
+    """The states of the nodes of each sequence's most probable tree."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there was; all tensors know their gradients."""
+
+    root: Tensor
+    """(B, D)"""
+    tokens: Tensor | None = None
+    """(N, D) of all sequences, one after the other."""
+    scores: Tensor | None = None
+    """(B, W); -inf where there is no such beam."""
+    beams: list[list[Tree]] = field(default_factory=list)
+    """Of each sequence: the tree of every beam that has a score."""
+    nodes: list[dict[Span, Tensor]] = field(default_factory=list)
+    """Of each sequence: the states (D,) by (first leaf, one past the last)."""
