@@ -10,6 +10,7 @@ from nestree.encoders import build as build
 from nestree.models import Classifier as Classifier
 from nestree.models import ClassifierOptions as ClassifierOptions
 from nestree.runs import load as load
+from nestree.tagger import Tagger as Tagger
 from nestree.trees import ParsedTree as ParsedTree
 from nestree.trees import Tree as Tree
 

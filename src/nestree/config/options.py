@@ -53,6 +53,9 @@ class OptimizerOptions:
     """Share of the way that the slow weights move towards the fast ones, above 0 up to 1."""
     clip: float | None = 1.0
     """Largest norm of the gradient; null: not clipped."""
+    tree_supervision: float = 0.0
+    """Weight of the log-loss of gold trees, where the task has them and the encoder a pair scorer; 0: trees are found
+    without any. A model that was trained with it says nothing of unsupervised trees."""
     schedule: str = SCHEDULES[0]
     """What the learning rate does: plateau (falls when the validation accuracy does not rise); cosine (rises in a
     straight line over warmup_steps, then falls as half a cosine's wave to minimum_learning_rate at the end); or wsd
@@ -97,6 +100,8 @@ class OptimizerOptions:
         if self.clip is not None:
             check_positive("clip", self.clip)
         check_one_of("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.tree_supervision < float("inf"):
+            raise OptionError("tree_supervision", f"must be a number of at least 0, not {self.tree_supervision!r}")
         if not 0 < self.plateau_factor < 1:
             raise OptionError("plateau_factor", f"must be between 0 and 1, not {self.plateau_factor!r}")
         check_at_least("plateau_patience", self.plateau_patience, 1)

@@ -94,10 +94,14 @@ class Wanted:
     tokens: bool = False
     scores: bool = False
     nodes: bool = False
+    along: Sequence[Tree] | None = None
+    """Trees to fold along."""
+    together: Sequence[Sequence[Span]] | None = None
+    """Spans of each sequence that must be constituents."""
 
     def __bool__(self) -> bool:
         """Return whether anything is."""
-        return self.tokens or self.scores or self.nodes
+        return any((self.tokens, self.scores, self.nodes, self.along is not None, self.together is not None))
 
 
 class Encoder(nn.Module, ABC):
@@ -124,6 +128,8 @@ class Encoder(nn.Module, ABC):
         tokens: bool = False,
         scores: bool = False,
         nodes: bool = False,
+        along: Sequence[Tree] | None = None,
+        together: Sequence[Sequence[Span]] | None = None,
         draws: Draws | None = None,
     ) -> Encoding:
         """Encode a padded batch.
@@ -136,6 +142,11 @@ class Encoder(nn.Module, ABC):
                 with (``token_rounds``).
             scores: also return the scores of a beam tree's beams.
             nodes: also return the states of the nodes of the most probable beam.
+            along: fold along these trees, one for each sequence, instead of looking for some. Groups are not cut. The
+                score is then the log-probability of finding such a tree; see
+                [`tree_log_prob`][nestree.recursions.guided.tree_log_prob].
+            together: for each sequence, the (first token, one past the last) of parts that must be constituents: a beam
+                tree merges no pair that would cross one.
             draws: where a beam tree's noise, alignments and dropout masks come from in training; None takes PyTorch's
                 global generator, which every other dropout uses always.
 
@@ -147,7 +158,7 @@ class Encoder(nn.Module, ABC):
         checked = Lengths(lengths.to(states.device, torch.int64), host)
         real = real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
         states = states.masked_fill(~real, 0)
-        wanted = Wanted(tokens, scores, nodes)
+        wanted = Wanted(tokens, scores, nodes, along, together)
         if not wanted:
             return replace(self.encode(states, checked, trees=trees, draws=draws), tokens=None)
         found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
@@ -165,6 +176,10 @@ class Encoder(nn.Module, ABC):
         Raises:
             ValueError: this encoder does not have it.
         """
+        if wanted.along is not None:
+            raise ValueError("along must be None: this encoder does not fold along binary trees with one cell")
+        if wanted.together is not None:
+            raise ValueError("together must be None: only a beam tree looks for trees that could have such parts")
         if wanted.scores or wanted.nodes:
             raise ValueError(f"{'scores' if wanted.scores else 'nodes'} must be False: only a beam tree has them")
         found = self.encode(states, lengths, trees=trees, draws=draws)

@@ -95,7 +95,7 @@ class RIR(Encoder):
         """Encode, and return what is wanted too."""
         leaves, outer = self._leaves(states, lengths), self._outer(draws)
         found = explore(self.inner, leaves, outer, wanted, self.attention, trees=trees, draws=draws)
-        return self._with_groups(found, lengths, outer)
+        return found if wanted.along is not None else self._with_groups(found, lengths, outer)
 
     def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:

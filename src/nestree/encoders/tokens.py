@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +11,18 @@ from torch import Tensor, nn
 
 from nestree.checks import Options, check_at_least, real_positions
 from nestree.encoders.base import Encoder, Encoding, Wanted
-from nestree.layers import ParentAttention
-from nestree.recursions import BeamTree
-from nestree.recursions.base import Leaves, Recursion
+from nestree.layers import PairScorer, ParentAttention
+from nestree.recursions import BalancedTree, BeamTree, Chain
+from nestree.recursions.along import GivenNodes, check_trees, fold_along
+from nestree.recursions.base import Leaves, Recursion, TreeSearch
 from nestree.recursions.beam.beam_tree import distinct
+from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.draws import Draws
 from nestree.recursions.extras import Extras
+from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
+from nestree.trees import ParsedTree, Span, Tree
+from nestree.trees.scores import allowed
 
 
 @dataclass(frozen=True)
@@ -50,17 +56,27 @@ def explore(
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Encode by a beam tree, and return what is wanted too.
+    """Encode by a beam tree or along given trees, and return what is wanted too.
 
     Raises:
-        ValueError: ``inner`` is no beam tree, or tokens are wanted of an encoder without attention.
+        ValueError: ``inner`` does not have it, or tokens are wanted of an encoder without attention.
     """
-    if not isinstance(inner, BeamTree):
-        asked = next(name for name in ("tokens", "scores", "nodes") if getattr(wanted, name))
-        raise ValueError(f"{asked} must be False: {type(inner).__name__} does not have them, only a beam tree")
     if wanted.tokens and attention is None:
         raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
-    extras = Extras(attention if wanted.tokens else None, scores=wanted.scores or trees, nodes=wanted.nodes)
+    if wanted.along is not None:
+        return explore_along(inner, leaves, wanted.along, wanted, attention, trees=trees, draws=draws)
+    if not isinstance(inner, BeamTree):
+        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(wanted, name))
+        right = "None" if asked == "together" else "False"
+        raise ValueError(f"{asked} must be {right}: {type(inner).__name__} does not have them, only a beam tree")
+    if wanted.together is not None:
+        check_together(wanted.together, leaves.lengths.host, outer, training=inner.training)
+    extras = Extras(
+        attention if wanted.tokens else None,
+        scores=wanted.scores or trees,
+        nodes=wanted.nodes,
+        together=wanted.together,
+    )
     found = inner.explore(leaves, outer, extras, draws)
     parsed = None
     if trees:
@@ -74,6 +90,72 @@ def explore(
         found.scores if wanted.scores else None,
         found.beams if wanted.scores else [],
         found.nodes if wanted.nodes else None,
+    )
+
+
+def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer: Outer, *, training: bool) -> None:
+    """Make sure that the spans that must be constituents can all be, in groups as ``outer`` cuts them.
+
+    Raises:
+        ValueError: names ``together``.
+    """
+    if len(together) != len(lengths):
+        raise ValueError(f"together must be {len(lengths)} lists of spans, one for each sequence, not {len(together)}")
+    groups = outer.groups(lengths, training=training)
+    partly = outer.roots > 1 and len(outer.levels(lengths, training=training)) > 1
+    for row, (spans, length, own) in enumerate(zip(together, lengths, groups, strict=True)):
+        for first, end in spans:
+            if not 0 <= first < end <= length:
+                raise ValueError(f"together[{row}] holds {(first, end)}, which is no span of {length} tokens")
+            if any(first < start < end < stop for start, stop in spans):
+                raise ValueError(f"together[{row}] holds spans that cross one another, {(first, end)} among them")
+        if len(allowed(spans, own)) < len(spans) or (partly and spans):
+            raise ValueError(f"together[{row}] must not cross groups: use a higher arity, or flat inference")
+
+
+def explore_along(
+    inner: Recursion,
+    leaves: Leaves,
+    along: Sequence[Tree],
+    wanted: Wanted,
+    attention: ParentAttention | None,
+    *,
+    trees: bool,
+    draws: Draws | None,
+) -> Encoding:
+    """Fold along given trees with the cell of ``inner``, and return what is wanted too.
+
+    Raises:
+        ValueError: ``inner`` has no cell of its own, or no scorer of pairs where scores are wanted; or the trees do not
+            fit the sequences.
+    """
+    if not isinstance(inner, TreeSearch | Chain | BalancedTree):
+        raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
+    scorer = inner.scorer if isinstance(inner, TreeSearch) else None
+    if wanted.scores and not isinstance(scorer, PairScorer):
+        raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
+    check_trees(along, leaves.lengths.host)
+    given = GivenNodes(along, leaves.states.device)
+    states, store = fold_along(inner.cell, leaves, given, training=inner.training, draws=draws)
+    tokens = None
+    if attention is not None and wanted.tokens:
+        paths, rows = Places.under(given.roots, store).paths(store.leaves)
+        weights = states.new_ones(len(along))
+        tokens = leaves.padded(attention(states[: store.leaves], states[rows], paths, weights))
+    nodes = None
+    if wanted.nodes:
+        spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
+        nodes = [
+            {span: states[row] for span, row in zip(own, rows, strict=True)}
+            for own, rows in zip(spans, given.rows, strict=True)
+        ]
+    return Encoding(
+        states[given.roots],
+        [[ParsedTree(tree, 1.0)] for tree in along] if trees else None,
+        tokens,
+        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if wanted.scores and scorer is not None else None,
+        [[tree] for tree in along] if wanted.scores else [],
+        nodes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -20,6 +21,8 @@ class Extras:
     """The beams' scores, and their trees."""
     nodes: bool = False
     """The states of the nodes of each sequence's most probable tree."""
+    together: Sequence[Sequence[Span]] | None = None
+    """Spans of each sequence that must be constituents."""
 
 
 @dataclass(frozen=True)

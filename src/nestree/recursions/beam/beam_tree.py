@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import Draws, SearchDraws
 from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
-from nestree.trees import ParsedTree, Tree, tree_from_nodes
+from nestree.trees import ParsedTree, Span, Tree, tree_from_nodes
 
 DEFAULTS = BeamSearch()
 
@@ -60,14 +62,27 @@ class BeamTree(TreeSearch):
         """Fold as [`recurse`][] does, and return what ``extras`` asks for too."""
         return explore(self, leaves, outer, extras, draws)
 
-    def fast(self, outer: Outer, draws: Draws | None = None) -> BeamRecursion:
-        """Return the engine, for any batch."""
-        return BeamRecursion(self.cell, self.scorer, self.search, outer, self._draws(outer, draws), self.training)
-
-    def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
-        """Return the naive implementation, for one row of a batch."""
+    def fast(
+        self, outer: Outer, draws: Draws | None = None, *, together: Sequence[Sequence[Span]] | None = None
+    ) -> BeamRecursion:
+        """Return the engine, for any batch; the spans ``together`` of each sequence must be constituents."""
         own = self._draws(outer, draws)
-        return NaiveRecursion(self.cell, self.scorer, self.search, outer, own, self.training, sequence, device)
+        return BeamRecursion(self.cell, self.scorer, self.search, outer, own, self.training, together=together)
+
+    def naive(
+        self,
+        outer: Outer,
+        sequence: int,
+        device: torch.device,
+        draws: Draws | None = None,
+        *,
+        together: Sequence[Span] = (),
+    ) -> NaiveRecursion:
+        """Return the naive implementation, for one row of a batch; its spans ``together`` must be constituents."""
+        own = self._draws(outer, draws)
+        return NaiveRecursion(
+            self.cell, self.scorer, self.search, outer, own, self.training, sequence, device, together
+        )
 
     def _draws(self, outer: Outer, draws: Draws | None) -> SearchDraws:
         draws = draws or Draws()

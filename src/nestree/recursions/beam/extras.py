@@ -25,7 +25,7 @@ def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws:
     """Fold every sequence through the levels of ``outer``, and return what ``extras`` asks for."""
     if tree.search.engine == "naive":
         return explore_naively(tree, leaves, outer, extras, draws)
-    opened = OpenForest.of(tree.fast(outer, draws), leaves)
+    opened = OpenForest.of(tree.fast(outer, draws, together=extras.together), leaves)
     sequence, beam = opened.beams()
     roots = opened.forest.beams.nodes[sequence, beam]
     places, count = opened.places(), len(roots)
@@ -118,10 +118,11 @@ def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras
     """Do the same sequence by sequence, with plain autograd."""
     from nestree.recursions.beam.beam_tree import expected_root, tree_of
 
-    device = leaves.states.device
+    device, lengths = leaves.states.device, leaves.lengths.host
+    together = extras.together or [()] * len(lengths)
     sequences = [
-        tree.naive(outer, row, device, draws)(states[:length])
-        for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
+        tree.naive(outer, row, device, draws, together=together[row])(states[:length])
+        for row, (states, length) in enumerate(zip(leaves.states, lengths, strict=True))
     ]
     width = tree.search.beam_size
     return Found(

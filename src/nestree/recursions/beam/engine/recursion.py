@@ -14,14 +14,16 @@ from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
+from nestree.recursions.beam.engine.constituents import constituent_scoring
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.native import NativeBackend, serves
-from nestree.recursions.beam.engine.scoring import most_composed, scoring_of
+from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
+from nestree.trees import Span
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class BeamRecursion:
     training: bool
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
+    together: Sequence[Sequence[Span]] | None = None
+    """Spans of each sequence that must be constituents."""
 
     def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
@@ -152,13 +156,17 @@ class BeamRecursion:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
+        wanted = wanted and self.together is None
         if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
             assert isinstance(self.scorer, PairScorer)
             return NativeBackend(
                 packed, lengths, capacity, self.cell, self.scorer, options.beam_size, draws, record=record
             )
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
-        return TorchBackend(scoring_of(self.scorer, store), options.beam_size, draws)
+        scoring: Scoring = scoring_of(self.scorer, store)
+        if self.together is not None:
+            scoring = constituent_scoring(scoring, self.together, lengths)
+        return TorchBackend(scoring, options.beam_size, draws)
 
     def fold(self, backend: Backend, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
