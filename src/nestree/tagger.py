@@ -57,4 +57,4 @@ class Tagger(nn.Module):
         states = self.projection(self.input_dropout(self.embedding(tokens.long())))
         for layer in self.layers:
             states = layer(states, lengths)
-        return self.head(states)
+        return self.head(states.flatten(0, 1)).view(*tokens.shape, -1)
