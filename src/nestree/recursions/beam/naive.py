@@ -167,6 +167,8 @@ class NaiveRecursion:
 
     def crosses(self, left: Node, right: Node) -> bool:
         """Tell whether the parent of two nodes would cross a span that must be a constituent."""
+        if not self.together:
+            return False
         first, end = self.places[left][0], self.places[right][1]
         return any(first < start < end < stop or start < first < stop < end for start, stop in self.together)
 
