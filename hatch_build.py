@@ -63,10 +63,12 @@ def _compile(compiler: str, folder: Path, level: str | None) -> Path | None:
     target = folder / f"nestree-{level or 'any'}.so"
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     options = [*FLAGS, *([f"-march={level}"] if level else [])]
-    done = subprocess.run(
-        [compiler, *options, str(folder / "api.cpp"), "-o", str(unfinished)], capture_output=True, text=True
-    )
-    if done.returncode:
+    for openmp in (["-fopenmp"], []):  # PyTorch's threads; Apple's clang has none
+        command = [compiler, *options, *openmp, str(folder / "api.cpp"), "-o", str(unfinished)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    else:
         print(done.stderr, file=sys.stderr)
         unfinished.unlink(missing_ok=True)
         return None

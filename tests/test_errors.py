@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nestree import build
-from nestree.cli.consoles import error_line
+from nestree.cli.errors import error_line
 from nestree.cli.main import main
 from nestree.encoders.registry import ENCODERS
 from nestree.errors import NoSuchOption, OptionError, UserError, located, within, without

@@ -272,7 +272,7 @@ def test_word_vectors_go_to_the_words_they_are_of() -> None:
         classifier.set_embedding(matrix[:, :3], known)
     with pytest.raises(ValueError, match="matrix must have at most 12 rows"):
         classifier.set_embedding(np.zeros((13, 4), np.float32), np.ones(13, bool))
-    with pytest.raises(ValueError, match="known as many, not 10 and 9"):
+    with pytest.raises(ValueError, match="known the same number, not 10 and 9"):
         classifier.set_embedding(matrix, known[:9])
 
 

@@ -1,17 +1,64 @@
-"""nestree: recursive neural networks that induce their own trees and scale to long inputs."""
+"""Recursive neural networks that induce their own trees and scale to long inputs.
 
-from nestree.encoders import ENCODERS as ENCODERS
-from nestree.encoders import RIR as RIR
-from nestree.encoders import Contextualizer as Contextualizer
-from nestree.encoders import Encoder as Encoder
-from nestree.encoders import Encoding as Encoding
-from nestree.encoders import RvNN as RvNN
-from nestree.encoders import build as build
-from nestree.models import Classifier as Classifier
-from nestree.models import ClassifierOptions as ClassifierOptions
-from nestree.runs import load as load
-from nestree.tagger import Tagger as Tagger
-from nestree.trees import ParsedTree as ParsedTree
-from nestree.trees import Tree as Tree
+An encoder for your own model, by name: padded states and their lengths in, one vector per sequence out.
+
+    >>> import nestree, torch
+    >>> encoder = nestree.build("rir-ebt-grc", dim=64, beam_size=5)
+    >>> encoder(torch.randn(2, 500, 64), torch.tensor([500, 120])).root.shape
+    torch.Size([2, 64])
+
+A recipe, trained; options have the names that they have on the command line.
+
+    >>> run = nestree.train("listops-rir-quick", {"encoder.dim": 64, "trainer.max_minutes": 1}, out="runs/x", seed=1)
+    >>> run.evaluate(["near-iid"], limit=200)[0].total.accuracy
+
+A run, or a model that ships with the package, on texts of your own.
+
+    >>> run = nestree.Run.open("listops-rir")
+    >>> run.predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])[0].label
+    '9'
+    >>> print(run.parse("[MAX 2 9 [MIN 4 7 ] 0 ]")[0].text())
+
+Its model, as a PyTorch module.
+
+    >>> model = nestree.load("listops-rir", inference="flat")
+
+What is wrong with an argument is a `nestree.UserError`, a ValueError of one line. Encoders and tasks of your own:
+`nestree.encoders.register` and `nestree.tasks.register`.
+"""
+
+from nestree.encoders import ENCODERS, RIR, Contextualizer, Encoder, Encoding, RvNN, build
+from nestree.errors import UserError
+from nestree.evaluation import Prediction, Reading, Result
+from nestree.installation import Info, info
+from nestree.models import Classifier, ClassifierOptions
+from nestree.runs import Run, load
+from nestree.tagger import Tagger
+from nestree.training.train import train
+from nestree.trees import ParsedTree, Tree
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ENCODERS",
+    "RIR",
+    "Classifier",
+    "ClassifierOptions",
+    "Contextualizer",
+    "Encoder",
+    "Encoding",
+    "Info",
+    "ParsedTree",
+    "Prediction",
+    "Reading",
+    "Result",
+    "Run",
+    "RvNN",
+    "Tagger",
+    "Tree",
+    "UserError",
+    "build",
+    "info",
+    "load",
+    "train",
+]

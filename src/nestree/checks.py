@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ class Options:
         Raises:
             ValueError: names the option.
         """
+        for field in fields(self):
+            if field.type in ("bool", bool):
+                check_bool(field.name, getattr(self, field.name))
 
     def part(self, kind: type[Part]) -> Part:
         """Return the options that ``kind`` has."""
@@ -35,6 +38,29 @@ def check_at_least(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(name, f"must be an integer of at least {least}, not {value!r}")
     return value
+
+
+def check_bool(name: str, value: bool) -> bool:
+    """Return ``value``, or raise a ValueError that names the argument if it is neither true nor false."""
+    if not isinstance(value, bool):
+        raise OptionError(name, f"must be true or false, not {value!r}")
+    return value
+
+
+class Checked:
+    """Attributes that are checked whenever they are set, by functions of their name and value."""
+
+    checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute.
+
+        Raises:
+            ValueError: names it, if it cannot take the value.
+        """
+        if name in self.checks:
+            value = self.checks[name](name, value)
+        super().__setattr__(name, value)
 
 
 def check_probability(name: str, value: float) -> float:
@@ -74,7 +100,8 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
         dim: the D that is expected.
 
     Raises:
-        ValueError: names ``states`` or ``lengths`` and what does not fit, a NaN at a real position included.
+        ValueError: names ``states`` or ``lengths`` and what does not fit, a NaN or an infinite number at a real
+            position included.
     """
     if states.ndim != 3 or states.shape[-1] != dim:
         raise ValueError(f"states must have the shape (batch, length, {dim}), not {tuple(states.shape)}")
@@ -93,11 +120,15 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     for row, length in enumerate(host_lengths):
         if not 1 <= length <= longest:
             raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
-    real = real_positions(lengths.to(states.device, torch.int64), longest)
-    bad = (states.isnan().any(dim=-1) & real).nonzero()
-    if len(bad):
-        row, position = bad[0].tolist()
-        raise ValueError(f"states[{row}, {position}] holds a NaN at a real position")
+    if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
+        return host_lengths
+    if not states.detach().sum().isfinite():  # one pass, and mostly the only one; padding and overflow reach it too
+        real = real_positions(lengths.to(states.device, torch.int64), longest)
+        bad = (~states.isfinite().all(dim=-1) & real).nonzero()
+        if len(bad):
+            row, position = bad[0].tolist()
+            kind = "a NaN" if bool(states[row, position].isnan().any()) else "an infinite number"
+            raise ValueError(f"states[{row}, {position}] holds {kind} at a real position")
     return host_lengths
 
 
@@ -108,3 +139,23 @@ def _is_number(value: object) -> bool:
 def real_positions(lengths: Tensor, longest: int) -> Tensor:
     """Return a boolean mask (B, ``longest``): true where a sequence has a token, false in the padding."""
     return torch.arange(longest, device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def check_tokens(tokens: Tensor, vocabulary_size: int) -> None:
+    """Make sure that ``tokens`` (B, L) are token numbers.
+
+    Raises:
+        ValueError: they are no integers, or there is one that the vocabulary does not have; says where.
+    """
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise ValueError(f"tokens must be integers, not {tokens.dtype}")
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens must have the shape (batch, length), not {tuple(tokens.shape)}")
+    tokens = tokens.long()
+    bad = ((tokens < 0) | (tokens >= vocabulary_size)).nonzero() if tokens.numel() else tokens.new_zeros(0, 2)
+    if len(bad):
+        row, position = bad[0].tolist()
+        raise ValueError(
+            f"tokens[{row}, {position}] is {int(tokens[row, position])}; the vocabulary has the numbers 0 to "
+            f"{vocabulary_size - 1}"
+        )

@@ -1,4 +1,4 @@
-"""A whole model: token numbers in, logits out."""
+"""The whole model: token numbers in, logits out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Integer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import check_at_least, check_probability, check_tokens
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
@@ -23,25 +23,24 @@ from nestree.trees import Tree
 
 @dataclass(frozen=True)
 class ClassifierOptions:
-    """What surrounds the encoder."""
+    """Options of the layers around the encoder.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     input_dropout: float = 0.1
-    """Share of embedding features dropped in training."""
+    """Share of embedding features dropped during training."""
     head_hidden: int | None = 128
     """Width of the head's hidden layer; null for one plain linear layer."""
     head_dropout: float = 0.1
-    """Share of features dropped in training before each layer of the head."""
+    """Share of features dropped during training, before each layer of the head."""
     embedding_dim: int | None = None
-    """Width of the embedding, with a linear layer to the encoder's width behind it; null: the encoder's width."""
+    """Width of the embedding, followed by a linear layer to the encoder's width; null: the encoder's width."""
     train_embedding: bool = True
-    """Train the embedding; false keeps it as it began, which only word vectors make sensible."""
+    """Train the embedding; false keeps its initial values, which makes sense only with word vectors."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         check_probability("input_dropout", self.input_dropout)
         check_probability("head_dropout", self.head_dropout)
         for name in ("head_hidden", "embedding_dim"):
@@ -50,9 +49,19 @@ class ClassifierOptions:
 
 
 class Classifier(nn.Module):
-    """Embedding, encoder and classification head, of one sequence or of a pair.
+    """Embedding, encoder and classification head, for single sequences or for pairs.
 
-    The head of a pair reads ``[u; v; u * v; |u - v|]`` of its two roots; both sides are encoded in one batch.
+    Both sides of a pair are encoded in one batch; the head reads ``[u; v; u * v; |u - v|]`` of their roots u and v.
+
+    Args:
+        encoder: any encoder; embeddings have its ``dim`` unless ``options`` has another.
+        vocabulary_size: number of token numbers, padding (0) included.
+        classes: number of labels.
+        sides: sequences per example, 1 or 2.
+        options: dropout, embedding and head; None for the defaults.
+
+    Raises:
+        ValueError: ``vocabulary_size``, ``classes`` or ``sides`` is out of range.
     """
 
     def __init__(
@@ -64,18 +73,6 @@ class Classifier(nn.Module):
         sides: int = 1,
         options: ClassifierOptions | None = None,
     ) -> None:
-        """Put a model together.
-
-        Args:
-            encoder: any encoder; its ``dim`` is the width of the embedding too.
-            vocabulary_size: how many token numbers, padding (0) included.
-            classes: how many labels.
-            sides: sequences of an example, 1 or 2.
-            options: dropout and head; None takes the defaults.
-
-        Raises:
-            ValueError: names what does not fit.
-        """
         super().__init__()
         options = options or ClassifierOptions()
         self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
@@ -99,11 +96,16 @@ class Classifier(nn.Module):
         trees: bool = False,
         draws: Draws | None = None,
     ) -> Encoding:
-        """Return the encoder's roots, with the trees when asked for."""
+        """Return the encoder's roots (B, D), and the trees if ``trees`` is set."""
         return self.encoder(self.states(tokens), lengths, trees=trees, draws=draws)
 
     def states(self, tokens: Integer[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
-        """Return what the encoder reads."""
+        """Return the states (B, L, D) that the encoder reads.
+
+        Raises:
+            ValueError: token numbers that the vocabulary does not have.
+        """
+        check_tokens(tokens, self.vocabulary_size)
         return self.projection(self.input_dropout(self.embedding(tokens.long())))
 
     def tree_log_prob(
@@ -123,17 +125,17 @@ class Classifier(nn.Module):
     ) -> Float[Tensor, "examples classes"]:
         """Return the logits (B / sides, classes) of token numbers (B, L) with ``lengths`` (B,).
 
-        The two sides of a pair lie behind one another: rows 2 i and 2 i + 1 are those of example i.
+        Rows 2 i and 2 i + 1 are the two sides of pair i.
 
         Raises:
-            ValueError: the rows of a model of pairs are no pairs; or see [`Encoder.forward`][].
+            ValueError: a model for pairs gets an odd number of rows; or as for [`Encoder.forward`][].
         """
         if len(tokens) % self.sides:
             raise ValueError(f"tokens must have an even number of rows, the two sides of each pair, not {len(tokens)}")
         return self.classify(self.encode(tokens, lengths, draws=draws).root)
 
     def classify(self, root: Float[Tensor, "b d"]) -> Float[Tensor, "examples classes"]:
-        """Return the logits of encoded roots (B, D), the two sides of a pair behind one another."""
+        """Return the logits (B / sides, classes) of roots (B, D); rows 2 i and 2 i + 1 are the sides of pair i."""
         if self.sides == 2:
             first, second = root[0::2], root[1::2]
             root = torch.cat([first, second, first * second, (first - second).abs()], dim=-1)
@@ -141,10 +143,10 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def set_embedding(self, matrix: Float32[NDArray[np.float32], "words e"], known: NDArray[np.bool_]) -> None:
-        """Let the embedding of the last tokens begin with the rows of ``matrix`` that are ``known``.
+        """Set the embedding of the last ``words`` tokens to the rows of ``matrix`` that are ``known``.
 
         Raises:
-            ValueError: the matrix is of another width than the embedding, or has more rows.
+            ValueError: the matrix has another width than the embedding, or more rows.
         """
         weight = self.embedding.weight
         if matrix.shape[1] != weight.shape[1]:
@@ -153,11 +155,12 @@ class Classifier(nn.Module):
             )
         if len(matrix) > len(weight) or known.shape != matrix.shape[:1]:
             raise ValueError(
-                f"matrix must have at most {len(weight)} rows and known as many, not {len(matrix)} and {len(known)}"
+                f"matrix must have at most {len(weight)} rows, and known the same number, not {len(matrix)} and "
+                f"{len(known)}"
             )
         rows = torch.from_numpy(np.flatnonzero(known) + len(weight) - len(matrix))
         weight[rows] = torch.from_numpy(matrix[known]).to(weight)
 
     def parameter_count(self) -> int:
-        """Return how many numbers training may change."""
+        """Return the number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least
+from nestree.checks import check_at_least, check_tokens
 from nestree.data.batches import PADDING
 from nestree.encoders.base import Encoder
 from nestree.encoders.tokens import Contextualizer
@@ -15,6 +15,15 @@ from nestree.models import ClassifierOptions
 
 class Tagger(nn.Module):
     """Embedding, layers of encoders that have tokens, and a head for each token.
+
+    Args:
+        encoders: run one after the other, each over the tokens of the one before; all of one width.
+        vocabulary_size: number of token numbers, padding (0) included.
+        classes: number of labels.
+        options: dropout, embedding and head; None for the defaults.
+
+    Raises:
+        ValueError: names what does not fit.
 
     Examples:
         >>> encoder = nestree.build("rir-ebt-grc", dim=16, token_rounds=1)
@@ -26,17 +35,6 @@ class Tagger(nn.Module):
     def __init__(
         self, *encoders: Encoder, vocabulary_size: int, classes: int, options: ClassifierOptions | None = None
     ) -> None:
-        """Put a model together.
-
-        Args:
-            encoders: run one after the other, each over the tokens of the one before; all of one width.
-            vocabulary_size: how many token numbers, padding (0) included.
-            classes: how many labels.
-            options: dropout and head; None takes the defaults.
-
-        Raises:
-            ValueError: names what does not fit.
-        """
         super().__init__()
         options = options or ClassifierOptions()
         if not encoders or any(encoder.dim != encoders[0].dim for encoder in encoders):
@@ -45,7 +43,8 @@ class Tagger(nn.Module):
             )
         dim = encoders[0].dim
         width = options.embedding_dim or dim
-        self.embedding = nn.Embedding(check_at_least("vocabulary_size", vocabulary_size, 2), width, padding_idx=PADDING)
+        self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
+        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
         self.embedding.weight.requires_grad_(options.train_embedding)
         self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, dim)
         self.input_dropout = nn.Dropout(options.input_dropout)
@@ -53,7 +52,12 @@ class Tagger(nn.Module):
         self.head = ClassificationHead(dim, classes, hidden=options.head_hidden, dropout=options.head_dropout)
 
     def forward(self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"]) -> Float[Tensor, "b l classes"]:
-        """Return the logits of every token; those of the padding mean nothing."""
+        """Return the logits (B, L, classes) of every token; those of the padding mean nothing.
+
+        Raises:
+            ValueError: token numbers that the vocabulary does not have, or as for [`Encoder.forward`][].
+        """
+        check_tokens(tokens, self.vocabulary_size)
         states = self.projection(self.input_dropout(self.embedding(tokens.long())))
         for layer in self.layers:
             states = layer(states, lengths)

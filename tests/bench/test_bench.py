@@ -30,7 +30,7 @@ from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
 from nestree.recursions.beam.engine.native import library
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks.listops import ListOps
 
@@ -73,7 +73,10 @@ def test_every_encoder_is_measured_at_its_lengths() -> None:
             longest = max(job.length or 0 for job in jobs if (job.encoder, job.mode) == (name, mode))
             expected = 1_000 if not name.startswith("rir") else 100_000 if mode == "inference" else 4_000
             assert longest == expected
-    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == {"fast", "naive"}
+    compiled = {"fast", "torch", "naive"} if library.load() else {"fast", "naive"}
+    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == compiled
+    without = plan(BenchOptions(listops_batches=0, pytorch=False))
+    assert {job.engine for job in without if job.encoder == "rir-ebt-grc"} == {"fast", "naive"}
     assert {job.engine for job in jobs if job.encoder == "bbt-grc"} == {None}
     by_series: dict[tuple[str, str | None, str], list[int]] = {}
     for planned in jobs:
@@ -176,6 +179,13 @@ def test_cell_evaluations_are_counted(name: str, evaluations: int) -> None:
     assert counted.operations == 3 * forwards  # a product gives a gradient of its input and one of its weight
 
 
+def test_only_what_is_inside_is_counted() -> None:
+    counted = of_cells("ebt-grc", [7, 5, 2], training=True)
+    evaluations, operations = counted.evaluations, counted.operations
+    of_cells("ebt-grc", [9, 9], training=True)
+    assert (counted.evaluations, counted.operations) == (evaluations, operations)
+
+
 @pytest.mark.parametrize("name", ["ebt-grc", "rir-ebt-grc"])
 def test_both_engines_count_the_same_cells(name: str) -> None:
     *engines, naive = (of_cells(name, [7, 5, 2], training=False, engine=engine) for engine in ENGINES)
@@ -219,7 +229,7 @@ def test_too_much_memory_ends_a_measurement() -> None:
 
 def test_too_much_time_ends_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "ALLOWANCE", -60.0)
-    with pytest.raises(OverBudget, match=r"over 1 s a pass"):
+    with pytest.raises(OverBudget, match=r"over 1 s per pass"):
         measure_in_child_process(job(), replace(TINY, seconds=1.0, least=30.0), CPU)
 
 
@@ -249,8 +259,8 @@ def quadratic(job: Job) -> Measurement:
 def test_what_would_take_too_long_is_skipped() -> None:
     rows = rows_of(quadratic, [job(length) for length in (10, 100, 300, 1_000, 2_000)], seconds=20.0)
     assert [row.measured is not None for row in rows] == [True, True, True, False, False]
-    assert rows[3].skipped == "would take about 200 s a pass"
-    assert rows[4].skipped == "1000 tokens were too much"
+    assert rows[3].skipped == "would take about 200 s per pass"
+    assert rows[4].skipped == "1000 tokens exceeded the limits"
 
 
 def test_what_would_take_too_much_memory_is_skipped() -> None:
@@ -260,7 +270,7 @@ def test_what_would_take_too_much_memory_is_skipped() -> None:
 
 def test_what_went_over_its_budget_is_not_tried_again_at_a_greater_length() -> None:
     rows = rows_of(lambda _: OverBudget("over 6 GB"), [job(10), job(20), job(10, mode="inference"), job(None)])
-    assert [row.skipped for row in rows] == ["over 6 GB", "10 tokens were too much", "over 6 GB", "over 6 GB"]
+    assert [row.skipped for row in rows] == ["over 6 GB", "10 tokens exceeded the limits", "over 6 GB", "over 6 GB"]
 
 
 # --- what is shown
@@ -357,8 +367,8 @@ def test_an_agreement_needs_both(output: float, gradient: float) -> None:
 
 def test_a_fast_path_that_disagrees_fails(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
     monkeypatch.setattr(library, "load", lambda: None)
-    right = PairScoring.logits
-    monkeypatch.setattr(PairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
+    right = FusedPairScoring.logits
+    monkeypatch.setattr(FusedPairScoring, "logits", lambda *arguments: right(*arguments) * (1 + 1e-6))
     monkeypatch.setattr("nestree.cli.bench.run", lambda *_: pytest.fail("nothing is to be measured"))
     assert main(["bench", "--quick", "--encoders", "ebt-grc", "--dim", "8", "--json", str(tmp_path / "b.json")]) == 1
     shown = capsys.readouterr()
@@ -385,7 +395,8 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
     assert {"device", "commit", "platform", "options", "exponents"} <= report.keys()
     assert all(agreement["holds"] for agreement in report["verification"])
     found = {(row["encoder"], row["engine"], row["mode"], row["data"]) for row in report["rows"]}
-    series = [("ebt-grc", "fast"), ("ebt-grc", "naive"), ("grc", None)]
+    compiled = [("ebt-grc", "torch")] if library.load() is not None else []
+    series = [("ebt-grc", "fast"), *compiled, ("ebt-grc", "naive"), ("grc", None)]
     inputs = ["4 tokens", "6 tokens", LISTOPS]
     assert found == {(*one, mode, data) for one in series for mode in ("inference", "training") for data in inputs}
     for row in report["rows"]:
@@ -394,7 +405,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         assert row["cell_evaluations_per_token"] > 0
         assert 0 < row["matrix_share"] < 1
         assert row["sequences_per_gflop"] > 0
-        assert (row["speedup"] is not None) == (row["engine"] == "fast")
+        assert (row["speedup"] is not None) == (row["engine"] in ("fast", "torch"))
     assert (tmp_path / "bench.png").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.glob("bench*")) == ["bench.json", "bench.png"]
 

@@ -123,7 +123,7 @@ def test_another_encoders_help_shows_its_options(capsys: pytest.CaptureFixture[s
         (["data", "make", "200-300", "--size", "few"], "--size must be an integer, not 'few'"),
         (["data", "make", "train", "near-iid", "--export", "x.tsv"], "--export takes one split at a time"),
         (["data", "check", "nothing.tsv"], "nothing.tsv: cannot be read"),
-        (["data", "check", "."], ".: holds none of the known formats: ListOps (label TAB expression"),
+        (["data", "check", "."], ".: has files of none of the known formats: ListOps (label TAB expression"),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line_and_2(
@@ -176,7 +176,7 @@ def test_a_training_leaves_all_that_is_promised(run: str) -> None:
 def test_a_finished_run_is_not_trained_further(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = (Path(run) / "last.ckpt").read_bytes()
     assert main(["train", "--resume", run]) == 0
-    assert "is finished: 8 steps are done" in capsys.readouterr().err
+    assert "is finished: reached 8 steps" in capsys.readouterr().err
     assert (Path(run) / "last.ckpt").read_bytes() == before
     assert "cannot change when a run is resumed (it is 8)" in fails(
         ["train", "--resume", run, "--encoder.dim", "16"], capsys
@@ -185,7 +185,7 @@ def test_a_finished_run_is_not_trained_further(run: str, capsys: pytest.CaptureF
 
 def test_resuming_checks_what_is_asked(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--resume must be a run of recipe listops-grc;" in fails(["train", "listops-grc", "--resume", run], capsys)
-    assert "give one of them" in fails(["train", "--resume", run, "--run", "x"], capsys)
+    assert "--resume goes on in the folder of that run" in fails(["train", "--resume", run, "--run", "x"], capsys)
     assert "is a run already" in fails(["train", "listops-grc", "--run", run], capsys)
 
 
@@ -328,7 +328,7 @@ def test_control_c_saves_and_says_how_to_go_on(cache: Path, tmp_path: Path) -> N
     text = shown.decode()
     assert "sequences/s" in text
     assert "loss" in text
-    assert re.search(r"stopped after step \d+; go on with: nestree train --resume stopped", text)
+    assert re.search(r"stopped after step \d+; to continue: nestree train --resume stopped", text)
     assert "Traceback" not in text
     assert json.loads(Path("stopped/run.json").read_text())["state"] == "interrupted"
 

@@ -110,7 +110,7 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
     assert "group 1: tokens 1-4" in Path("t.txt").read_text(encoding="utf-8")
     before = Path("t.txt").read_bytes()
     capsys.readouterr()
-    assert "t.txt is there already: name another file; --overwrite replaces it" in fails(
+    assert "t.txt exists already: name another file; --overwrite replaces it" in fails(
         ["parse", rir, "3", "-o", "t.txt"], capsys
     )
     assert Path("t.txt").read_bytes() == before
@@ -126,7 +126,7 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
     [
         (["3", "-o", "t.png"], "--output must end in .txt, .json, .svg, not t.png"),
         (["3", "-o", "t.svg", "--format", "json"], "--format must be svg for t.svg, not json"),
-        (["3", "-o", "no/t.svg"], "no/t.svg: there is no folder no"),
+        (["3", "-o", "no/t.svg"], "no/t.svg: folder no does not exist"),
         (["3", "--format", "dot"], "--format must be one of tree, brackets, json, svg, not 'dot'"),
         (["3", "2", "--format", "svg"], "svg is for one input at a time"),
         (["3", "--beams", "0"], "--beams must be an integer of at least 1, not 0"),

@@ -129,7 +129,7 @@ def test_what_is_no_pair_is_named(logic: str, capsys: pytest.CaptureFixture[str]
     assert "input 2: an input of logic is two formulas, separated by a tab; here are 1" in fails(
         ["predict", logic, "a\tb", "a"], capsys
     )
-    assert "input 1: token 2: 'b' is behind the end of the formula" in fails(["predict", logic, "a b\ta"], capsys)
+    assert "input 1: token 2: 'b' is after the end of the formula" in fails(["predict", logic, "a b\ta"], capsys)
     Path("pairs.tsv").write_text("a\tb\na\t\n")
     assert "pairs.tsv:2: a formula must have at least one token" in fails(
         ["predict", logic, "--file", "pairs.tsv"], capsys

@@ -141,14 +141,17 @@ GRC, BBT = "listops-grc-quick", "listops-bbt-quick"
         ([GRC, "--budget", "1m", "--data.batch", "0"], f"{GRC}: data.batch must be an integer of at least 1"),
         (
             [GRC, "--budget", "1m", "--trainer.max_steps", "9"],
-            "--trainer.max_steps must be left out: in a comparison the budget ends",
+            "--trainer.max_steps must be left out: in a comparison only the budget limits training",
         ),
-        ([GRC, "logic-rir", "--budget", "1m"], "--data.task must be the same for all, or their tests are not"),
+        (
+            [GRC, "logic-rir", "--budget", "1m"],
+            "--data.task must be the same for all, since recipes can only be compared on the same tests",
+        ),
         ([GRC, f"{GRC}:data.seed=3", "--budget", "1m"], "--data.seed must be the same for all"),
         ([GRC, "--budget", "1m", "--tests", "near"], "there is no test of listops 'near'"),
         ([GRC, "--budget", "1m", "--limit", "0"], "--limit must be an integer of at least 1"),
         ([GRC, "--budget", "1m", "--inference", "x"], "--inference must be one of grouped, flat, both"),
-        (["--resume", "nowhere"], "nowhere holds no comparison"),
+        (["--resume", "nowhere"], "nowhere has no comparison"),
         (["--resume", "x", "--budget", "1m"], "give nothing else with it"),
         (["--resume=x", "--seed=2"], "give nothing else with it"),
     ],
@@ -204,7 +207,7 @@ def test_a_time_is_what_a_run_counts_itself() -> None:
     assert carry_out(comparison, console=QUIET, train=train_here)
     for row in written(comparison).values():
         assert row["minutes"] >= 0.001
-        assert comparison.run(Contender.parse(str(row["recipe"]))).about()["why"] == "0.001 minutes are over"
+        assert comparison.run(Contender.parse(str(row["recipe"]))).about()["why"] == "reached 0.001 minutes"
 
 
 def test_a_resumed_comparison_is_the_uninterrupted_one(monkeypatch: pytest.MonkeyPatch) -> None:

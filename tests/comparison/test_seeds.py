@@ -123,7 +123,7 @@ def test_an_interruption_ends_them_all(
     trainings = trained(monkeypatch, code=130)
     assert main(["train", "listops-grc", "--seed", "1", "2", "3", "--run", "x"]) == 130
     assert len(trainings.commands) == 1
-    assert "stopped; not begun: seed 2, 3" in capsys.readouterr().err
+    assert "stopped before seed 2, 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_kept_figures_are_shown_if_there_are_any(tmp_path: Path, monkeypatch: py
     lines = [line.replace("│", " ").split() for line in shown(run, [result]).splitlines()]
     assert ["tiny,", "this", "run", "25.0"] in lines
     assert ["a", "12.3"] in lines
-    assert ["kept", "from", "a", "run", "on", "2026-01-31", "of:", "nestree", "compare", "a", "b"] in lines
+    assert ["measured", "on", "2026-01-31", "with:", "nestree", "compare", "a", "b"] in lines
 
 
 def test_the_label_of_a_run_is_that_of_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

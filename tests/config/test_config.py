@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+import nestree
 from nestree.config.config import config_from, config_parser, parse, read_config
 from nestree.config.options import TrainerOptions
 from nestree.errors import UserError
+from nestree.recursions.beam.engine.native import library
 from support.training import config
 
 
@@ -114,6 +116,22 @@ def test_devices_that_are_left_to_the_machine_are_two_processes_of_one_thread(
     settled = TrainerOptions(devices=None, accelerator="cpu").settled()
     assert (settled.devices, settled.threads, settled.accelerator) == (devices, threads, "cpu")
     assert settled.settled() == settled
+
+
+def test_an_encoder_that_the_library_serves_is_trained_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nestree.config.options.CORES", 4)
+    settled = TrainerOptions(devices=None, accelerator="cpu").settled(compiled=True)
+    assert (settled.devices, settled.threads) == (1, None)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_an_encoder_says_whether_the_library_serves_it(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "load", lambda: {} if present else None)
+    assert nestree.ENCODERS["rir-ebt-grc"]().compiled == present
+    assert nestree.ENCODERS["ebt-grc"]().compiled == present
+    for name, options in [("ebt-grc", {"merge_equal": True}), ("ebt-grc", {"engine": "torch"}), ("bt-grc", {})]:
+        assert not nestree.ENCODERS[name](**options).compiled
+    assert not nestree.ENCODERS["om"]().compiled
 
 
 def test_given_devices_are_not_changed() -> None:

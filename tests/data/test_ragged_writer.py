@@ -118,11 +118,11 @@ def test_labels_may_be_any_integers(tmp_path: Path, kind: str) -> None:
 
 def test_token_ids_that_do_not_fit_their_type_are_refused(tmp_path: Path) -> None:
     tokens = np.array([1, 256], np.uint16)
-    with pytest.raises(ValueError, match="tokens must be at most 255 to be kept as uint8, not 256"):
+    with pytest.raises(ValueError, match="tokens must be at most 255, to fit into uint8, not 256"):
         RaggedExamples.from_sequences([tokens], [0], name="toy")
     assert listed(RaggedExamples.from_sequences([tokens[:1]], [0], name="toy")) == [([[1]], 0)]
     with RaggedWriter(tmp_path / "toy", name="toy", dtype=np.uint8) as writer:
-        with pytest.raises(ValueError, match="tokens must be at most 255 to be kept as uint8, not 256"):
+        with pytest.raises(ValueError, match="tokens must be at most 255, to fit into uint8, not 256"):
             writer.add([tokens], label=0)
         writer.add([tokens[:1]], label=4)
         writer.finish()
@@ -141,9 +141,9 @@ def test_an_example_has_as_many_sequences_as_sides(tmp_path: Path) -> None:
     one = np.ones(2, np.uint8)
     with RaggedWriter(tmp_path / "toy", name="toy", dtype=np.uint8, sides=2) as writer:
         for wrong in ([one], [one] * 3):
-            with pytest.raises(ValueError, match=f"sequences must be 2, one a side, not {len(wrong)}"):
+            with pytest.raises(ValueError, match=f"sequences must be 2, one per side, not {len(wrong)}"):
                 writer.add(wrong, label=0)
-    with pytest.raises(ValueError, match="offsets must be of 2 sequences an example, not of 3 in all"):
+    with pytest.raises(ValueError, match="offsets must have 2 sequences per example, not 3 in all"):
         RaggedExamples.from_sequences([one] * 3, [0], name="toy", sides=2)
     with pytest.raises(ValueError, match="sides must be an integer of at least 1, not 0"):
         RaggedExamples.from_sequences([], [], name="toy", sides=0)
@@ -206,7 +206,7 @@ def test_the_cache_writes_again_what_is_cut_short(tmp_path: Path, caplog: pytest
     path.write_bytes(path.read_bytes()[:-1])
     load_or_write(path, write)
     assert len(made) == 2
-    assert f"made again: {path}" in caplog.text
+    assert f"replacing a damaged file: {path}" in caplog.text
     assert listed(RaggedExamples.load(path)) == listed(examples)
     assert [found.name for found in path.parent.iterdir()] == ["toy.safetensors"]
 

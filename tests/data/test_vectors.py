@@ -56,7 +56,7 @@ def test_archives_are_read_as_they_are(tmp_path):
         assert read_vectors(tmp_path / name, ["cat"]).matrix.tolist() == [[1, 2, 3]]
     with zipfile.ZipFile(tmp_path / "glove.zip", "a") as archive:
         archive.writestr("glove.4d.txt", LINES)
-    with pytest.raises(UserError, match=r"holds 2 .txt files; unpack the one to be used"):
+    with pytest.raises(UserError, match=r"has 2 .txt files; unpack one of them"):
         read_vectors(tmp_path / "glove.zip", ["cat"])
 
 
@@ -94,7 +94,7 @@ def test_blank_lines_do_not_matter(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "holds no word vectors"), (b"4 3\n", "holds no word vectors"), (b"word\n", ":1: no word vector")],
+    [(b"", "has no word vectors"), (b"4 3\n", "has no word vectors"), (b"word\n", ":1: no word vector")],
 )
 def test_a_file_without_vectors_is_refused(tmp_path, content, message):
     (tmp_path / "none.txt").write_bytes(content)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import nestree
-from nestree.encoders.s4d import RealBatchNorm, S4DLayer, S4DStack
+from nestree.encoders.s4d import S4DLayer, S4DStack, normalized
 from nestree.encoders.transformer import Transformer, sinusoids
 from nestree.layers.s4d import S4D, SHORT
 from support.reference import assert_same_gradients, gelu, layer_norm, padded, randomize
@@ -45,7 +45,7 @@ def run_through(ssm: S4D, channel: int, signal: list[Tensor]) -> list[Tensor]:
     return outputs
 
 
-def normalize(norm: RealBatchNorm, sequences: Sequences, *, training: bool) -> Sequences:
+def normalize(norm: nn.BatchNorm1d, sequences: Sequences, *, training: bool) -> Sequences:
     together = torch.stack([vector for sequence in sequences for vector in sequence])
     mean, variance = norm.running_mean, norm.running_var
     if training and len(together) > 1:
@@ -176,25 +176,25 @@ def test_float32_is_close_to_float64(name: str, length: int) -> None:
 
 
 def test_statistics_are_those_of_real_positions() -> None:
-    norm, lengths = RealBatchNorm(3).double(), torch.tensor([5, 2])
+    norm, lengths = nn.BatchNorm1d(3).double(), torch.tensor([5, 2])
     states = torch.randn(2, 5, 3, dtype=torch.float64) + 4
     real = torch.arange(5) < lengths[:, None]
-    once = norm(states, real)
+    once = normalized(norm, states, real)
     flat = torch.cat([states[0], states[1, :2]])
     torch.testing.assert_close(norm.running_mean, 0.1 * flat.mean(0))
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * flat.var(0))
     torch.testing.assert_close(once[real].mean(0), torch.zeros(3, dtype=torch.float64))
     assert bool((once[~real] == 0).all())
     states[~real] = torch.inf
-    assert torch.equal(norm(states, real), once)
+    assert torch.equal(normalized(norm, states, real), once)
 
 
 def test_a_single_position_is_normalized_by_running_statistics() -> None:
-    norm, real = RealBatchNorm(3), torch.tensor([[True]])
+    norm, real = nn.BatchNorm1d(3), torch.tensor([[True]])
     states = torch.randn(1, 1, 3)
-    in_training = norm(states, real)
+    in_training = normalized(norm, states, real)
     assert torch.equal(norm.running_mean, torch.zeros(3))
-    assert torch.equal(norm.eval()(states, real), in_training)
+    assert torch.equal(normalized(norm.eval(), states, real), in_training)
 
 
 def test_the_two_directions_skips_begin_as_one_standard_normal() -> None:

@@ -122,7 +122,7 @@ def test_only_one_option_says_where_training_cuts() -> None:
     [
         ("rir-ebt-grc", "beamsize", "no option 'beamsize'; did you mean beam_size?"),
         ("rir-grc", "arty", "no option 'arty'; did you mean arity?"),
-        ("grc", "colour", "no option 'colour'; there are dim, dropout"),
+        ("grc", "colour", "no option 'colour'; there are dim, dropout, cell"),
     ],
 )
 def test_unknown_options_bring_a_suggestion(name: str, option: str, message: str) -> None:

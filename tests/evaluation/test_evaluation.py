@@ -209,7 +209,7 @@ def test_results_of_other_weights_do_not_count(run: Run) -> None:
     try:
         run.weights.write_bytes(weights + b" ")
         assert current_results(run) == []
-        with pytest.raises(ValueError, match="has no results of its present weights: run `nestree evaluate"):
+        with pytest.raises(ValueError, match="has no results of its current weights: run `nestree evaluate"):
             write_report(run)
     finally:
         run.weights.write_bytes(weights)

@@ -72,10 +72,10 @@ def test_classes_and_their_shares_are_told_and_kept(run: str, trained: Path) -> 
 def test_a_run_is_evaluated_and_resumed(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", run]) == 0
     captured = capsys.readouterr()
-    assert "there is no test: evaluating on validation" in captured.err
+    assert "no test available: evaluating on validation" in captured.err
     assert "validation" in captured.out
     assert main(["train", "--resume", run, "--trainer.max_steps", "6"]) == 0
-    assert "finished: 6 steps are done" in capsys.readouterr().err
+    assert "finished: reached 6 steps" in capsys.readouterr().err
 
 
 def test_texts_need_no_data(run: str, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,22 +151,22 @@ def test_right_answers_are_counted_where_there_are_labels(run: str, capsys: pyte
 
 def test_what_the_model_has_learnt_from_is_said(run: str, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", run, str(trained / "reviews.csv"), "-o", "out.csv"]) == 0
-    assert "; the model has learnt from this table" in capsys.readouterr().err
+    assert "; the model was trained on this table" in capsys.readouterr().err
 
 
 def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     write("new.csv")
     Path("out.csv").write_text("mine")
     table = ["predict", run, "new.csv"]
-    assert "out.csv is there already: name another file; --overwrite replaces it" in fails(
+    assert "out.csv exists already: name another file; --overwrite replaces it" in fails(
         [*table, "-o", "out.csv"], capsys
     )
     assert Path("out.csv").read_text() == "mine"
     assert main([*table, "--overwrite", "--output=out.csv"]) == 0
     assert Path("out.csv").read_text().startswith("review,stars,prediction")
-    assert "is the table itself" in fails([*table, "-o", "new.csv", "--overwrite"], capsys)
+    assert "must be another file than the table itself" in fails([*table, "-o", "new.csv", "--overwrite"], capsys)
     assert "must be a file in a folder that exists" in fails([*table, "-o", "no/out.csv"], capsys)
-    assert "the name should end in .csv" in fails([*table, "-o", "out.jsonl"], capsys)
+    assert "--output must end in .csv" in fails([*table, "-o", "out.jsonl"], capsys)
     with Path("new.csv").open("a") as file:
         file.write("one,2,3\n")
     assert "new.csv:122: 3 columns, the header has 2" in fails([*table, "-o", "bad.csv"], capsys)
@@ -177,13 +177,13 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     ("arguments", "message"),
     [
         (["nwe.csv"], "nwe.csv: not there; did you mean new.csv?"),
-        (["new.csv", "more"], "new.csv: give one table, and no inputs beside it"),
+        (["new.csv", "more"], "new.csv: give one table, and no other inputs"),
         (["new.csv", "--json"], "--json is for inputs; new.csv keeps its format"),
         (
             ["new.csv", "--text", "reviw"],
             "--text must name a column of new.csv: there is no column 'reviw'; did you mean review?",
         ),
-        (["new.csv", "--text2", "stars"], "--text2 must be left out: an input of own is one text"),
+        (["new.csv", "--text2", "stars"], "--text2 must be left out: inputs of own are single texts"),
         (["new.csv", "--encoding", "x"], "--encoding must be one that Python knows"),
         (["new.csv", "--encoding", "utf-16"], "new.csv:1: not UTF-16"),
         (["text", "-o", "x"], "--output is for a table"),
@@ -229,6 +229,6 @@ def test_uneven_classes_are_told(run: str, capsys: pytest.CaptureFixture[str]) -
     Path("new.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 15 == 0]}\n" for n in range(60)))
     assert main(["train", "classify", *TINY, "--data.train", "new.csv", "--run", "mine"]) == 0
     told = capsys.readouterr().err
-    assert "always answering 'a' is right on" in told
+    assert "always answering 'a' is correct on" in told
     assert "'a' is 50 of 54 training examples: compare accuracy with that" in told
-    assert "too few training examples to learn from, below 10: 'b' 4" in told
+    assert "classes with fewer than 10 training examples: 'b' 4" in told

@@ -123,7 +123,7 @@ def test_a_test_on_different_examples_is_not_drawn_and_named(tmp_path: Path, rig
     (panel,) = drawn = panels(both)
     assert (panel.tests, [one.name for one in panel.series]) == (("kept",), ["grouped"])
     assert left_out(both, drawn) == ["t"]
-    assert "Not drawn, as not all were tested on the same examples: t." in accuracy_about(both, drawn)
+    assert "Not shown, as the runs were not tested on the same examples: t." in accuracy_about(both, drawn)
     assert left_out(both[:1], panels(both[:1])) == []
 
 
@@ -136,10 +136,10 @@ def test_only_tests_that_all_answered_are_pooled(tmp_path: Path, right: np.ndarr
     ]
     (panel,) = panels(both)
     assert panel.tests == ("t", "more")
-    assert panel.about == "Tests: the 15 examples of t that all answered; 30 examples of more. flat: t only."
+    assert panel.about == "Tests: the 15 examples of t that all runs were tested on; 30 examples of more. flat: t only."
     pool = panel.pooled("length")
     assert pool.tests == ("t",)
-    assert pool.about == "Tests: the 15 examples of t that all answered."
+    assert pool.about == "Tests: the 15 examples of t that all runs were tested on."
     grouped, flat = pool.shares["grouped"], pool.shares["flat"]
     assert [(share.group, share.examples) for share in grouped.values()] == [
         (share.group, share.examples) for share in flat.values()

@@ -281,7 +281,7 @@ def departures_of(rounds: list[list[float]]) -> list[int]:
     items = len(rounds[0])
     departures = Departures.of(torch.tensor([items]), items)
     for number, existence in enumerate(rounds):
-        departures.note(number, torch.tensor([0]), torch.tensor([existence]))
+        departures.note(number, torch.tensor([0]), torch.tensor([existence], dtype=torch.float32))
     return departures.orders([items])[0]
 
 

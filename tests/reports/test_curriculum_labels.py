@@ -34,9 +34,9 @@ LEFT = [
     {"stage": "flat", "attempt": 1, "step": 3_000, "minutes": 0.3, "accuracy": 0.5, "how": "time"},
 ]
 ROWS = [
-    ["sums", "1,090", "0.08", "9.3", "begun anew"],
-    ["sums, attempt 2", "2,170", "0.16", "90.6", "its mark was reached"],
-    ["flat", "3,000", "0.30", "50.0", "its time was over"],
+    ["sums", "1,090", "0.08", "9.3", "started again"],
+    ["sums, attempt 2", "2,170", "0.16", "90.6", "reached its mark"],
+    ["flat", "3,000", "0.30", "50.0", "ran out of time"],
 ]
 
 
@@ -64,10 +64,10 @@ def plain(tmp_path: Path) -> Run:
 
 
 def test_a_label_is_spelt_out() -> None:
-    assert protocol_about("generated") == "generated (sampling as published), not the official files"
+    assert protocol_about("generated") == "generated with the published sampling procedure, not the official files"
     assert protocol_about("generated, curriculum sums-first, curriculum own") == (
-        "generated (sampling as published), not the official files; trained with curriculum sums-first and own, not on "
-        "the published distribution alone"
+        "generated with the published sampling procedure, not the official files; trained with curriculum sums-first "
+        "and own, not only on the published distribution"
     )
 
 
@@ -75,7 +75,7 @@ def test_the_report_says_so_and_when_stages_were_left(taught: Run, plain: Run) -
     text = write_report(taught).read_text()
     assert "trained with curriculum sums-first" in text
     assert f"| near-iid | {LABEL} |" in text
-    assert "Curriculum: when each stage was left." in text
+    assert "Curriculum: when each stage ended." in text
     for row in ROWS:
         assert f"| {' | '.join(row)} |" in text
     assert "urriculum" not in write_report(plain).read_text().replace("curriculum: none", "")
@@ -83,12 +83,15 @@ def test_the_report_says_so_and_when_stages_were_left(taught: Run, plain: Run) -
 
 def test_the_page_says_so_for_each_run(taught: Run, plain: Run) -> None:
     page = render_page([taught, plain], trees=0)
-    assert "taught: Data: generated (sampling as published), not the official files; trained with curriculum" in page
+    assert (
+        "taught: Data: generated with the published sampling procedure, not the official files; trained with curriculum"
+        in page
+    )
     assert '<th scope="row">taught, curriculum sums-first</th>' in page
     assert '<th scope="row">plain</th>' in page
     assert f"<td>{LABEL}</td>" in page
     assert page.count("taught, curriculum sums-first") > 2  # in the charts' legends, too
-    assert "Curriculum of taught: when each stage was left" in page
+    assert "Curriculum of taught: when each stage ended" in page
     assert "Curriculum of plain" not in page
     for row in ROWS:
         assert row[0] in page
@@ -99,7 +102,7 @@ def test_the_page_says_so_for_each_run(taught: Run, plain: Run) -> None:
 def test_the_card_says_so(taught: Run) -> None:
     card = model_card(taught)
     assert "trained with curriculum sums-first" in card
-    assert "Curriculum: when each stage was left." in card
+    assert "Curriculum: when each stage ended." in card
     assert "curriculum sums-first" in training_line(taught)
 
 
@@ -130,7 +133,7 @@ def test_a_comparison_says_so_in_the_row(comparison: Comparison) -> None:
     assert "b, curriculum sums-first" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     text = (comparison.path / "comparison.md").read_text()
     assert "| b, curriculum sums-first |" in text
-    assert "With a curriculum, not trained on the published distribution alone: b." in text
+    assert "Trained with a curriculum, not only on the published distribution: b." in text
     written = json.loads((comparison.path / "comparison.json").read_text())["rows"]
     assert [row["curricula"] for row in written] == [[], ["sums-first"]]
     assert written[1]["results"][0]["protocol"] == LABEL

@@ -32,7 +32,7 @@ def test_a_trained_run_is_packed_without_what_is_for_resuming(tmp_path: Path) ->
     assert names == {"config.yaml", "run.json", "weights.safetensors", "log.csv", "README.md"}
     card = packed.card.read_text()
     assert 'nestree.load("tiny")' in card
-    assert "Not evaluated yet: `nestree evaluate tiny` does it." in card
+    assert "Not evaluated yet: run `nestree evaluate tiny`." in card
     steps, accuracies = series(read_history(packed), "validation_accuracy")
     logged_steps, logged = series(read_history(trained.run), "validation_accuracy")
     assert steps == logged_steps
@@ -54,7 +54,7 @@ def test_a_folder_that_is_there_is_left_alone(
 ) -> None:
     run = saved_run(tmp_path / "run")
     assert main(["share", str(run.path), "me/tiny", "--pack", str(tmp_path)]) == 2
-    assert "is there already: name a new folder" in capsys.readouterr().err
+    assert "exists already: name a new folder" in capsys.readouterr().err
     run.weights.unlink()
     assert main(["share", str(run.path), "me/tiny", "--pack", str(tmp_path / "new")]) == 2
     assert "has no weights yet" in capsys.readouterr().err

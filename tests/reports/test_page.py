@@ -130,7 +130,7 @@ def test_runs_stand_side_by_side(page: str, runs: tuple[Run, Run]) -> None:
     assert options["encoder.name"] == ["rir-ebt-grc", "ebt-grc"]
     assert options["encoder.arity"] == ["4", ""]
     assert [
-        row[0] for row in table(page, "Most probable trees against the gold ones, and trees that take no learning")
+        row[0] for row in table(page, "Most probable trees, and trees that need no training, compared with gold trees")
     ][1:] == ["rir", "rir"]
     assert "By root operator" in page
     assert "<b>" not in page
@@ -147,7 +147,7 @@ def test_a_run_alone_needs_no_column_for_it(runs: tuple[Run, Run]) -> None:
 def test_a_chart_says_which_tests_and_how_many_examples(page: str) -> None:
     captions = [text(caption) for caption in parsed(page).iter("figcaption")]
     assert captions[0] == "Length: 40 examples each of near-iid, 200-300. Bars are 95 % Wilson intervals."
-    assert captions[1] == "Tests of one panel counted together. Length: 40 examples each of near-iid, 200-300."
+    assert captions[1] == "Each panel combines its tests. Length: 40 examples each of near-iid, 200-300."
 
 
 def test_tests_stand_as_they_are_drawn(runs: tuple[Run, Run], tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_charts_take_the_colours_of_the_page(page: str) -> None:
         assert "var(--c1)" in chart
     swatches = re.findall(r'<svg aria-hidden="true" class="swatch".*?</svg>', page, flags=re.DOTALL)
     assert not any(re.search(r"#[0-9a-f]{6}\b", swatch) for swatch in swatches)
-    assert len(swatches) == 2 + 3 + 3 * 2  # both runs, baseline, claim and range of training; both in each stratum
+    assert len(swatches) == 2 + 3 + 3 * 2  # both runs, baseline, claim and training range; both in each stratum
     history = [{"step": 0.0, "loss": 1.0, "validation_accuracy": 0.5}]
     first, again = (inline_svg(training_figure({"a": history}), name="x", title="<t>", about="&") for _ in range(2))
     assert first == again
@@ -181,9 +181,9 @@ def test_a_run_without_results_says_how_to_get_them(tmp_path: Path, capsys: pyte
     assert main(["report", str(run.path)]) == 0
     assert capsys.readouterr().out == f"{run.path}/report.html\n"
     shown = text(parsed((run.path / "report.html").read_text(encoding="utf-8")))
-    assert f"bare has no results of its present weights yet: nestree evaluate {run.path} makes them." in shown
+    assert f"bare has no results of its current weights yet: run nestree evaluate {run.path}." in shown
     assert "has no weights yet" in shown  # where the trees would be
-    assert "There are no logs of the training." in shown
+    assert "There are no training logs." in shown
 
 
 def test_the_gallery_shows_right_and_wrong_trees(runs: tuple[Run, Run]) -> None:
@@ -221,7 +221,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     assert b"This page: <code>nestree report" in before
     assert main(["report", *both, "--trees", "0"]) == 2
     assert (
-        capsys.readouterr().err == "nestree: report.html is there already: name another file; --overwrite replaces it\n"
+        capsys.readouterr().err == "nestree: report.html exists already: name another file; --overwrite replaces it\n"
     )
     assert Path("report.html").read_bytes() == before
     assert main(["report", both[0], "--trees", "0", "-o", "report.html", "--overwrite"]) == 0
@@ -233,7 +233,7 @@ def test_nothing_is_overwritten_unless_told(runs: tuple[Run, Run], capsys: pytes
     ("arguments", "message"),
     [
         (["-o", "x.pdf"], "--output must end in .html, not x.pdf"),
-        (["-o", "no/x.html"], "no/x.html: there is no folder no"),
+        (["-o", "no/x.html"], "no/x.html: folder no does not exist"),
         (["--trees", "-1"], "--trees must be an integer of at least 0, not -1"),
         (["--markdown", "-o", "x.html"], "--markdown writes report.md into the folder of one run"),
         (["nowhere"], "nowhere is not a run folder"),
@@ -256,4 +256,4 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_results_of_other_weights_do_not_count(runs: tuple[Run, Run], tmp_path: Path) -> None:
     copy = Run(shutil.copytree(runs[0].path, tmp_path / "copy"))
     copy.weights.write_bytes(copy.weights.read_bytes() + b" ")
-    assert "copy has no results of its present weights yet" in render_page([copy], trees=0)
+    assert "copy has no results of its current weights yet" in render_page([copy], trees=0)

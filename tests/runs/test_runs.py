@@ -95,7 +95,7 @@ def test_a_damaged_configuration_is_one_line(trained: Run, tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"config\.yaml:\d: not YAML"):
         load(spoilt.path)
     spoilt.config_file.write_text("just words")
-    with pytest.raises(UserError, match=r"config\.yaml: holds no options"):
+    with pytest.raises(UserError, match=r"config\.yaml: not a mapping of options"):
         load(spoilt.path)
 
 

@@ -112,7 +112,7 @@ def test_the_page_has_only_the_sliders_of_its_encoder(client: TestClient, tmp_pa
         ("[MAX 2", {}, "] missing at the end, for [MAX"),
         ("<script>", {}, "is unknown"),
         ("\ud800", {}, "half of a character"),
-        ("[MAX " + "1 " * 60 + "]", {}, "62 tokens are too many: this page reads at most 60"),
+        ("[MAX " + "1 " * 60 + "]", {}, "62 tokens are too many: the limit is 60"),
         ("3", {"beam_size": 0}, "beam_size must be from 1 to 16, not 0"),
         ("3", {"beam_size": True}, "beam_size must be a whole number"),
         ("3", {"arity": 10**9}, "arity must be from 2 to 60"),
@@ -131,9 +131,11 @@ def test_malformed_requests_are_turned_away(client: TestClient) -> None:
     assert "an object" in refused(client.post("/api/read", json={"texts": ["3"], "options": [1]}), 400)
     assert "JSON object" in refused(client.post("/api/read", content=b"[]", headers=JSON), 400)
     assert "must be a list" in refused(client.post("/api/read", json={"texts": "3"}), 400)
-    assert "has 1 texts, not 2" in refused(ask(client, "3", "4"), 400)
+    assert "texts must be 1 for listops, not 2" in refused(ask(client, "3", "4"), 400)
     assert "application/json" in refused(client.post("/api/read", content=b"{}"), 415)
-    assert "at most 64 KiB" in refused(client.post("/api/read", content=b" " * (BODY_BYTES + 1), headers=JSON), 413)
+    assert "the limit is 64 KiB" in refused(
+        client.post("/api/read", content=b" " * (BODY_BYTES + 1), headers=JSON), 413
+    )
     assert "width must be" in refused(ask(client, "3", width=100_000), 422)
     assert refused(client.get("/api/read"), 405)
     assert refused(client.get("/../run.json"), 404)

@@ -127,7 +127,7 @@ def test_a_space_has_ranges_and_choices() -> None:
         ("encoder.dropout: {low: 0, high: 0.5, log: often}", "encoder.dropout.log must be true or false"),
         ("model.train_embedding: {low: 0, high: 1}", "model.train_embedding must be true or false"),
         ("encoder: [3]", "encoder takes no value"),
-        ("[]", "space.yaml: holds no options"),
+        ("[]", "space.yaml: not a mapping of options"),
         ("a: [", "space.yaml:1: not YAML"),
     ],
 )
@@ -285,12 +285,12 @@ def test_values_that_do_not_go_together_fail_alone(monkeypatch: pytest.MonkeyPat
 def test_a_storage_is_of_one_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     opened()
     opened()
-    with pytest.raises(UserError, match=r"study\.log holds a sweep with another space"):
+    with pytest.raises(UserError, match=r"study\.log is of a sweep with another space"):
         opened(space="encoder.dim: [4, 8]")
-    with pytest.raises(UserError, match=r"study\.log holds a sweep with another recipe or options"):
+    with pytest.raises(UserError, match=r"study\.log is of a sweep with another recipe or options"):
         opened(shared=(*SHARED, "--seed=6"))
     Path("note.log").write_text("a note\nanother\n")
-    with pytest.raises(UserError, match=r"note\.log: is no storage of a sweep"):
+    with pytest.raises(UserError, match=r"note\.log: not the storage of a sweep"):
         opened("note")
     with pytest.raises(UserError, match="cannot be used"):
         opened("nowhere/study") if Path("nowhere").touch() is None else None

@@ -329,7 +329,7 @@ def test_a_limit_of_sequences_holds_with_a_curriculum(tmp_path: Path, sequences:
     trained = training(tmp_path / "run", made)
     facts = trained.fit()
     assert facts["sequences"] == sequences
-    assert facts["why"] == f"{sequences} sequences are done"
+    assert facts["why"] == f"reached {sequences} sequences"
     assert training(tmp_path / "run", made).over()
 
 
@@ -356,10 +356,10 @@ def test_the_console_and_the_bar_name_the_stage(tmp_path: Path) -> None:
     assert trained.progress._where() == "step 0, stage 1 of 3, sums"
     trained.fit()
     lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
-    said = [line for line in lines if "sums: begun anew" in line]
-    assert said[0].startswith("step      4  stage 1 of 3, sums: begun anew (attempt 2), its time is over; accuracy 0.")
-    assert any("stage 1 of 3, sums: left, its time is over" in line for line in lines)
-    assert any("stage 2 of 3, mixed: left, its mark 0.0 is reached; accuracy" in line for line in lines)
+    said = [line for line in lines if "sums: starts again" in line]
+    assert said[0].startswith("step      4  stage 1 of 3, sums: starts again (attempt 2), out of time; accuracy 0.")
+    assert any("stage 1 of 3, sums: ended, out of time" in line for line in lines)
+    assert any("stage 2 of 3, mixed: ended, reached its mark 0.0; accuracy" in line for line in lines)
     assert any(line.startswith("step     10  stage 1 of 3, sums  loss") for line in lines)
     assert any(line.startswith("step     40  stage 3 of 3, train  epoch   2.12  loss") for line in lines)
 

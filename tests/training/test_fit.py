@@ -101,7 +101,7 @@ def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
     made = config(trainer={"max_steps": None, "max_sequences": 101})
     whole = training(tmp_path / "whole", made)
     facts = whole.fit()
-    assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "101 sequences are done")  # 60 + 41
+    assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "reached 101 sequences")  # 60 + 41
     assert whole.over()
     stopped = training(tmp_path / "stopped", made)
     after_step(stopped, 9, lambda: setattr(stopped.keeper, "interrupted", True))
@@ -110,6 +110,27 @@ def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
     resumed = training(tmp_path / "stopped", made)
     assert resumed.fit()["sequences"] == 101
     assert_same(everything(whole), everything(resumed))
+
+
+@pytest.mark.parametrize("encoder", ["rir-ebt-grc", "s4d"])
+def test_bfloat16_products_train_float32_weights(tmp_path: Path, encoder: str) -> None:
+    made = config(encoder, trainer={"precision": "bf16-mixed", "max_steps": 4})
+    mixed = training(tmp_path / "mixed", made)
+    mixed.fit()
+    full = training(tmp_path / "full", config(encoder, trainer={"max_steps": 4}))
+    full.fit()
+    weights, others = load_file(mixed.run.weights), load_file(full.run.weights)
+    floating = {name: weight for name, weight in weights.items() if weight.is_floating_point()}
+    assert {weight.dtype for weight in floating.values()} == {torch.float32}
+    assert all(bool(weight.isfinite().all()) for weight in floating.values())
+    assert any(not torch.equal(weight, others[name]) for name, weight in floating.items())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(("precision", "right"), [("tf32", "32 or bf16-mixed without a GPU"), ("16", "one of 32,")])
+def test_a_precision_that_is_not_there_is_refused(tmp_path: Path, precision: str, right: str) -> None:
+    with pytest.raises(UserError, match=rf"precision must be {right}"):
+        training(tmp_path / "run", config(trainer={"precision": precision}))
 
 
 def test_a_training_that_fails_says_so_in_its_folder(tmp_path: Path) -> None:
@@ -218,7 +239,7 @@ def test_limits_may_rise_and_the_run_goes_on(tmp_path: Path) -> None:
 def test_a_minute_limit_ends_with_a_validation(tmp_path: Path) -> None:
     trained = training(tmp_path / "run", config(trainer={"max_minutes": 1e-4, "validate_every": 20}))
     facts = trained.fit()
-    assert facts["why"] == "0.0001 minutes are over"
+    assert facts["why"] == "reached 0.0001 minutes"
     assert 1 <= facts["steps"] < 20
     assert trained.run.weights.is_file()
     assert trained.over()
@@ -258,7 +279,7 @@ def test_without_improvement_the_rate_falls_and_training_stops(tmp_path: Path) -
 def test_without_patience_training_goes_on(tmp_path: Path) -> None:
     made = config(optimizer={"learning_rate": 1e-12}, trainer={"validate_every": 1, "max_steps": 9, "patience": None})
     facts = training(tmp_path / "run", made).fit()
-    assert (facts["steps"], facts["early"], facts["why"]) == (9, False, "9 steps are done")
+    assert (facts["steps"], facts["early"], facts["why"]) == (9, False, "reached 9 steps")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

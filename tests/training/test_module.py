@@ -213,7 +213,7 @@ def test_a_schedule_reads_the_clock(tmp_path, monkeypatch: pytest.MonkeyPatch) -
     trained = training(tmp_path / "run", made)
     monkeypatch.setattr(trained.timer, "time_elapsed", lambda *_: 60.0 * trained.stream.position)
     facts = trained.fit()
-    assert (facts["steps"], facts["why"], trained.config.optimizer.total_minutes) == (10, "10 minutes are over", 10)
+    assert (facts["steps"], facts["why"], trained.config.optimizer.total_minutes) == (10, "reached 10 minutes", 10)
     _, rates = series(read_history(trained.run), "learning_rate")
     assert rates == pytest.approx([5e-3, *[1e-2] * 4, 8.5e-3, 7e-3, 5.5e-3, 4e-3, 2.5e-3])
     assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3)

@@ -40,12 +40,12 @@ def test_official_brackets_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold one tree, not 0"),
-        ("a b", "must hold one tree, not 2"),
+        ("", "must be one tree, not 0"),
+        ("a b", "must be one tree, not 2"),
         ("(a b))", "part 5, '\\)', closes nothing"),
         ("((a b) c", "1 '\\)' missing at the end"),
-        ("(a b c)", "closed by part 5 hold 3, not 2"),
-        ("((a) b)", "closed by part 4 hold 1, not 2"),
+        ("(a b c)", "closed by part 5 must have 2 parts, not 3"),
+        ("((a) b)", "closed by part 4 must have 2 parts, not 1"),
     ],
 )
 def test_brackets_that_are_no_tree_are_rejected(text: str, message: str) -> None:

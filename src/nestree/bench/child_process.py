@@ -1,4 +1,4 @@
-"""Measuring in a fresh process: peak memory is a process's own, and one that goes too far can be ended."""
+"""Measuring in a child process, whose peak memory is measured separately and which can be killed at its limits."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from nestree.bench.rows import Measurement
 
 GIGA = 1e9
 ALLOWANCE = 5.0
-"""Seconds for what is around a measurement's passes."""
-_LOOK_EVERY = 0.05
-"""Seconds between two looks at a process."""
+"""Time for everything except the passes, seconds."""
+_POLL_EVERY = 0.05
+"""Time between two checks of the child process, seconds."""
 
 
 class OverBudget(Exception):
-    """A job took more time or memory than it may; the text says which."""
+    """A job exceeded its limit of time or memory; the text says which."""
 
 
 def measure_in_child_process(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
-    """Measure a job in a process of its own.
+    """Measure a job in a child process.
 
     Raises:
-        OverBudget: it took more memory than ``options.memory``, or much longer than ``options.seconds``.
-        RuntimeError: it failed.
+        OverBudget: the job took more memory than ``options.memory``, or much more time than ``options.seconds``.
+        RuntimeError: the job failed.
     """
     fork = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver") if fork else multiprocessing.get_context("spawn")
-    if fork:  # the server imports once; what it forks begins at once, and with memory of its own
+    if fork:  # the server imports once; forked processes start quickly and have separate memory
         context.set_forkserver_preload(["nestree.bench.measure"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure, args=(job, options, device, sender), daemon=True)
@@ -50,7 +50,7 @@ def measure_in_child_process(job: Job, options: BenchOptions, device: torch.devi
 
 
 def _measure(job: Job, options: BenchOptions, device: torch.device, sender: Connection) -> None:
-    """Measure, and send what came of it."""
+    """Measure, and send the measurement or the error."""
     from nestree.bench.measure import measure
 
     sender.send("begins")
@@ -66,15 +66,15 @@ def _measure(job: Job, options: BenchOptions, device: torch.device, sender: Conn
 
 
 def _wait(receiver: Connection, process: BaseProcess, options: BenchOptions) -> Measurement:
-    """Wait for what a process sends, unless it goes over its budget."""
+    """Wait for the measurement, as long as the process stays within its limits."""
     base, start = None, time.monotonic()
     limit = 2 * options.seconds + 2 * options.least + ALLOWANCE  # a pass to count, then passes to time
     while True:
         try:
-            answer = receiver.recv() if receiver.poll(_LOOK_EVERY) else None
+            answer = receiver.recv() if receiver.poll(_POLL_EVERY) else None
         except EOFError:
             process.join()
-            raise RuntimeError(f"a measurement's process ended by itself, with exit code {process.exitcode}") from None
+            raise RuntimeError(f"the measuring process ended early, with exit code {process.exitcode}") from None
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, Measurement):
@@ -85,7 +85,7 @@ def _wait(receiver: Connection, process: BaseProcess, options: BenchOptions) -> 
         if base is not None and held is not None and held - base > options.memory * GIGA:
             raise OverBudget(_over_memory(options))
         if base is not None and time.monotonic() - start > limit:
-            raise OverBudget(f"over {options.seconds:g} s a pass")
+            raise OverBudget(f"over {options.seconds:g} s per pass")
 
 
 def _over_memory(options: BenchOptions) -> str:

@@ -10,15 +10,15 @@ from typing import Any
 from nestree.bench.rows import Row
 
 ASYMPTOTIC = 100
-"""Tokens from which on the growth counts, where two such sizes were measured: below, what is fixed weighs too much."""
+"""Shortest length that is fitted, tokens, if there are at least two: fixed costs dominate below it."""
 
 MEASURABLE = 2**20
-"""Bytes over the base below which memory says little: pages, and what the allocator had left."""
+"""Smallest memory that is fitted, bytes over the base: less is noise of pages and of the allocator."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The exponents of one encoder and engine in one mode: time and memory of a sequence grow as ``length ** p``."""
+    """Exponents p of an encoder, engine and mode: time and memory per sequence grow as ``length ** p``."""
 
     encoder: str
     engine: str | None
@@ -27,12 +27,12 @@ class Growth:
     memory: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the exponents as JSON values."""
         return asdict(self)
 
 
 def exponents(rows: Sequence[Row]) -> list[Growth]:
-    """Fit the exponents of every encoder, engine and mode that were measured at two lengths or more."""
+    """Fit the exponents of every encoder, engine and mode that was measured at two lengths or more."""
     found = [
         Growth(*key, _fit(part, lambda row: row.seconds_per_sequence), _fit(part, measurable_memory))
         for key, part in by_series(rows).items()
@@ -49,13 +49,13 @@ def by_series(rows: Sequence[Row]) -> dict[tuple[str, str | None, str], list[Row
 
 
 def measurable_memory(row: Row) -> float | None:
-    """Return the bytes over the base for each sequence, unless they say little."""
+    """Return the memory per sequence, bytes over the base; None if it is below [`MEASURABLE`][]."""
     peak = None if row.measured is None else row.measured.peak_memory
     return row.memory_per_sequence if peak is not None and peak >= MEASURABLE else None
 
 
 def points(rows: Sequence[Row], of: Callable[[Row], float | None]) -> list[tuple[int, float]]:
-    """Return the (length, value) of the rows that have both and can stand on logarithmic axes, by length."""
+    """Return (length, value) of the rows that have both and both are positive, sorted by length."""
     found = [(row.job.length, of(row)) for row in rows]
     return sorted((length, value) for length, value in found if length and value)
 

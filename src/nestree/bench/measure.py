@@ -1,4 +1,4 @@
-"""One measurement, in a process that does nothing else."""
+"""One measurement, in the current process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from nestree.tasks.listops import ListOps
 from nestree.training.module import build_optimizer
 
 _FEW = ((3, 4),)
-"""Lengths of a batch to get going with."""
+"""Lengths of the warm-up batch."""
 
 
 def measure(job: Job, options: BenchOptions, device: torch.device) -> Measurement:
     """Measure a job in this process.
 
-    The first pass counts cells and memory, and is not timed; then passes are timed until ``options.least`` seconds are
-    over.
+    The first pass measures cells and memory and is not timed. Then passes are timed for at least ``options.least``
+    seconds.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     workload = Workload(job, options, device)
-    workload.run(workload.batches_of(_FEW), CellArithmetic(workload.model))  # loads all that is loaded when first used
+    workload.run(
+        workload.batches_of(_FEW), CellArithmetic(workload.model)
+    )  # warm-up: loads everything that is loaded on first use
     batches = workload.batches_of(job.batches)
     rate_seconds = min(0.5, options.least / 2)
     rate = matrix_rate(device, seconds=rate_seconds)
@@ -58,10 +60,9 @@ def measure(job: Job, options: BenchOptions, device: torch.device) -> Measuremen
 
 
 class Workload:
-    """A classifier of ListOps and its optimizer, as they are in training."""
+    """An untrained ListOps classifier with its optimizer."""
 
     def __init__(self, job: Job, options: BenchOptions, device: torch.device) -> None:
-        """Make a fresh model."""
         self.training = job.mode != "inference"
         self.device = device
         self.task = ListOps()
@@ -71,7 +72,7 @@ class Workload:
         self.optimizer = build_optimizer(self.model, OptimizerOptions())
 
     def batches_of(self, lengths: tuple[tuple[int, ...], ...]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return batches of random tokens with these lengths: (tokens, lengths, labels)."""
+        """Return batches (tokens, lengths, labels) of random tokens with these lengths."""
         return [tuple(part.to(self.device) for part in self._batch(batch)) for batch in lengths]  # pyright: ignore[reportReturnType]
 
     def _batch(self, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +80,7 @@ class Workload:
         return tokens, count, torch.randint(len(self.task.label_names), (len(lengths),))
 
     def run(self, batches: list[tuple[Tensor, Tensor, Tensor]], arithmetic: CellArithmetic | None = None) -> None:
-        """Pass over the batches once, perhaps counting."""
+        """Run one pass over the batches; ``arithmetic`` counts operations."""
         for tokens, lengths, labels in batches:
             if self.training:
                 self._train(tokens, lengths, labels, arithmetic)

@@ -1,4 +1,4 @@
-"""What is read off a process while it measures: matrix rate, cell arithmetic, peak memory."""
+"""Meters of a measurement: matrix rate, operations of the cells, peak memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nestree.layers import GatedRecursiveCell
-from nestree.recursions.beam.engine.native.library import COUNTS
+from nestree.layers import Cell
+from nestree.recursions.beam.engine.native.library import COUNTS, Counts
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512
-"""Width of the matrices whose product is the machine's measure."""
+"""Width of the matrices whose product measures the speed of the machine."""
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what was asked of it."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def matrix_rate(device: torch.device, *, seconds: float) -> float:
-    """Return the floating-point operations a second of 512 x 512 float32 matrix products: the median of ten samples."""
+    """Return the floating-point operations per second of 512 x 512 float32 products, the median of ten samples."""
     left, right = torch.rand(2, SIZE, SIZE, device=device)
     product = left @ right
     samples, repeats = [], 1
@@ -46,43 +46,54 @@ def matrix_rate(device: torch.device, *, seconds: float) -> float:
 
 
 class CellArithmetic(TorchDispatchMode):
-    """Counts the multiplications with the weights of a model's cells, whoever makes them.
+    """Counts the operations of matrix products with the weights of a model's cells.
 
-    Going back, every product with a weight has a twin that gives the weight's gradient, of the same size.
+    In the backward pass, each product with a weight comes with one of the same size for the weight's gradient.
     """
 
     _PRODUCTS = ("mm", "addmm", "linear", "matmul")
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Watch the cells of ``model``."""
         super().__init__()
-        cells = [part for part in model.modules() if isinstance(part, GatedRecursiveCell)]
-        weights = [layer.weight for cell in cells for layer in (cell.hidden, cell.gates)]
-        self._storages = {weight.untyped_storage().data_ptr() for weight in weights}
-        self._of_one = 2 * (cells[0].hidden.weight.numel() + cells[0].gates.weight.numel()) if cells else 1
+        cells = [part for part in model.modules() if isinstance(part, Cell)]
+        weights = [[weight for weight in cell.parameters() if weight.ndim == 2] for cell in cells]
+        self._storages = {weight.untyped_storage().data_ptr() for of_cell in weights for weight in of_cell}
+        self._of_one = 2 * sum(weight.numel() for weight in weights[0]) if cells else 1
         self._counted = [0, 0]  # forwards, backwards
-        self._native = replace(COUNTS)  # the compiled library counts its own
+        self._native = Counts()  # the compiled library counts its own, always
+        self._before = Counts()
         self._backwards = 0
 
     def turn_back(self, back: bool) -> None:
-        """Count what follows as part of the backward pass, or of the forward pass again."""
+        """Count the following operations as backward (``back``) or as forward."""
         self._backwards = int(back)
 
     @property
     def evaluations(self) -> float:
-        """How many cells were evaluated going forward."""
-        return self._counted[0] / self._of_one + COUNTS.composed - self._native.composed
+        """Number of cell evaluations in the forward pass."""
+        return self._counted[0] / self._of_one + self._native.composed
 
     @property
     def operations(self) -> int:
         """Floating-point operations of the cells' matrix products, forwards and backwards."""
-        composed, replayed = COUNTS.composed - self._native.composed, COUNTS.replayed - self._native.replayed
+        composed, replayed = self._native.composed, self._native.replayed
         return self._counted[0] + 2 * self._counted[1] + self._of_one * (composed + 2 * replayed)
+
+    def __enter__(self) -> CellArithmetic:
+        """Begin to count, or go on."""
+        self._before = replace(COUNTS)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Count no more."""
+        super().__exit__(*error)
+        self._native.composed += COUNTS.composed - self._before.composed
+        self._native.replayed += COUNTS.replayed - self._before.replayed
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Carry the operation out, and count it if it is a product with a weight that is watched."""
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket.__name__ in self._PRODUCTS:
             for tensor in args:
@@ -93,16 +104,15 @@ class CellArithmetic(TorchDispatchMode):
 
 
 class PeakMemory:
-    """The most memory that is taken between a start and now, over what was taken at the start."""
+    """Peak memory since this object was created, minus the memory at that time."""
 
     def __init__(self, device: torch.device) -> None:
-        """Start."""
         self.device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.base = torch.cuda.memory_allocated(device)
             return
-        # Importing or starting up may have taken more for a moment: let the high-water mark begin here.
+        # Reset the high-water mark: imports may have taken more memory for a moment.
         try:
             Path("/proc/self/clear_refs").write_text("5")
             self.base = _status("VmRSS")
@@ -110,7 +120,7 @@ class PeakMemory:
             self.base = peak_memory()
 
     def over_base(self) -> int | None:
-        """Return bytes; None where the system does not say."""
+        """Return the peak over the base, bytes; None if the system does not report it."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) - (self.base or 0)
         peak = _status("VmHWM")
@@ -120,7 +130,7 @@ class PeakMemory:
 
 
 def resident(process: int) -> int | None:
-    """Return the bytes of memory that a process holds now; None where the system does not say."""
+    """Return the resident memory of a process, bytes; None if the system does not report it."""
     return _status("VmRSS", str(process))
 
 

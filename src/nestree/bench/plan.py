@@ -1,4 +1,4 @@
-"""From options to jobs: which encoder, which engine, on what batches."""
+"""The jobs of a benchmark: encoders, engines, modes and batches."""
 
 from __future__ import annotations
 
@@ -6,68 +6,70 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGES, BenchOptions
 from nestree.data.batches import epoch_batches
+from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.registry import ENCODERS
+from nestree.recursions.beam.engine.native.library import load
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
 
 LISTOPS = "ListOps <= 100"
-"""What the rows are called whose lengths are those of ListOps' training split."""
+"""Name of inputs with the lengths of ListOps' training split."""
 MODES = ("inference", "training")
 ONE_BY_ONE = "one by one"
-"""The mode of training steps of one sequence each, as the published comparison of efficiency has them."""
-A_RANGE = 4
-"""Sequences of each range of lengths there."""
+"""Mode with one sequence per training step, as in the published comparison of time and memory."""
+PER_RANGE = 4
+"""Number of sequences per range of lengths in that mode."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement: a fresh model, and batches that it passes over again and again."""
+    """One measurement: an untrained model, and the batches of a pass."""
 
     encoder: str
     engine: str | None
-    """For encoders that have several."""
+    """None for encoders without a choice of engines."""
     mode: str
-    """Training (forward, backward and optimizer step; one by one: of one sequence each) or inference."""
+    """Inference, training (forward, backward and optimizer step) or one by one (training, one sequence per step)."""
     data: str
-    """What the inputs are called."""
+    """Name of the inputs."""
     length: int | None
-    """Tokens of every input, or the middle of their range; None where they are of all lengths."""
+    """Length of the inputs, or the middle of their range, tokens; None if lengths differ."""
     batches: tuple[tuple[int, ...], ...]
-    """The lengths of each batch's sequences."""
+    """Lengths of the sequences of each batch."""
 
     @property
     def sequences(self) -> int:
-        """How many sequences one pass has."""
+        """Number of sequences per pass."""
         return sum(map(len, self.batches))
 
     @property
     def tokens(self) -> int:
-        """How many tokens one pass has."""
+        """Number of tokens per pass."""
         return sum(map(sum, self.batches))
 
     @property
     def batch(self) -> int:
-        """Sequences of the largest batch."""
+        """Number of sequences in the largest batch."""
         return max(map(len, self.batches))
 
     def __str__(self) -> str:
-        """Return a name to show."""
         engine = f" ({self.engine})" if self.engine else ""
         return f"{self.encoder}{engine}, {self.mode}, {self.data}"
 
 
 def plan(options: BenchOptions) -> Iterator[Job]:
-    """Yield the jobs, those that one encoder and engine have in one mode one after the other, shortest inputs first."""
+    """Yield the jobs; those of one encoder, engine and mode are consecutive, from short to long inputs."""
     listops = listops_batches(options)
     for encoder in options.encoders:
         for mode in MODES:
-            for engine in engines(encoder, naive=options.naive):
-                naive = engine is not None and engine != ENGINES[0]
+            for engine in measured_engines(encoder, options):
+                naive = engine == ENGINES[-1]
                 for length in lengths(options, encoder, mode):
                     most, tokens = options.batch, options.tokens
                     if naive:
@@ -78,27 +80,37 @@ def plan(options: BenchOptions) -> Iterator[Job]:
                     batches = tuple(thinned(batch, options.naive_batch) if naive else batch for batch in listops)
                     yield Job(encoder, engine, mode, LISTOPS, None, batches)
         if options.one_by_one:
-            for engine in engines(encoder, naive=options.naive):
+            for engine in measured_engines(encoder, options):
                 for shortest, longest in RANGES:
                     data, middle = f"{shortest:,}-{longest:,} tokens", (shortest + longest) // 2
                     yield Job(encoder, engine, ONE_BY_ONE, data, middle, within(shortest, longest))
 
 
 def within(shortest: int, longest: int) -> tuple[tuple[int, ...], ...]:
-    """Return [`A_RANGE`][] batches of one sequence each, their lengths evenly spread over a range."""
-    step = (longest - shortest) / A_RANGE
-    return tuple((round(shortest + (number + 0.5) * step),) for number in range(A_RANGE))
+    """Return [`PER_RANGE`][] batches of one sequence each, with lengths evenly spread over a range."""
+    step = (longest - shortest) / PER_RANGE
+    return tuple((round(shortest + (number + 0.5) * step),) for number in range(PER_RANGE))
 
 
 def engines(encoder: str, *, naive: bool = True) -> tuple[str | None, ...]:
-    """Return the engines of an encoder, the fast one first; (None,) if there is nothing to choose."""
+    """Return the engines of an encoder, the fast one first; (None,) if there is no choice."""
     if "engine" not in _options(encoder):
         return (None,)
     return (ENGINES[0], ENGINES[-1]) if naive else ENGINES[:1]
 
 
+def measured_engines(encoder: str, options: BenchOptions) -> tuple[str | None, ...]:
+    """Return the engines to measure: PyTorch's apart from the fast one where that is the compiled library."""
+    found = engines(encoder, naive=options.naive)
+    pairs = issubclass(ENCODERS[encoder], SliceOptions)
+    compiled = options.device != "cuda" and not (options.device == "auto" and torch.cuda.is_available())
+    if options.pytorch and found[0] is not None and pairs and compiled and load() is not None:
+        return (found[0], "torch", *found[1:])
+    return found
+
+
 def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:
-    """Return the lengths to measure an encoder at, in order."""
+    """Return the lengths at which an encoder is measured, in increasing order."""
     if options.lengths is not None:
         return sorted(set(options.lengths))
     long = LONG_LENGTHS if "arity" in _options(encoder) else ()
@@ -106,7 +118,7 @@ def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:
 
 
 def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
-    """Return the lengths of some batches of ListOps' training split, evenly spread from the shortest to the longest."""
+    """Return the lengths of batches of ListOps' training split, evenly spread from the shortest to the longest."""
     if options.listops_batches == 0:
         return []
     split = ListOps(seed=0).load("train")
@@ -114,7 +126,7 @@ def listops_batches(options: BenchOptions) -> list[tuple[int, ...]]:
 
 
 def spread(of_examples: NDArray[np.integer], *, batch: int, count: int) -> list[tuple[int, ...]]:
-    """Return the lengths of ``count`` of an epoch's batches, evenly spread over the epoch's tokens a batch."""
+    """Return the lengths of ``count`` batches of an epoch, evenly spread over the batches sorted by tokens."""
     found = [
         of_examples[indices]
         for indices in epoch_batches(of_examples, batch=batch, window=DataOptions.window, seed=0, epoch=0)
@@ -125,13 +137,13 @@ def spread(of_examples: NDArray[np.integer], *, batch: int, count: int) -> list[
 
 
 def thinned(batch: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Return ``count`` lengths of a batch, evenly spread; all of a smaller one."""
+    """Return ``count`` lengths of a batch, evenly spread; all lengths if there are fewer."""
     ordered = sorted(batch)
     return tuple(ordered[place] for place in _places(len(ordered), count))
 
 
 def _places(total: int, count: int) -> list[int]:
-    """Return the middles of ``count`` equal parts of ``range(total)``, or all of it if it is smaller."""
+    """Return the middles of ``count`` equal parts of ``range(total)``, or all of it if it is shorter."""
     if count >= total:
         return list(range(total))
     return [(2 * part + 1) * total // (2 * count) for part in range(count)]

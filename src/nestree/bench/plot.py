@@ -1,4 +1,4 @@
-"""The picture: time and memory of a sequence against its length."""
+"""Plot of time and memory per sequence by length."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nestree.data.files import replacing
 from nestree.recursions.beam.options import ENGINES
 
 _FIGURES: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
-    ("time", "seconds a sequence", lambda row: row.seconds_per_sequence),
-    ("memory", "bytes over the base, a sequence", measurable_memory),
+    ("time", "seconds per sequence", lambda row: row.seconds_per_sequence),
+    ("memory", "bytes over the base per sequence", measurable_memory),
 )
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
 
 
 def plot(rows: Sequence[Row], path: Path, *, title: str) -> None:
-    """Draw time (above) and memory (below) against length on logarithmic axes, inference left and training right.
+    """Draw time (top) and memory (bottom) by length on logarithmic axes, for inference (left) and training (right).
 
     Naive implementations are dashed; the legends give the fitted exponents.
     """
@@ -41,7 +41,7 @@ def plot(rows: Sequence[Row], path: Path, *, title: str) -> None:
 
 
 def _draw(axes: Any, rows: Sequence[Row], mode: str, what: str, of: Callable[[Row], float | None]) -> None:
-    """Draw a line for every encoder and engine that was measured in a mode."""
+    """Draw one line per encoder and engine for a mode."""
     encoders = list(dict.fromkeys(row.job.encoder for row in rows))
     powers = {(growth.encoder, growth.engine, growth.mode): getattr(growth, what) for growth in exponents(rows)}
     for key, part in by_series(rows).items():

@@ -1,4 +1,4 @@
-"""What a benchmark shows and writes."""
+"""Tables and the JSON file of a benchmark."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from nestree.bench.options import BenchOptions
 from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
+from nestree.recursions.beam.engine.native.library import status
 from nestree.recursions.beam.options import ENGINES
 from nestree.runs.provenance import provenance
 
 FORMAT = "nestree-bench-1"
-"""Written into every JSON file."""
+"""Format of the JSON file."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that came of a benchmark."""
+    """All results of a benchmark."""
 
     options: BenchOptions
     device: str
@@ -35,11 +36,11 @@ class Report:
 
     @property
     def growth(self) -> list[Growth]:
-        """The exponents of time and memory."""
+        """Exponents of time and memory."""
         return exponents(self.rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as they are written."""
+        """Return the report as JSON values, with versions, machine and commit."""
         return {
             "format": FORMAT,
             "device": self.device,
@@ -52,18 +53,20 @@ class Report:
         }
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON."""
+        """Write the report as JSON."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
 
 
 def facts(options: BenchOptions, device: torch.device) -> list[str]:
-    """Return lines that say what was run, and on what."""
+    """Return lines about device, versions, commit and model."""
     about = provenance()
+    used, why = status()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return [
         f"device   {device_name(device)}; threads {options.threads}",
         f"versions {versions}; {about['platform']}",
+        f"backend  fast is {'the compiled library' if used else f'PyTorch ({why})'}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
         f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, "
         f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32, "
@@ -72,7 +75,7 @@ def facts(options: BenchOptions, device: torch.device) -> list[str]:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is called."""
+    """Return the name of a device, with its model."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     try:
@@ -84,8 +87,8 @@ def device_name(device: torch.device) -> str:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Return how many times as fast as the naive one a fast row is."""
-    if row.job.engine != ENGINES[0] or row.sequences_per_second is None:
+    """Return the speed of an engine's row divided by the naive implementation's; None if not both were measured."""
+    if row.job.engine in (None, ENGINES[-1]) or row.sequences_per_second is None:
         return None
     for naive in rows:
         job = naive.job
@@ -112,7 +115,7 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return the rows as a table: what is to be compared stands together."""
+    """Return the rows as a table, sorted by encoder, mode and length."""
     shown = Table(title="speed and memory", title_justify="left")
     for name, side in COLUMNS:
         shown.add_column(name, justify=side, no_wrap=True)  # pyright: ignore[reportArgumentType]
@@ -126,7 +129,8 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _order(row: Row) -> tuple[Any, ...]:
     job = row.job
-    return job.mode, job.length is None, job.length or 0, job.engine != ENGINES[0]
+    engine = 0 if job.engine is None else ENGINES.index(job.engine)
+    return job.mode, job.length is None, job.length or 0, engine
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
@@ -148,7 +152,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def figure(value: float | None) -> str:
-    """Return a number in three digits or so; nothing for none."""
+    """Return a number with three significant digits or more; an empty string for None."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

@@ -10,25 +10,25 @@ from nestree.bench.plan import Job
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of a job."""
+    """The measured values of a job."""
 
     passes: int
-    """Timed passes over the job's batches."""
+    """Number of timed passes over the job's batches."""
     seconds: float
-    """Of one pass, the median of them."""
+    """Time per pass, the median of all passes."""
     peak_memory: int | None
-    """Bytes over the base, in the first pass; None where the system does not say."""
+    """Peak memory of the first pass, bytes over the base; None if the system does not report it."""
     cell_evaluations: float
-    """Forward evaluations of the cell in one pass."""
+    """Forward evaluations of the cell per pass."""
     cell_operations: int
-    """Floating-point operations of the cells' matrix products in one pass, forwards and backwards."""
+    """Floating-point operations of the cells' matrix products per pass, forward and backward."""
     matrix_rate: float
-    """Floating-point operations a second of 512 x 512 float32 products, the mean of just before and just after."""
+    """Floating-point operations per second of 512 x 512 float32 products, mean of before and after the passes."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A job, and what came of it or why it was skipped."""
+    """A job with its measurement, or the reason why it was skipped."""
 
     job: Job
     measured: Measurement | None = None
@@ -36,42 +36,42 @@ class Row:
 
     @property
     def sequences_per_second(self) -> float | None:
-        """Sequences a second."""
+        """Sequences per second; None if skipped."""
         return None if self.measured is None else self.job.sequences / self.measured.seconds
 
     @property
     def seconds_per_sequence(self) -> float | None:
-        """Seconds a sequence."""
+        """Seconds per sequence; None if skipped."""
         return None if self.measured is None else self.measured.seconds / self.job.sequences
 
     @property
     def memory_per_sequence(self) -> float | None:
-        """Bytes over the base for each sequence of the largest batch."""
+        """Bytes over the base per sequence of the largest batch; None if unknown."""
         if self.measured is None or self.measured.peak_memory is None:
             return None
         return self.measured.peak_memory / self.job.batch
 
     @property
     def cells_per_token(self) -> float | None:
-        """Forward evaluations of the cell for each token."""
+        """Forward evaluations of the cell per token; None if skipped."""
         return None if self.measured is None else self.measured.cell_evaluations / self.job.tokens
 
     @property
     def matrix_share(self) -> float | None:
-        """Share of the machine's own matrix rate that the cells' products reach."""
+        """Rate of the cells' products as a share of the machine's matrix rate; None if skipped."""
         if self.measured is None:
             return None
         return self.measured.cell_operations / self.measured.seconds / self.measured.matrix_rate
 
     @property
     def sequences_per_gflop(self) -> float | None:
-        """Sequences a second for each GFLOP/s of the machine's matrix rate."""
+        """Sequences per second per GFLOP/s of the machine's matrix rate, that is, per GFLOP; None if skipped."""
         if self.measured is None or self.sequences_per_second is None:
             return None
         return self.sequences_per_second / (self.measured.matrix_rate / 1e9)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values; those that were not measured are None."""
+        """Return the row as JSON values; those that were not measured are None."""
         job, measured = self.job, self.measured
         return {
             "encoder": job.encoder,

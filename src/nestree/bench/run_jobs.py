@@ -1,4 +1,4 @@
-"""Running the jobs one after the other, without those that would clearly go over their budget."""
+"""Running the jobs one after the other, skipping those that are expected to exceed their limits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nestree.bench.rows import Measurement, Row
 Measure = Callable[[Job, BenchOptions, torch.device], Measurement]
 
 _STEEPEST = 2.0
-"""Exponent that is assumed where one size alone has been measured."""
+"""Exponent that is assumed when only one length has been measured."""
 
 
 def run(
     jobs: Iterable[Job], options: BenchOptions, device: torch.device, *, measure: Measure = measure_in_child_process
 ) -> Iterator[Row]:
-    """Yield the jobs' rows as they are measured; jobs of one encoder, engine and mode must come shortest first."""
+    """Yield each job's row once it is measured; jobs of one encoder, engine and mode must go from short to long."""
     series: dict[tuple[str, str | None, str], list[Row]] = {}
     for job in jobs:
         shorter = series.setdefault((job.encoder, job.engine, job.mode), [])
@@ -39,13 +39,13 @@ def run(
 
 
 def foreseen(job: Job, shorter: list[Row], options: BenchOptions) -> str | None:
-    """Say why a job would go over its budget, by what shorter inputs took; None if it would not."""
+    """Return why a job is expected to exceed its limits, from shorter inputs; None if it is not."""
     if not shorter:
         return None
     if shorter[-1].measured is None:
-        return f"{shorter[-1].job.data} were too much"
+        return f"{shorter[-1].job.data} exceeded the limits"
     for of, sequences, limit, unit in (
-        (lambda row: row.seconds_per_sequence, job.sequences, options.seconds, "s a pass"),
+        (lambda row: row.seconds_per_sequence, job.sequences, options.seconds, "s per pass"),
         (lambda row: row.memory_per_sequence, job.batch, options.memory * GIGA, "GB"),
     ):
         expected = _expected(job, shorter, of)
@@ -56,7 +56,7 @@ def foreseen(job: Job, shorter: list[Row], options: BenchOptions) -> str | None:
 
 
 def _expected(job: Job, shorter: list[Row], of: Callable[[Row], float | None]) -> float | None:
-    """Extrapolate a figure of one sequence from the last two sizes."""
+    """Extrapolate a value per sequence from the last two lengths."""
     known = [(row.job.length, value) for row in shorter[-2:] if row.job.length and (value := of(row))]
     if not known or job.length is None:
         return None

@@ -17,7 +17,7 @@ from nestree.bench.report import Report, device_name, facts, growth_table, table
 from nestree.bench.run_jobs import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import messages, output
+from nestree.consoles import messages, output
 from nestree.errors import OptionError
 
 _LISTS = ("encoders", "lengths")

@@ -10,12 +10,13 @@ from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import command_parser, parse_command, shared_options
-from nestree.cli.consoles import messages, output
 from nestree.comparison.budget import Budget
-from nestree.comparison.contender import BOTH, Contender
+from nestree.comparison.contender import Contender
 from nestree.comparison.plan import Comparison, Plan
+from nestree.consoles import messages, output
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import INTERRUPTED, OptionError, UserError
+from nestree.evaluation.evaluate_run import BOTH
 
 LIMIT = 500
 """Examples of each test unless told otherwise."""

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import error_line, messages, output
 from nestree.cli.data_report import show_report
+from nestree.cli.errors import error_line
+from nestree.consoles import messages, output
 from nestree.data.cache import cache_dir
 from nestree.errors import OptionError, UserError, without
 from nestree.suggest import unknown
@@ -19,7 +20,7 @@ from nestree.tasks import TASKS, DataOptions, Task
 from nestree.tasks.base import SECTION
 from nestree.tasks.checks import recognise
 from nestree.tasks.listops import write_tsv
-from nestree.tasks.text import DATASETS, TextTask
+from nestree.tasks.text import OfficialOptions, TextTask
 from nestree.tasks.text.official import OfficialTexts
 
 ACTIONS = {
@@ -124,7 +125,7 @@ def list_splits(arguments: Sequence[str]) -> int:
         if name == "own":
             continue
         shown = False
-        task = _opened(name, parsed.seed, parsed.path if name in DATASETS else None)
+        task = _opened(name, parsed.seed, parsed.path if issubclass(TASKS[name], OfficialOptions) else None)
         there = "made on first use"
         if isinstance(task, TextTask) and isinstance(task.texts, OfficialTexts):
             found = task.texts.found()

@@ -8,13 +8,12 @@ from typing import Any
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import RUN, command_parser, parse_command, shared_options
-from nestree.cli.consoles import messages, output
-from nestree.comparison.contender import BOTH
 from nestree.config.overrides import configure
+from nestree.consoles import output
 from nestree.data.files import read_yaml
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError
-from nestree.evaluation.evaluate_run import evaluate_run, present_tests
+from nestree.evaluation.evaluate_run import BOTH
 from nestree.reports.tables import show
 from nestree.runs import Run
 
@@ -69,26 +68,18 @@ def main(arguments: Sequence[str]) -> int:
     run = Run.open(parsed.run)
     changed = _changed(run, changes)
     run = run.to_write_in()
-    every = [name for name in run.task.splits if name not in ("train", "validation")]
-    tests = parsed.tests or present_tests(run.task, every, messages())
     if options.threads is not None:
         import torch
 
         torch.set_num_threads(options.threads)
-    results = [
-        result
-        for inference in (INFERENCES if options.inference == BOTH else (options.inference,))
-        for result in evaluate_run(
-            run,
-            tests,
-            limit=options.limit,
-            inference=inference,
-            encoder_options=changed,
-            tokens=options.tokens,
-            trees=parsed.trees,
-            console=messages(),
-        )
-    ]
+    results = run.evaluate(
+        parsed.tests,
+        limit=options.limit,
+        inference=options.inference,
+        encoder_options=changed,
+        tokens=options.tokens,
+        trees=parsed.trees,
+    )
     console = output()
     show(console, results)
     if changed:

@@ -6,26 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nestree.errors import UserError
-from nestree.tasks import Task
 
 AT_ONCE = 256
 """Inputs that are read before any is answered."""
-
-
-def encoded(task: Task, where: str, text: str) -> tuple[NDArray[np.unsignedinteger], ...]:
-    """Return an input's token ids, of both sides of a pair.
-
-    Raises:
-        UserError: it is no input of the task; says where it stands.
-    """
-    try:
-        return task.encode(*(text.split("\t") if task.sides > 1 else (text,)))
-    except ValueError as error:
-        raise UserError(f"{where}: {error}") from None
 
 
 def inputs(texts: list[str], file: str | None) -> Iterator[tuple[str, str]]:

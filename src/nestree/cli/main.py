@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nestree.cli.consoles import error_line
+from nestree.cli.errors import error_line
 from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 
@@ -25,7 +25,8 @@ COMMANDS = {
     "recipes": "list the recipes",
     "models": "list the encoders",
     "data": "make, check or list the data",
-    "bench": "speed and memory of the encoders, fast beside naive",
+    "bench": "speed and memory of the encoders, fast compared with naive",
+    "info": "versions, the backend in use, threads",
 }
 """What each command does; ``nestree.cli.NAME.main(arguments)`` is the command."""
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from rich.table import Table
 
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import output
+from nestree.consoles import output
 from nestree.encoders.registry import ENCODERS
 from nestree.pretrained import pretrained_names
 from nestree.reports.markdown import current_results

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
-from nestree.cli.inputs import AT_ONCE, encoded, inputs
+from nestree.cli.inputs import AT_ONCE, inputs
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
-from nestree.evaluation.readings import Reading, read
-from nestree.runs import Run, load
+from nestree.evaluation.readings import Reading
+from nestree.runs import Run
 from nestree.trees import ParsedTree
 from nestree.trees.folding import printable_line
 from nestree.trees.svg import draw_svg
@@ -128,22 +128,11 @@ def _format(chosen: str | None, path: Path | None) -> str:
 
 
 def _readings(run: Run, lines: Iterator[tuple[str, str]], *, inference: str | None) -> Iterator[tuple[str, Reading]]:
-    """Yield (text, reading) of every (where it stands, text).
-
-    Raises:
-        UserError: a text that is no input of the task; or the encoder has no trees.
-    """
-    model = load(run, **({} if inference is None else {"inference": inference}))
+    """Yield (text, reading) of every (where it stands, text)."""
+    run.model(inference)  # before any input is waited for: what is wrong with the run is said at once
     while chunk := list(islice(lines, AT_ONCE)):
-        tokens = [encoded(run.task, where, text) for where, text in chunk]
-        for (_, text), reading in zip(
-            chunk, read(model, run.task, tokens, tokens=run.config.data.evaluation_tokens), strict=True
-        ):
-            if not all(reading.sides):
-                raise UserError(
-                    f"encoder {run.config.encoder_name} has no trees: `nestree predict {run.name}` gives its labels"
-                )
-            yield text, reading
+        where, texts = zip(*chunk, strict=True)
+        yield from zip(texts, run.read(texts, inference=inference, where=where), strict=True)
 
 
 def _only_one(readings: Iterator[tuple[str, Reading]]) -> Iterator[tuple[str, Reading]]:

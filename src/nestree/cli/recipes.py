@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import output
 from nestree.config.config import read_config
+from nestree.consoles import output
 from nestree.recipes import load_recipe, recipe_names
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import messages
+from nestree.consoles import messages
 from nestree.data.files import check_free
 from nestree.errors import OptionError
 from nestree.reports.card import write_card

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.cli.consoles import messages, output
+from nestree.consoles import messages, output
 from nestree.evaluation.reproduce import TOLERATED, Figure, figures, reproduce
 from nestree.reports.tables import interval, percent
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.cli.arguments import RUN, command_parser, parse_command
-from nestree.cli.consoles import messages
+from nestree.consoles import messages
 from nestree.data.files import replacing_folder
 from nestree.errors import OptionError
 from nestree.reports.card import LICENSE
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.pack is not None:
         folder = Path(parsed.pack)
         if folder.exists():
-            raise OptionError("pack", f"{folder} is there already: name a new folder")
+            raise OptionError("pack", f"{folder} exists already: name a new folder")
         try:
             with replacing_folder(folder) as temporary:
                 pack(run, temporary, name=name, license=parsed.license)

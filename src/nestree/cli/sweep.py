@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import command_parser, parse_command, shared_options
-from nestree.cli.consoles import messages, output
+from nestree.consoles import messages, output
 from nestree.errors import INTERRUPTED, OptionError, UserError
 
 if TYPE_CHECKING:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import Namespace
-from rich.console import Console
 
 from nestree.cli.arguments import parse_command
-from nestree.cli.consoles import messages, output
 from nestree.comparison.seeds import train_seeds
-from nestree.config.config import Config, config_from, config_parser, encoder_name, task_name
+from nestree.config.config import config_from, config_parser, encoder_name, task_name
 from nestree.config.overrides import naming_source, option_value, rebased
-from nestree.errors import OptionError, UserError
-from nestree.recipes import load_recipe, recipe_names
+from nestree.consoles import messages, output
+from nestree.errors import INTERRUPTED, OptionError, UserError
+from nestree.recipes import recipe_names
 from nestree.runs import Run
-from nestree.training.parallel import RUN_VARIABLE, is_further_process
+from nestree.training.parallel import is_further_process
+from nestree.training.train import base_values, run_to_train
 
 _FLAGS = ("-h", "--help", "--report")
 
@@ -33,9 +32,9 @@ def main(arguments: Sequence[str]) -> int:
         if any(flag in rest for flag in ("-h", "--help")):
             return 0
         raise UserError("name a recipe, such as listops-rir-quick; `nestree recipes` lists them")
-    base = _base(recipe, resumed)
+    base = base_values(recipe, resumed)
     with naming_source(base, recipe or resumed):
-        parsed = _parse(base, rest, resumed)
+        parsed = _parse(base, rest)
         config = config_from(str(base["recipe"]), parsed)
     if seeds:
         if recipe is None or resumed is not None:
@@ -45,28 +44,18 @@ def main(arguments: Sequence[str]) -> int:
     # Imported after the options were found good: Lightning takes its time.
     from nestree.training.session import train_run
 
-    run, console = _run(config, parsed), messages()
+    run, console = run_to_train(config, out=parsed.run, resume=resumed), messages()
     command = shlex.join(["nestree", "train", *arguments])
-    code = train_run(run, config, resumed=resumed is not None, command=command, console=console)
-    if code == 0 and not is_further_process():
+    if not train_run(run, config, resumed=resumed is not None, command=command, console=console):
+        return INTERRUPTED
+    if not is_further_process():
         if parsed.report:
-            _report(run, console)
+            from nestree.reports.first_look import first_look
+
+            print(first_look(run, output(), console))
         else:
             console.print(f"next: nestree evaluate {run.path}")
-    return code
-
-
-def _report(run: Run, console: Console) -> None:
-    """Evaluate on some examples of the report's tests, and write the report; its path is the last line."""
-    from nestree.evaluation.evaluate_run import evaluate_run, present_tests
-    from nestree.reports.glance import show_glance
-    from nestree.reports.markdown import EXAMPLES, write_report
-
-    tests = present_tests(run.task, run.task.first_tests, console)
-    console.print(f"evaluating on {', '.join(tests)}: the first {EXAMPLES} examples of each")
-    results = evaluate_run(run, tests, limit=EXAMPLES, console=console)
-    show_glance(output(), run, results)
-    print(write_report(run))
+    return 0
 
 
 def take_seeds(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -108,24 +97,7 @@ def _split_recipe(arguments: list[str]) -> tuple[str | None, list[str]]:
     return None, arguments
 
 
-def _base(recipe: str | None, resumed: str | None) -> dict[str, Any]:
-    """Return the values to begin with: a run's, or a recipe's."""
-    if resumed is None:
-        assert recipe is not None
-        return dict(load_recipe(recipe).values)
-    run = Run.open(resumed)
-    if run.shipped:
-        raise OptionError(
-            "resume",
-            f"must be a run of yours, which {resumed} is not: --trainer.start {resumed} begins with its weights",
-        )
-    values = run.config.as_dict()
-    if recipe is not None and load_recipe(recipe).name != values["recipe"]:
-        raise OptionError("resume", f"must be a run of recipe {recipe}; {resumed} is one of {values['recipe']}")
-    return values
-
-
-def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -> Namespace:
+def _parse(base: Mapping[str, Any], arguments: list[str]) -> Namespace:
     """Parse options whose defaults are ``base``."""
     values = rebased(base, arguments)
     parser = config_parser(
@@ -140,21 +112,7 @@ def _parse(base: Mapping[str, Any], arguments: list[str], resumed: str | None) -
     parser.add_argument("--run", type=str, metavar="DIR", help="Folder for the run (default: runs/RECIPE-TIME).")
     parser.add_argument("--resume", type=str, metavar="RUN", help="Go on with this run, exactly where it stopped.")
     parser.add_argument("--report", action="store_true", help="Evaluate afterwards, and write a report.")
-    parsed = parse_command(parser, arguments)
-    if resumed is not None and parsed.run is not None:
-        raise OptionError("run", "names a new run's folder and --resume an old one's: give one of them")
-    return parsed
-
-
-def _run(config: Config, parsed: Namespace) -> Run:
-    """Return the run to train: a new one, the one to resume, or in a further process the first one's."""
-    if RUN_VARIABLE in os.environ and is_further_process():
-        return Run(os.environ[RUN_VARIABLE])
-    if parsed.resume is not None:
-        return Run.open(parsed.resume)
-    if is_further_process():
-        raise UserError("processes that nestree did not start need --resume RUN; or let --trainer.devices start them")
-    return Run.new(config.recipe, parsed.run)
+    return parse_command(parser, arguments)
 
 
 def _help() -> str:

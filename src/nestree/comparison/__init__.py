@@ -1,1 +1,1 @@
-"""Comparing recipes: each trained for the same budget and judged on the same tests; one table, one plot."""
+"""Comparing recipes, all trained for the same budget and evaluated on the same tests, in one table and one plot."""

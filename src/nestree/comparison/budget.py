@@ -1,4 +1,4 @@
-"""How long each recipe of a comparison is trained."""
+"""The training budget of each recipe in a comparison."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nestree.errors import OptionError
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 """Minutes of each unit of time."""
 LIMITS = ("max_epochs", "max_steps", "max_minutes", "max_sequences", "patience")
-"""Trainer options that end a training; under a budget nothing else may."""
+"""Trainer options that end training; a budget sets all of them."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A time of training, validations included, or a number of training sequences: one of the two is set."""
+    """Training time, validation included, or number of training sequences: one of the two is set."""
 
     minutes: float | None = None
     sequences: int | None = None
@@ -28,7 +28,7 @@ class Budget:
         """Read ``90s``, ``10m``, ``1.5h`` or ``50000seq``.
 
         Raises:
-            UserError: it is none of these, or nothing.
+            UserError: the text is none of these, or zero.
         """
         if (found := re.fullmatch(r"(\d+(?:_\d+)*)\s*seq", text)) and int(found[1]) > 0:
             return cls(sequences=int(found[1]))
@@ -37,19 +37,18 @@ class Budget:
         raise OptionError("budget", f"must be a time (90s, 10m, 2h) or a number of sequences (50000seq), not {text!r}")
 
     def __str__(self) -> str:
-        """Say it in words."""
         if self.sequences is not None:
             return f"{self.sequences:,} sequences"
         minutes = self.minutes or 0.0
         return f"{60 * minutes:g} seconds" if minutes < 2 else f"{minutes:g} minutes"
 
     def arguments(self) -> list[str]:
-        """Return the options of ``nestree train`` that set it: this limit, and no other."""
+        """Return the options of ``nestree train`` that set this budget and remove all other limits."""
         values = self._limits()
         return [word for name in LIMITS for word in (f"--trainer.{name}", _shown(values[name]))]
 
     def of(self, config: Config) -> Config:
-        """Return a configuration that this budget limits, and nothing else."""
+        """Return the configuration with this budget as its only limit."""
         return replace(config, trainer=replace(config.trainer, **self._limits()))
 
     def _limits(self) -> dict[str, Any]:

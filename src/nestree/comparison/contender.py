@@ -1,4 +1,4 @@
-"""What a comparison compares: a recipe, perhaps with options of its own."""
+"""A contender of a comparison: a recipe and options."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from nestree.config.config import Config
 from nestree.config.overrides import configure
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError, located
+from nestree.evaluation.evaluate_run import BOTH
 from nestree.recipes import load_recipe
-
-BOTH = "both"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A recipe under a label, with options of its own that come after those that all share."""
+    """A recipe with a label, and with options that override those of the comparison."""
 
     label: str
     recipe: str
     """Name, or path of a YAML file."""
     options: tuple[str, ...] = ()
-    """As ``--encoder.s4d=false``."""
+    """Such as ``--encoder.s4d=false``."""
 
     @classmethod
     def parse(cls, text: str) -> Contender:
-        """Read ``RECIPE``, ``RECIPE:option=value,option=value``, or either with ``LABEL=`` before it.
+        """Read ``RECIPE`` or ``RECIPE:option=value,option=value``, either with an optional prefix ``LABEL=``.
 
         Examples:
             >>> Contender.parse("no S4D=listops-rir:encoder.s4d=false")
             Contender(label='no S4D', recipe='listops-rir', options=('--encoder.s4d=false',))
 
         Raises:
-            UserError: it is none of these.
+            UserError: the text has another form.
         """
         head, colon, tail = text.partition(":")
         label, equals, recipe = head.rpartition("=")
@@ -47,29 +46,31 @@ class Contender:
 
     @property
     def folder(self) -> str:
-        """A folder's name that says which it is."""
+        """Name of the contender's folder, made from its label."""
         return re.sub(r"[^\w.=-]+", "-", self.label.removesuffix(".yaml")).strip("-.") or "run"
 
     def config(self, shared: Sequence[str], budget: Budget) -> Config:
-        """Return its configuration under a budget.
+        """Return the contender's configuration with a budget.
 
         Raises:
-            UserError: names the contender and the option.
+            UserError: an option is invalid or limits training; names the contender and the option.
         """
         arguments = [*shared, *self.options]
         for limit in LIMITS:
             if any(re.match(rf"--trainer\.{limit}(=|$)", word) for word in arguments):
-                raise OptionError(f"trainer.{limit}", "must be left out: in a comparison the budget ends a training")
+                raise OptionError(
+                    f"trainer.{limit}", "must be left out: in a comparison only the budget limits training"
+                )
         with located(self.label):
             return budget.of(configure(load_recipe(self.recipe).values, arguments))
 
 
 def inferences(config: Config, chosen: str | None) -> list[str | None]:
-    """Return how a contender is to read its tests.
+    """Return the kinds of inference to evaluate a contender with; [None] for encoders without a choice.
 
     Args:
-        config: its configuration.
-        chosen: grouped, flat or both, where the encoder knows such a thing; None: as configured.
+        config: the contender's configuration.
+        chosen: grouped, flat or both; None for the configured one.
     """
     configured = getattr(config.encoder, "inference", None)
     if configured is None:

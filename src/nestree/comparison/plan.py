@@ -1,4 +1,4 @@
-"""What a comparison is to do, checked before anything is trained, and the folder that it is kept in."""
+"""The plan of a comparison, checked before anything is trained, and the comparison's folder."""
 
 from __future__ import annotations
 
@@ -25,80 +25,79 @@ from nestree.training.child_process import settle
 
 FORMAT = "nestree-compare-1"
 TEST_OPTIONS = ("task", "seed", "path", "protocol", "depth", "max_args")
-"""Options of the data that decide what the tests are."""
+"""Data options that decide which examples the tests have."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, and how."""
+    """Contenders, budget and tests of a comparison."""
 
     contenders: tuple[Contender, ...]
     budget: Budget
     shared: tuple[str, ...] = ()
-    """Options of all, as ``--data.train_size=1000``."""
+    """Options of all contenders, such as ``--data.train_size=1000``."""
     tests: tuple[str, ...] = ()
-    """None given: the task's first tests."""
+    """Empty: the task's first tests."""
     limit: int | None = None
-    """Examples of each test, the first so many; None: all."""
+    """Evaluate on the first ``limit`` examples of each test; None: on all."""
     inference: str | None = None
     """grouped, flat or both; None: as configured."""
     command: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the plan as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """Return what [`as_dict`][] made plain."""
+        """Return the plan of values that [`as_dict`][] returned."""
         contenders = tuple(Contender(**{**one, "options": tuple(one["options"])}) for one in values["contenders"])
         lists = {name: tuple(values[name]) for name in ("shared", "tests")}
         return cls(**{**values, **lists, "contenders": contenders, "budget": Budget(**values["budget"])})
 
 
 class Comparison:
-    """A comparison's folder.
+    """A plan and its folder.
 
     ================== ==================================================
-    ``plan.json``      what is to be done
-    a folder each      the runs
+    ``plan.json``      the plan
+    one folder each    the runs of the contenders
     ``comparison.*``   the results: ``.md``, ``.json`` and the plot ``.png``
     ================== ==================================================
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        """Name the folder of a plan."""
         self.path = path
         self.plan = plan
 
     @classmethod
     def open(cls, path: str | Path) -> Comparison:
-        """Return a comparison that exists.
+        """Return the comparison in an existing folder.
 
         Raises:
-            UserError: there is none at ``path``.
+            UserError: there is no comparison at ``path``.
         """
         values = read_json(Path(path) / "plan.json")
         if values.pop("format", None) != FORMAT:
-            raise UserError(f"{path} holds no comparison (no plan.json of this version of nestree compare)")
+            raise UserError(f"{path} has no comparison (no plan.json of this version of nestree compare)")
         return cls(Path(path), Plan.from_dict(values))
 
     @classmethod
     def begin(cls, plan: Plan, path: str | Path | None, *, console: Console) -> Comparison:
-        """Check a plan and make the folder, a run for each contender in it.
+        """Check a plan, and create its folder with one run per contender.
 
         Args:
-            plan: what to do.
-            path: must be empty or not there yet; None takes ``runs/compare-TIME``.
-            console: for progress of what the data takes.
+            plan: the plan.
+            path: an empty or new folder; None for ``runs/compare-TIME``.
+            console: for progress while data are prepared.
 
         Raises:
-            UserError: options, recipes or data that do not do, or a folder in use; nothing has been made then.
+            UserError: options, recipes or data are invalid, or the folder is not empty; nothing is created then.
         """
         comparison = cls(Path(path or RUNS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"), plan)
         if comparison.path.exists() and (not comparison.path.is_dir() or any(comparison.path.iterdir())):
             raise OptionError(
-                "resume", "goes on with it", problem=f"{comparison.path} is not empty: name another folder"
+                "resume", "continues with it", problem=f"{comparison.path} is not empty: name another folder"
             )
         for what in ("label", "folder"):
             name, count = Counter(getattr(contender, what) for contender in plan.contenders).most_common(1)[0]
@@ -116,23 +115,23 @@ class Comparison:
         return Run(self.path / contender.folder)
 
     def command(self, contender: Contender) -> str:
-        """Return the command that makes a contender's run alone."""
+        """Return the command that trains only this contender."""
         options = [*self.plan.shared, *contender.options, *self.plan.budget.arguments()]
         return shlex.join(["nestree", "train", contender.recipe, *options])
 
     @cached_property
     def task(self) -> Task:
-        """The task of all."""
+        """The task, which all contenders share."""
         return self.run(self.plan.contenders[0]).task
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """The tests, shortest first unless they were named in another order."""
+        """The tests in the order of the plan, or the task's first tests."""
         return self.plan.tests or self.task.first_tests
 
 
 def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
-    """Return each contender's configuration, as this machine settles it, and its task.
+    """Return each contender's configuration, with defaults for this machine filled in, and its task.
 
     Raises:
         UserError: see [`Comparison.begin`][].
@@ -144,8 +143,8 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
             if here != first:
                 raise OptionError(
                     f"data.{option}",
-                    f"must be the same for all, or their tests are not: {contender.label} has {here}, "
-                    f"and {plan.contenders[0].label} has {first}",
+                    f"must be the same for all, since recipes can only be compared on the same tests: "
+                    f"{contender.label} has {here}, and {plan.contenders[0].label} has {first}",
                 )
     settled = []
     for contender, config in zip(plan.contenders, configs, strict=True):
@@ -155,13 +154,13 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
 
 
 def _settle(config: Config, plan: Plan, console: Console) -> tuple[Config, Task]:
-    """Check a contender, and load what it will be tested on."""
+    """Check a contender, and prepare its tests."""
     task = config.data.open()
     for test in plan.tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {config.data.task}", test, task.splits))
     config, task = settle(config, console)
-    with console.status("preparing the tests (done on first use, then kept)"):
+    with console.status("preparing the tests (on first use only)"):
         for test in plan.tests or task.first_tests:
             task.load(test, size=plan.limit)
     return config, task

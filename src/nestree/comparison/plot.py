@@ -1,4 +1,4 @@
-"""A comparison's picture: the panels of a report, all recipes overlaid."""
+"""The plot of a comparison: a report's panels with all recipes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nestree.reports.plots import save_png
 
 
 def plot(rows: Sequence[Row], path: Path, *, title: str, baseline: str) -> list[str]:
-    """Draw the panels, and return what is to be said below them; nothing where there are no results yet.
+    """Draw the panels and return the sentences of the caption; draw nothing if there are no results yet.
 
-    Colours and markers stand for recipes, dashes for flat inference where grouped is there as well.
+    Each recipe has a colour and a marker; flat inference is dashed where there is grouped inference too.
     """
     labels = list(dict.fromkeys(row.contender.label for row in rows))
     series = [

@@ -1,4 +1,4 @@
-"""A comparison's one table, for the screen and for Markdown."""
+"""The table of a comparison, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from nestree.evaluation.evaluate import Result
 from nestree.reports.tables import percent
 
 FIGURES = ("sequences/s", "peak MB", "parameters", "steps", "sequences", "minutes")
-"""Columns behind those of the tests."""
+"""Columns after those of the tests."""
 _NAMES = {"begun": "waiting", "training": "in training", "interrupted": "stopped"}
 
 
 def header(rows: Sequence[Row], tests: Sequence[str]) -> list[str]:
-    """Return the names of the columns; a test's name goes with its mean length."""
+    """Return the names of the columns; those of tests include the mean length."""
     lengths = {test: result.mean_length for row in rows for test, result in row.results.items()}
     named = [f"{test} ({lengths[test]:.0f} tokens)" if test in lengths else test for test in tests]
     return ["recipe", *named, *FIGURES]
 
 
 def cells(row: Row, tests: Sequence[str], *, screen: bool = False) -> list[str]:
-    """Return a row's texts; what is not known is empty."""
+    """Return the cells of a row; unknown values are empty."""
     about = row.about
     speed, memory = about.get("sequences_per_second"), about.get("peak_memory_bytes")
     return [
@@ -39,15 +39,15 @@ def cells(row: Row, tests: Sequence[str], *, screen: bool = False) -> list[str]:
 
 
 def baseline_cells(rows: Sequence[Row], tests: Sequence[str]) -> list[str]:
-    """Return the row of the task's trivial answer."""
+    """Return the cells of the baseline's row."""
     known: dict[str, Result] = {test: result for row in rows for test, result in row.results.items()}
     shares = [percent(known[test].baseline) if test in known else "" for test in tests]
     return ["baseline", *shares, *("" for _ in FIGURES)]
 
 
 def screen_table(rows: Sequence[Row], tests: Sequence[str], *, title: str, console: Console) -> Table:
-    """Return the table for a screen: intervals in whole per cent, and only as many figures as there is room for."""
-    unbounded = console.options.update_width(10_000)  # what is measured is cut at the width
+    """Return the table for the terminal: intervals in whole per cent, and as many of [`FIGURES`][] as fit."""
+    unbounded = console.options.update_width(10_000)  # otherwise the measured width is cut at the terminal's
     table = _screen_table(rows, tests, title, len(FIGURES))
     for figures in reversed(range(len(FIGURES))):
         if console.measure(table, options=unbounded).maximum <= console.width:
@@ -68,7 +68,7 @@ def _screen_table(rows: Sequence[Row], tests: Sequence[str], title: str, figures
 
 
 def _accuracy(row: Row, test: str, *, screen: bool) -> str:
-    """Return accuracy and interval in per cent, or why there is none."""
+    """Return accuracy and interval in per cent, or why there is no result."""
     result = row.results.get(test)
     if result is not None:
         low, high = result.total.interval

@@ -1,4 +1,4 @@
-"""What came of each contender."""
+"""Results of each contender."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from nestree.runs import Run
 
 @dataclass(frozen=True)
 class Row:
-    """One contender under one inference."""
+    """One contender with one kind of inference."""
 
     contender: Contender
     inference: str | None
-    """How RIR read the tests; None for other encoders."""
+    """Inference of RIR; None for other encoders."""
     run: Run
     about: dict[str, Any]
-    """What ``run.json`` says."""
+    """Content of ``run.json``."""
     results: dict[str, Result]
-    """By test."""
+    """Results by test."""
     several: bool
-    """Whether the contender has rows of other inferences, too."""
+    """Whether the contender has rows with another inference too."""
 
     @property
     def name(self) -> str:
-        """The label, with the curriculum if there was one, and the inference where there are several."""
+        """Label, with the curriculum if there is one, and the inference if there are several."""
         label = self.run.labelled(self.contender.label)
         return f"{label}, {self.inference}" if self.several else label
 
     @property
     def failed(self) -> str | None:
-        """Why there are no results and will be none; None if all is well or not over yet."""
+        """Why training or evaluation failed; None if it did not, or has not ended."""
         state = self.about.get("state")
         if state in ("failed", "not finite"):
             return str(self.about.get("error") or state)
         return self.about.get("evaluation_error")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the row as JSON values."""
         return {
             "label": self.contender.label,
             "recipe": self.contender.recipe,
@@ -76,7 +76,7 @@ FACTS = (
 
 
 def rows(comparison: Comparison) -> list[Row]:
-    """Return a row for every contender and inference, in the plan's order, as far as they are."""
+    """Return one row per contender and inference, in the plan's order, with the results so far."""
     found = []
     for contender in comparison.plan.contenders:
         run = comparison.run(contender)
@@ -91,7 +91,7 @@ def rows(comparison: Comparison) -> list[Row]:
 
 
 def known(comparison: Comparison, run: Run, test: str, inference: str | None) -> Result | None:
-    """Return the result of a run's present weights on as many examples as the plan wants, if it is there."""
+    """Return the result of a run's current weights on the plan's number of examples; None if not evaluated."""
     if not run.weights.is_file():
         return None
     count = len(comparison.task.load(test, size=comparison.plan.limit))

@@ -1,4 +1,4 @@
-"""Doing what a plan says, from wherever it stands."""
+"""Carrying out a plan, from the beginning or from where it was interrupted."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from nestree.training.child_process import OVER, Train, note_end, train_in_child
 
 
 def carry_out(comparison: Comparison, *, console: Console, train: Train = train_in_child_process) -> bool:
-    """Train and evaluate what has not been yet, one after the other, and write the results after each.
+    """Train and evaluate the remaining contenders one after the other, and write the results after each.
 
-    A run that fails is left behind; one whose loss became infinite stays so, others that failed are tried again.
+    A run that fails does not stop the others. Failed runs are tried again next time, unless the loss became infinite.
 
     Args:
-        comparison: what to do, and where.
+        comparison: plan and folder.
         console: for progress.
         train: trains a run.
 
     Returns:
-        Whether all contenders came to their end.
+        Whether no contender has failed.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; what is done is kept.
-        UserError: another process is at it.
+        KeyboardInterrupt: Ctrl-C; finished work is kept.
+        UserError: another process works on this comparison.
     """
     with locked(comparison.path) as lock:
         if lock is None:
@@ -54,7 +54,7 @@ def carry_out(comparison: Comparison, *, console: Console, train: Train = train_
 
 
 def _evaluate(comparison: Comparison, run: Run, console: Console) -> None:
-    """Evaluate a run on the tests that its present weights have not been judged on."""
+    """Evaluate a run on the tests for which its current weights have no results."""
     for inference in inferences(run.config, comparison.plan.inference):
         missing = [test for test in comparison.tests if known(comparison, run, test, inference) is None]
         if missing:

@@ -1,4 +1,4 @@
-"""``nestree train RECIPE --seed 1 2 3``: several trainings one after the other, and a table of them all."""
+"""``nestree train RECIPE --seed 1 2 3``: several training runs one after the other, and a table of all of them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folder: Path, console: Console) -> int:
-    """Train a recipe with each seed, in processes of their own, and return the exit code.
+    """Train a recipe with each seed in a child process, and return the exit code.
 
     Args:
         recipe: name, or path of a YAML file.
         seeds: at least one.
-        options: of ``nestree train``, without ``--seed`` and ``--run``.
-        folder: of the runs.
+        options: options of ``nestree train``, without ``--seed`` and ``--run``.
+        folder: folder of the runs.
         console: for messages.
 
     Raises:
-        UserError: a folder is in use.
+        UserError: a run's folder is not empty.
     """
-    # Imported after the options were found good: these take their time.
+    # Imported only after the options have been checked, as these imports are slow.
     from nestree.errors import INTERRUPTED
     from nestree.reports.markdown import current_results
     from nestree.training.child_process import attended
@@ -43,10 +43,10 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
         code, signalled = attended([sys.executable, "-m", "nestree", *command])
         if signalled or code == INTERRUPTED:
             left = [one for one in seeds if one != seed and not (folder / f"seed-{one}").exists()]
-            console.print(f"stopped; not begun: seed {', '.join(map(str, left))}" if left else "stopped", markup=False)
+            console.print(f"stopped before seed {', '.join(map(str, left))}" if left else "stopped", markup=False)
             return INTERRUPTED
         if code == 2 and not run.config_file.is_file():
-            return code  # it has said what is wrong, and would again
+            return code  # the child process has printed the error, which the other seeds would repeat
         if code:
             failed.append(seed)
     done = [run for seed, run in zip(seeds, runs, strict=True) if seed not in failed]
@@ -59,11 +59,11 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
 
 
 def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Table:
-    """Return the accuracy of a recipe with several seeds, and the mean.
+    """Return a table of a recipe's accuracy with each seed, and the mean.
 
     Args:
-        runs: one per seed.
-        results: of each run.
+        runs: one run per seed.
+        results: results of each run.
     """
     from nestree.reports.tables import percent
 
@@ -81,7 +81,7 @@ def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Tab
 
 
 def _by_test(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Mapping[str, list[float | None]]:
-    """Return by test, validation first, the accuracy of each run; None where it was not tested."""
+    """Return the accuracy of each run by test, validation first; None where a run was not evaluated."""
     found = [{_name(result): result.total.accuracy for result in part} for part in results]
     rows: dict[str, list[float | None]] = {"validation": [run.about().get("validation_accuracy") for run in runs]}
     return rows | {name: [part.get(name) for part in found] for part in found for name in part}

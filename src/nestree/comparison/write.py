@@ -1,4 +1,4 @@
-"""A comparison's results in its folder."""
+"""Writing the results of a comparison into its folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nestree.reports.tables import markdown_table
 
 
 def write(comparison: Comparison) -> None:
-    """Write ``comparison.json``, ``comparison.md`` and ``comparison.png`` from what there is."""
+    """Write ``comparison.json``, ``comparison.md`` and ``comparison.png`` with the results so far."""
     found = rows(comparison)
     about = comparison.run(comparison.plan.contenders[0]).about()
     drawn = plot(
         found,
         comparison.path / "comparison.png",
-        title=f"{comparison.task.name}, {comparison.plan.budget} of training each",
+        title=f"{comparison.task.name}, each trained for {comparison.plan.budget}",
         baseline=comparison.task.baseline_about,
     )
     write_json(
@@ -45,18 +45,18 @@ MACHINE = ("versions", "platform", "processor", "cpus", "commit")
 
 
 def notes(comparison: Comparison, found: Sequence[Row]) -> list[str]:
-    """Return what must be known to read the table."""
+    """Return the notes below the table."""
     plan = comparison.plan
     inferred = {row.inference for row in found} - {None}
     taught = ", ".join(row.contender.label for row in _once(found) if row.run.curricula())
     examples = "all examples" if plan.limit is None else f"the first {plan.limit:,} examples"
     return [
-        f"Each was trained for {plan.budget}, validations included in the time, and tested on {examples} of each test"
+        f"Each recipe was trained for {plan.budget}, validation included, and evaluated on {examples} of each test"
         + (f", RIR with {' and '.join(sorted(str(one) for one in inferred))} inference" if inferred else "")
         + ". Accuracy in per cent with its 95 % Wilson interval; peak memory of training, all processes together.",
         f"The baseline always answers {comparison.task.baseline_about}.",
         f"Data: {protocol_about(comparison.task.protocol)}.",
-        *([f"With a curriculum, not trained on the published distribution alone: {taught}."] if taught else []),
+        *([f"Trained with a curriculum, not only on the published distribution: {taught}."] if taught else []),
         *(f"{row.contender.label}: {row.failed}" for row in _once(found) if row.failed is not None),
     ]
 
@@ -67,12 +67,12 @@ def _once(found: Sequence[Row]) -> list[Row]:
 
 
 def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any], drawn: Sequence[str]) -> list[str]:
-    """Return the paragraphs; ``drawn`` is what is to be said of the picture, if there is one."""
+    """Return the paragraphs; ``drawn`` is the caption of the plot, empty if there is none."""
     plan, tests = comparison.plan, comparison.tests
     body = [cells(row, tests) for row in found]
     versions = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
     return [
-        f"# {comparison.task.name}: {len(plan.contenders)} recipes, {plan.budget} of training each",
+        f"# {comparison.task.name}: {len(plan.contenders)} recipes, each trained for {plan.budget}",
         markdown_table(
             header(found, tests), [*body, baseline_cells(found, tests)], right=range(1, 1 + len(tests) + len(FIGURES))
         ),
@@ -81,6 +81,6 @@ def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any
         f"Machine: {about.get('platform')}, {about.get('cpus')} CPUs; {versions}; commit {about.get('commit')}.",
         "## How to reproduce it",
         f"```sh\n{plan.command}\n```",
-        "One recipe only:",
+        "Only one recipe:",
         "```sh\n" + "\n".join(comparison.command(contender) for contender in plan.contenders) + "\n```",
     ]

@@ -12,6 +12,7 @@ from nestree.config.selection import SELECTIONS
 from nestree.errors import OptionError
 
 ACCELERATORS = ("auto", "cpu", "gpu")
+PRECISIONS = ("32", "bf16-mixed", "tf32")
 OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
 SCHEDULES = ("plateau", "cosine", "wsd")
 TIMED = ("cosine", "wsd")
@@ -182,8 +183,11 @@ class TrainerOptions:
     accelerator: str = "auto"
     """What to train on: auto, cpu or gpu."""
     devices: int | None = 1
-    """GPUs, or processes on the CPU, that share every batch; null: one GPU, or on the CPU two processes of one thread,
-    which beat one process of two threads."""
+    """GPUs, or processes on the CPU, that share every batch; null: one GPU, or on the CPU one process for encoders that
+    the compiled library serves, whose threads it uses, and two processes of one thread for others."""
+    precision: str = PRECISIONS[0]
+    """Numbers to train with: 32; bf16-mixed, products in bfloat16; or tf32, float32 products with a shorter mantissa on
+    a GPU that has them."""
     threads: int | None = None
     """CPU threads of each process; null: PyTorch's choice."""
 
@@ -202,15 +206,20 @@ class TrainerOptions:
         if self.max_minutes is not None:
             check_positive("max_minutes", self.max_minutes)
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
+        check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("select", self.select, SELECTIONS)
 
-    def settled(self) -> TrainerOptions:
-        """Return the options with what was left to the machine filled in, so that a resumed run keeps to it."""
+    def settled(self, *, compiled: bool = False) -> TrainerOptions:
+        """Return the options with what was left to the machine filled in, so that a resumed run keeps to it.
+
+        Args:
+            compiled: the compiled library does the encoder's work, with all threads of a process.
+        """
         if self.devices is not None:
             return self
         if self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available()):
             return replace(self, devices=1)
-        if CORES < 2:
+        if CORES < 2 or compiled:
             return replace(self, accelerator="cpu", devices=1)
         return replace(self, accelerator="cpu", devices=2, threads=self.threads or 1)
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from nestree.config.config import Config, config_from, config_parser, encoder_name, parse, read_config, task_name
+from nestree.config.config import (
+    SECTIONS,
+    Config,
+    config_from,
+    config_parser,
+    encoder_name,
+    parse,
+    read_config,
+    task_name,
+)
 from nestree.encoders.registry import ENCODERS
 from nestree.errors import OptionError, UserError
 from nestree.tasks import TASKS
@@ -22,6 +32,28 @@ def configure(values: Mapping[str, Any], arguments: Sequence[str]) -> Config:
     changed = rebased(values, arguments)
     parser = config_parser(encoder_name(changed), task_name(changed), defaults=changed)
     return config_from(str(values["recipe"]), parse(parser, arguments=arguments))
+
+
+def as_arguments(options: Mapping[str, object]) -> list[str]:
+    """Return options given in Python, as ``{"encoder.dim": 64}`` or ``{"encoder": {"dim": 64}}``, as arguments.
+
+    Examples:
+        >>> as_arguments({"encoder": {"dim": 64}, "trainer.patience": None})
+        ['--encoder.dim=64', '--trainer.patience=null']
+    """
+    flat: dict[str, object] = {}
+    for key, value in options.items():
+        if key in ("encoder", *SECTIONS) and isinstance(value, Mapping):
+            flat |= {f"{key}.{name}": one for name, one in value.items()}
+        else:
+            flat[key] = value
+    return [f"--{key}={_spelt(value)}" for key, value in flat.items()]
+
+
+def _spelt(value: object) -> str:
+    """Return a value as the command line takes it."""
+    plain = value is None or isinstance(value, bool | list | tuple | dict)
+    return json.dumps(value) if plain else str(value)
 
 
 def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Datasets as flat arrays on disk, the folder that caches them, and how text becomes tokens."""
+"""Datasets as flat arrays on disk, their cache folder, and tokenization."""
 
 from nestree.data.cache import cache_dir, load_or_make, load_or_write
 from nestree.data.files import replacing

@@ -1,4 +1,4 @@
-"""Batches: of similar length and shuffled for training, of bounded size for evaluation."""
+"""Batches: shuffled and of similar length for training, of bounded size for evaluation."""
 
 from __future__ import annotations
 
@@ -13,28 +13,34 @@ from torch import Tensor
 from nestree.data.ragged import RaggedExamples
 
 PADDING = 0
-"""The token number that fills a batch up; its embedding is never read."""
+"""Token number of padding; its embedding is never read."""
 
 
 class Batch(NamedTuple):
     """One process's share of a batch."""
 
     tokens: Tensor
-    """(B, L) token numbers, padded with zeros; (B * sides, L) of pairs, an example's sides behind one another."""
+    """(B * sides, L) token numbers, padded with zeros; the sides of an example are consecutive rows."""
     lengths: Tensor
-    """As many as rows of tokens."""
+    """(B * sides,)"""
     labels: Tensor
     """(B,)"""
     size: int
-    """Examples of the whole batch, over all processes."""
+    """Examples in the whole batch, over all processes."""
 
 
 def collate(
     examples: RaggedExamples, indices: Sequence[int] | NDArray[np.integer], *, size: int | None = None
 ) -> Batch:
-    """Pad the examples at ``indices`` into one batch; ``size`` defaults to how many they are."""
-    sequences = [side for index in indices for side in examples.sequences(int(index))]
-    tokens, lengths = pad([torch.from_numpy(sequence.astype(np.int64)) for sequence in sequences])
+    """Pad the examples at ``indices`` into one batch; ``size`` defaults to their number."""
+    first = np.asarray(indices, dtype=np.int64)[:, None] * examples.sides + np.arange(examples.sides)
+    start = examples.offsets[first.ravel()]
+    length = examples.offsets[first.ravel() + 1] - start
+    place = np.arange(length.max(initial=0))
+    real = place < length[:, None]
+    padded = np.full(real.shape, PADDING, dtype=np.int64)
+    padded[real] = examples.tokens[(start[:, None] + place)[real]]
+    tokens, lengths = torch.from_numpy(padded), torch.from_numpy(length)
     labels = torch.from_numpy(examples.labels[np.asarray(indices)].astype(np.int64))
     return Batch(tokens, lengths, labels, len(indices) if size is None else size)
 
@@ -42,15 +48,15 @@ def collate(
 def epoch_batches(
     lengths: NDArray[np.integer], *, batch: int, window: int, seed: int, epoch: int, least: int = 1
 ) -> list[NDArray[np.int64]]:
-    """Return one epoch's batches as arrays of indices: each index once, the same for the same seed and epoch.
+    """Return the batches of an epoch as arrays of indices. Each index occurs once; seed and epoch decide the order.
 
     Args:
         lengths: (N,) length of each example.
-        batch: examples a batch; the last of an epoch may have fewer.
-        window: batches within which to sort.
-        seed: of the shuffles.
-        epoch: counts from 0.
-        least: a last batch of fewer examples than this joins another one (every process needs one).
+        batch: examples per batch; the last one of an epoch may have fewer.
+        window: how many batches are sorted by length together.
+        seed: seed of the shuffles.
+        epoch: counted from 0.
+        least: a last batch with fewer examples is added to another one, as each process needs an example.
     """
     return shuffled_batches(lengths, np.random.default_rng([seed, epoch]), batch=batch, window=window, least=least)
 
@@ -76,9 +82,9 @@ def shuffled_batches(
 
 
 def budget_batches(lengths: NDArray[np.integer], *, tokens: int, sides: int = 1) -> list[NDArray[np.int64]]:
-    """Return batches of similar length whose tokens, padding included, are at most ``tokens``; longest first.
+    """Return batches of at most ``tokens`` tokens, padding included, as arrays of indices; the longest come first.
 
-    ``lengths`` (N,) are those of the examples' longest sides. An example longer than ``tokens`` is a batch of its own.
+    ``lengths`` (N,) are those of each example's longest side. An example longer than ``tokens`` is a batch by itself.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches = []
@@ -92,10 +98,16 @@ def budget_batches(lengths: NDArray[np.integer], *, tokens: int, sides: int = 1)
 
 
 class EvaluationBatches:
-    """Examples in batches of bounded size: one process's share of them, in the same order every time."""
+    """One process's share of the examples, in batches of bounded size and always in the same order.
+
+    Args:
+        examples: the examples of all processes.
+        tokens: tokens per batch at most, padding included.
+        share: number of this process, from 0.
+        shares: number of processes.
+    """
 
     def __init__(self, examples: RaggedExamples, *, tokens: int, share: int = 0, shares: int = 1) -> None:
-        """Split ``examples`` over ``shares`` processes into batches of at most ``tokens`` tokens, padding included."""
         mine = np.arange(share, len(examples), shares)
         self.examples = examples
         self.batches = [
@@ -103,16 +115,14 @@ class EvaluationBatches:
         ]
 
     def __len__(self) -> int:
-        """Count the batches."""
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches."""
         for indices in self.batches:
             yield collate(self.examples, indices)
 
 
 def pad(sequences: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return sequences of token numbers as (B, L) with zeros behind, and their lengths (B,)."""
+    """Return sequences of token numbers as (B, L), padded with zeros at the end, and their lengths (B,)."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=PADDING), lengths

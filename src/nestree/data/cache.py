@@ -1,4 +1,4 @@
-"""The folder where generated and converted datasets are kept, and the rule for trusting what lies there."""
+"""The folder of generated and converted datasets, and when a cached file is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def cache_dir() -> Path:
     """Return the folder for generated data: NESTREE_CACHE if it is set, else "nestree" in the user's cache folder.
 
-    The user's cache folder is XDG_CACHE_HOME, or what the platform has in its place. The folder need not exist yet.
+    The user's cache folder is XDG_CACHE_HOME, or the platform's own. It may not exist yet.
     """
     if chosen := os.environ.get("NESTREE_CACHE"):
         return Path(chosen).expanduser()
@@ -38,16 +38,16 @@ def cache_dir() -> Path:
 def load_or_make(
     path: Path, *, seed: int | None, source: Mapping[str, Any], make: Callable[[], RaggedExamples]
 ) -> RaggedExamples:
-    """Load the examples at ``path`` if they were made with this seed from this source, else make and save them.
+    """Load the examples at ``path`` if they have this seed and source, else make and save them.
 
-    A file that is damaged, or was made otherwise, is replaced. Two processes may do this at once: each writes a whole
-    file, and the last stands.
+    A file that is damaged, or has another seed or source, is replaced. Two processes may do this at once: each writes a
+    whole file, and the last one stays.
 
     Args:
         path: The cache file; its folder is created.
-        seed: The seed that the examples must carry.
-        source: What the examples' ``source`` must equal (parameters, the generator's version).
-        make: Makes the examples, with that seed and source.
+        seed: Seed of the examples.
+        source: The examples' ``source`` (parameters, the generator's version).
+        make: Makes examples with this seed and source.
 
     Raises:
         UserError: The folder cannot be created or written.
@@ -56,11 +56,11 @@ def load_or_make(
         try:
             cached = RaggedExamples.load(path)
         except UserError as error:
-            _log.warning("made again: %s", error)
+            _log.warning("replacing a damaged file: %s", error)
         else:
             if cached.seed == seed and dict(cached.source) == dict(source):
                 return cached
-            _log.info("made again: %s holds data of another seed, size or generator version", path)
+            _log.info("replacing %s: its data have another seed, size or generator version", path)
     _make_folder(path)
     examples = make()
     with _naming(path):
@@ -69,11 +69,11 @@ def load_or_make(
 
 
 def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Make sure that the file at ``path``, whose name says what it is made from, is there and whole.
+    """Write the file at ``path`` unless it exists undamaged; its name must say what it is made from.
 
     Args:
         path: The cache file; its folder is created.
-        write: Writes it under the name that it is given.
+        write: Writes the file to the (temporary) path that it is called with.
 
     Raises:
         UserError: The folder cannot be created or written.
@@ -82,7 +82,7 @@ def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
         try:
             RaggedExamples.load(path)
         except UserError as error:
-            _log.warning("made again: %s", error)
+            _log.warning("replacing a damaged file: %s", error)
             path.unlink()
     if path.is_file():
         return
@@ -98,10 +98,9 @@ def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _make_folder(path: Path) -> None:
-    """Create the folder of a file that is about to be made."""
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Found out now, not after minutes of generating.
+        # Fail now, not after minutes of generating.
         if not os.access(path.parent, os.W_OK):
             raise PermissionError("no permission")
 
@@ -119,5 +118,5 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def source_digest(source: Mapping[str, Any]) -> str:
-    """Tell apart, in 16 characters, what cached files are made from."""
+    """Return a digest of 16 characters, for the name of a cache file made from ``source``."""
     return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Reading YAML and JSON, and writing files so that a reader never sees half of one."""
+"""Reading YAML and JSON, writing files atomically, and locking folders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from nestree.errors import OptionError, UserError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; what was written there takes the place of ``path`` when the block ends.
+    """Yield a temporary name in the folder of ``path``; the file written there replaces ``path`` when the block ends.
 
-    If the block fails, ``path`` is left as it was and the temporary file is removed. Two processes that write the same
-    path at once use two temporary names, and the one that ends last wins.
+    If the block fails, ``path`` stays as it was and the temporary file is removed. Two processes may write the same
+    path at once: the one that finishes last wins.
 
     Examples:
         >>> with replacing("table.tsv") as temporary:
@@ -38,9 +38,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """Give an empty folder beside ``path``, which is not there yet, that takes its name when the block ends.
+    """Yield an empty temporary folder, renamed to ``path`` when the block ends; ``path`` must not exist yet.
 
-    If the block fails, or there is something at ``path`` by then, the temporary folder is removed with all in it.
+    If the block fails, or ``path`` exists by then, the temporary folder is removed with everything in it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,23 +54,23 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise a UserError, before anything is computed, where a file must not be written."""
+    """Raise a UserError if ``path`` cannot or must not be written to; called before anything is computed."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file")
     if path.exists() and not overwrite:
-        raise OptionError("overwrite", "replaces it", problem=f"{path} is there already: name another file")
+        raise OptionError("overwrite", "replaces it", problem=f"{path} exists already: name another file")
     if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}")
+        raise UserError(f"{path}: folder {path.parent} does not exist")
 
 
 @contextmanager
 def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Hold a folder for this process, and for those that inherit the open file whose number is yielded.
+    """Lock a folder for this process, and for child processes that inherit the yielded file descriptor.
 
-    The lock goes with the last of these processes, however it ends. None is yielded if another process holds the
-    folder, unless ``wait`` is set.
+    The lock ends with the last of these processes, even if it crashes. If another process has locked the folder, yield
+    None, or with ``wait``, wait for it.
     """
-    import fcntl  # not there on Windows
+    import fcntl  # not available on Windows
 
     number = os.open(folder, os.O_RDONLY)
     try:
@@ -89,7 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return a YAML mapping.
 
     Raises:
-        UserError: names the file, and the line if it is no YAML.
+        UserError: the file cannot be read or is not a YAML mapping; names the file and the line.
     """
     try:
         values = yaml.safe_load(path.read_text())
@@ -100,15 +100,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         where = f"{path}:{mark.line + 1}" if mark else f"{path}"
         raise UserError(f"{where}: not YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
     if not isinstance(values, Mapping):
-        raise UserError(f"{path}: holds no options")
+        raise UserError(f"{path}: not a mapping of options")
     return dict(values)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object, empty if there is no such file.
+    """Return a JSON object; an empty one if there is no such file.
 
     Raises:
-        UserError: names the file.
+        UserError: the file cannot be read or is not JSON; names the file.
     """
     try:
         return json.loads(path.read_text())
@@ -119,6 +119,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, all at once."""
+    """Write a JSON object atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Sequences of unequal length, or pairs of them, with a label each, as three flat arrays in one file."""
+"""Labelled sequences of unequal length, or pairs of them, as three flat arrays in one file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nestree.data.files import replacing
 from nestree.errors import UserError
 
 FORMAT = "nestree-ragged-1"
-"""Written into every file; a file of another format is not read."""
+"""Stored in every file; files of another format are refused."""
 
 _TOKEN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
 _FILE_TYPES = {
@@ -40,21 +40,21 @@ _BLOCK = 2**24
 class RaggedExamples:
     """A classification dataset: example i is ``tokens[offsets[i]:offsets[i + 1]]`` with label ``labels[i]``.
 
-    Examples may have two sides, to be classified as a pair: the rows ``2 i`` and ``2 i + 1`` of the offsets are then
-    those of example i. Nothing is padded, so a dataset takes a byte or two (four, with very many words) per token, in
-    memory and on disk. Arrays from [`load`][] are mapped from the file, read-only.
+    Examples with two sides are classified as pairs: sequences ``2 i`` and ``2 i + 1`` are those of example i. Nothing
+    is padded, so a dataset takes one, two or four bytes per token, depending on the size of the vocabulary, in memory
+    and on disk. Arrays from [`load`][] are mapped from the file, read-only.
 
     Args:
-        tokens: All token ids behind one another, shape (total,), uint8, uint16 or uint32.
-        offsets: Where each sequence begins and the last one ends, shape (examples * sides + 1,), int64, 0 to total.
-        labels: Shape (examples,), any signed or unsigned integer type.
-        name: What the dataset is called, for example "listops/900-1000".
-        seed: The seed it was generated with; None for data that was read.
-        source: What else there is to know of where it came from, as JSON can hold it: a generator's parameters, a file.
-        sides: Sequences of an example.
+        tokens: Token ids of all sequences, concatenated: shape (total,), uint8, uint16 or uint32.
+        offsets: Where each sequence begins and the last one ends: shape (examples * sides + 1,), int64, 0 to total.
+        labels: Shape (examples,), any integer type.
+        name: Name of the dataset, for example "listops/900-1000".
+        seed: Seed that it was generated with; None for data that were read.
+        source: Where else it comes from, as JSON values: a generator's parameters, a file.
+        sides: Sequences per example.
 
     Raises:
-        ValueError: The arrays do not fit one another; the message names the array.
+        ValueError: The arrays do not fit each other; names the array.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -66,7 +66,6 @@ class RaggedExamples:
     sides: int = 1
 
     def __post_init__(self) -> None:
-        """Check the arrays against one another."""
         tokens, offsets, labels = self.tokens, self.offsets, self.labels
         check_at_least("sides", self.sides, 1)
         if tokens.ndim != 1 or tokens.dtype not in _TOKEN_TYPES:
@@ -79,7 +78,7 @@ class RaggedExamples:
             raise ValueError(f"offsets must rise from 0 to the number of tokens, {len(tokens)}")
         examples, rest = divmod(len(offsets) - 1, self.sides)
         if rest:
-            raise ValueError(f"offsets must be of {self.sides} sequences an example, not of {len(offsets) - 1} in all")
+            raise ValueError(f"offsets must have {self.sides} sequences per example, not {len(offsets) - 1} in all")
         if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"labels must be {examples} integers, not {labels.dtype} of shape {labels.shape}")
 
@@ -95,10 +94,10 @@ class RaggedExamples:
         dtype: type[np.unsignedinteger] = np.uint8,
         sides: int = 1,
     ) -> RaggedExamples:
-        """Lay separate sequences of token ids behind one another, example by example; labels become int64.
+        """Concatenate separate sequences of token ids, ordered by example; labels become int64.
 
         Raises:
-            ValueError: a token id is too large for ``dtype``; or see the class.
+            ValueError: a token id is too large for ``dtype``, or the arrays do not fit each other.
         """
         lengths = np.fromiter((len(sequence) for sequence in sequences), dtype=np.int64, count=len(sequences))
         tokens = _narrowed(np.concatenate([np.empty(0, dtype), *sequences]), np.dtype(dtype))
@@ -106,7 +105,7 @@ class RaggedExamples:
 
     @classmethod
     def concatenate(cls, parts: Sequence[RaggedExamples]) -> RaggedExamples:
-        """Lay datasets behind one another, under the name, seed and source of the first."""
+        """Concatenate datasets, with the name, seed and source of the first."""
         first = parts[0]
         return cls(
             np.concatenate([part.tokens for part in parts]),
@@ -119,28 +118,27 @@ class RaggedExamples:
         )
 
     def __len__(self) -> int:
-        """Count the examples."""
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.unsignedinteger], int]:
-        """Return the token ids of one example, its sides behind one another, as a view, and its label."""
+        """Return the token ids of one example, its sides concatenated, as a view, and its label."""
         first = range(len(self))[index] * self.sides
         return self.tokens[self.offsets[first] : self.offsets[first + self.sides]], int(self.labels[index])
 
     def sequences(self, index: int) -> tuple[NDArray[np.unsignedinteger], ...]:
-        """Return the token ids of each side of one example, each of shape (its length,), as views."""
+        """Return the token ids of each side of one example, each of shape (length,), as views."""
         first = range(len(self))[index] * self.sides
         ends = self.offsets[first : first + self.sides + 1]
         return tuple(self.tokens[start:end] for start, end in pairwise(ends))
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example's longest side, which is what padding is paid for, shape (examples,)."""
+        """Number of tokens of each example's longest side, which decides the padding: shape (examples,)."""
         return np.diff(self.offsets).reshape(-1, self.sides).max(axis=1)
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over types and bytes of the three arrays; name, seed and source do not count."""
+        """SHA-256 of the types and bytes of the three arrays, without name, seed and source."""
         digest = hashlib.sha256()
         for array in (self.tokens, self.offsets, self.labels):
             portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -149,14 +147,14 @@ class RaggedExamples:
         return digest.hexdigest()
 
     def select(self, indices: Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]) -> RaggedExamples:
-        """Copy the examples at ``indices`` (or where a boolean mask is true), in that order, under the same name."""
+        """Return a copy of the examples at ``indices`` (or where a mask is true), in that order, with the same name."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         rows = (chosen[:, None] * self.sides + np.arange(self.sides)).ravel()
         lengths = np.diff(self.offsets)[rows]
         offsets = offsets_of(lengths)
         tokens = np.empty(offsets[-1], self.tokens.dtype)
-        for start in range(0, len(rows), 10_000):  # in parts: the positions take eight bytes a token
+        for start in range(0, len(rows), 10_000):  # in parts, as positions take eight bytes per token
             part = slice(start, start + 10_000)
             first, end = offsets[start], offsets[min(start + 10_000, len(rows))]
             shift = np.repeat(self.offsets[:-1][rows[part]] - offsets[:-1][part], lengths[part])
@@ -164,16 +162,16 @@ class RaggedExamples:
         return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[chosen])
 
     def head(self, count: int) -> RaggedExamples:
-        """Return the first ``count`` examples as views (all of them if there are fewer), under the same name."""
+        """Return the first ``count`` examples (all if there are fewer) as views, with the same name."""
         count = min(count, len(self))
         offsets = self.offsets[: count * self.sides + 1]
         return replace(self, tokens=self.tokens[: offsets[-1]], offsets=offsets, labels=self.labels[:count])
 
     def sample(self, count: int, *, seed: int) -> RaggedExamples:
-        """Return ``count`` examples at random (all of them if there are fewer), in their order, under the same name.
+        """Return ``count`` random examples (all if there are fewer), in their order, with the same name.
 
-        Files have their rows sorted, by label often, so their first rows stand for nothing. With the same seed a larger
-        sample holds the smaller one.
+        The rows of a file are often sorted by label, so the first ones are not representative. With the same seed, a
+        larger sample contains the smaller one.
         """
         if count >= len(self):
             return self
@@ -181,7 +179,7 @@ class RaggedExamples:
         return self.select(np.sort(chosen))
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file whose header holds name, seed, source and checksum, all at once or not at all."""
+        """Write a safetensors file atomically; its header has name, seed, source and checksum."""
         about = {
             "name": self.name,
             "seed": self.seed,
@@ -198,7 +196,7 @@ class RaggedExamples:
         metadata = {"format": FORMAT, "about": json.dumps(about, sort_keys=True)}
         header = json.dumps({"__metadata__": metadata, **entries}).encode()
         header += b" " * (-len(header) % 8)
-        # safetensors' own writer copies every array; this one holds a block at a time of what may lie on disk.
+        # safetensors' own writer copies every array; this one reads arrays on disk block by block.
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             for array in arrays:
@@ -208,10 +206,10 @@ class RaggedExamples:
 
     @classmethod
     def load(cls, path: str | Path) -> RaggedExamples:
-        """Map a file that [`save`][] wrote; its bytes are read once, to verify the checksum.
+        """Map a file that [`save`][] wrote into memory, and verify its checksum.
 
         Raises:
-            UserError: The file is missing, is not in this format, or does not match its checksum.
+            UserError: The file is missing, not in this format, or does not match its checksum.
         """
         try:
             content = np.memmap(path, dtype=np.uint8, mode="r")
@@ -230,15 +228,17 @@ class RaggedExamples:
             raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise UserError(
-                f"{path}: not a data file of nestree's, or cut short; delete it and make it again"
+                f"{path}: not a data file of nestree, or truncated; delete it, and it is created again"
             ) from None
         if not whole:
-            raise UserError(f"{path}: damaged (its checksum does not match); delete it and make it again")
+            raise UserError(f"{path}: damaged (its checksum does not match); delete it, and it is created again")
         return examples
 
 
 class RaggedWriter:
-    """Collects examples of any number in a file beside ``path``, so that memory does not grow with the tokens.
+    """Collects examples in a temporary file, in the folder of ``path``, so that tokens take no memory.
+
+    The data file is written to ``path`` when [`finish`][] is called.
 
     Examples:
         >>> with RaggedWriter(path, name="reviews", dtype=np.uint8) as writer:
@@ -247,7 +247,6 @@ class RaggedWriter:
     """
 
     def __init__(self, path: str | Path, *, name: str, dtype: type[np.unsignedinteger], sides: int = 1) -> None:
-        """Write to ``path`` when [`finish`][] is called."""
         self.path = Path(path)
         self.name = name
         self.dtype = np.dtype(dtype)
@@ -257,28 +256,26 @@ class RaggedWriter:
         self._tokens = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed on leaving)
 
     def __enter__(self) -> RaggedWriter:
-        """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what was collected."""
         self._tokens.close()
 
     def add(self, sequences: Sequence[NDArray[np.unsignedinteger]], *, label: int) -> None:
-        """Add an example of so many sequences as it has sides.
+        """Add an example, one sequence of token ids per side.
 
         Raises:
-            ValueError: they are more, or fewer; or a token id is too large for the writer's type.
+            ValueError: the number of sequences is wrong, or a token id is too large for the writer's type.
         """
         if len(sequences) != self.sides:
-            raise ValueError(f"sequences must be {self.sides}, one a side, not {len(sequences)}")
+            raise ValueError(f"sequences must be {self.sides}, one per side, not {len(sequences)}")
         for tokens in [np.ascontiguousarray(_narrowed(sequence, self.dtype)) for sequence in sequences]:
             self._tokens.write(tokens.data)
             self.lengths.append(len(tokens))
         self.labels.append(label)
 
     def finish(self, *, seed: int | None = None, source: Mapping[str, Any] | None = None) -> None:
-        """Write the file, all at once or not at all."""
+        """Write the data file atomically."""
         self._tokens.flush()
         offsets = offsets_of(np.array(self.lengths, dtype=np.int64))
         tokens = np.memmap(self._tokens, dtype=self.dtype, mode="r") if offsets[-1] else np.empty(0, self.dtype)
@@ -287,23 +284,22 @@ class RaggedWriter:
 
 
 def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Where sequences of these lengths begin when laid behind one another, and the end: shape (len(lengths) + 1,)."""
+    """Return where concatenated sequences of these lengths begin, and where the last ends: (len(lengths) + 1,)."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
 
 
 def _narrowed(tokens: NDArray[np.unsignedinteger], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:
-    """Return token ids as ``dtype``, which must hold every one of them."""
     if tokens.size and tokens.dtype.itemsize > dtype.itemsize and int(tokens.max()) > np.iinfo(dtype).max:
-        raise ValueError(f"tokens must be at most {np.iinfo(dtype).max} to be kept as {dtype}, not {tokens.max()}")
+        raise ValueError(f"tokens must be at most {np.iinfo(dtype).max}, to fit into {dtype}, not {tokens.max()}")
     return tokens.astype(dtype, casting="same_kind", copy=False)
 
 
 def _parse(content: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Split a safetensors file into views of its arrays and what its header says about them.
+    """Return views of the arrays of a safetensors file, and the header's description of them.
 
-    safetensors' own reader copies every array into memory; these views stay on disk until they are touched.
+    safetensors' own reader copies every array into memory; views are read from disk when they are used.
     """
     start = 8 + int.from_bytes(content[:8].tobytes(), "little")
     header = json.loads(content[8:start].tobytes())

@@ -1,4 +1,4 @@
-"""From text to token ids: bytes, characters or words, and the vocabulary of the last two."""
+"""From text to token ids: bytes, or characters or words with a vocabulary."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = ("byte", "char", "word")
-"""What a token can be."""
+"""Kinds of tokens."""
 
 UNKNOWN = 1
-"""Id of characters and words outside of the vocabulary, and of a text that has none; 0 is padding."""
+"""Id of characters and words outside the vocabulary, and of an empty text; 0 is padding."""
 
 UNKNOWN_WORD = "<unknown>"
-"""What is shown for [`UNKNOWN`][]."""
+"""How [`UNKNOWN`][] is shown."""
 
 FIRST_WORD = 2
 
 BYTE_IDS = 256
-"""Vocabulary size at byte level: padding, and a byte's value + 1 (255 is no byte of UTF-8)."""
+"""Vocabulary size at byte level: padding, and each byte value + 1 (UTF-8 has no byte 255)."""
 
-# A clitic ('s, 'll), a word with what hyphens and apostrophes join, or a run of one punctuation mark.
+# A clitic ('s, 'll), a word (hyphens and apostrophes may join its parts), or repetitions of one punctuation mark.
 _WORD = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
 
 
 def tokens_of(text: str, level: str) -> Iterable[str]:
-    """Cut a text into characters, or, one after another, into lower-case words and runs of punctuation.
+    """Split a text into characters, or into lower-case words and repeated punctuation marks.
 
-    White space ends a word and is no word; cutting again what was joined by spaces changes nothing.
+    White space separates words. Words joined by spaces split into the same words again.
     """
     return text if level == "char" else (match[0] for match in _WORD.finditer(text.lower()))
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """Words (or characters) by id: the first has id 2, behind padding (0) and the unknown word (1)."""
+    """Words (or characters) by id: the first has id 2, after padding (0) and the unknown word (1)."""
 
     words: tuple[str, ...]
 
     @classmethod
     def count(cls, texts: Iterable[str], level: str, *, size: int | None = None, least: int = 1) -> Vocabulary:
-        """Collect what stands in ``texts``: the ``size`` most frequent, each at least ``least`` times.
+        """Return the ``size`` most frequent tokens that occur at least ``least`` times in ``texts``.
 
-        They are in order of falling count, and of code points where counts are equal.
+        They are sorted by decreasing count, and by code points where counts are equal.
         """
         counts: Counter[str] = Counter()
         for text in texts:
@@ -60,47 +60,50 @@ class Vocabulary:
         return cls(tuple(kept[:size]))
 
     def __len__(self) -> int:
-        """Count the ids, padding and the unknown word among them."""
+        """Return the number of ids, with padding and the unknown word."""
         return len(self.words) + FIRST_WORD
 
     @cached_property
     def ids(self) -> Mapping[str, int]:
-        """The id of each word."""
+        """Id of each word."""
         return {word: number for number, word in enumerate(self.words, start=FIRST_WORD)}
 
     @cached_property
     def dtype(self) -> type[np.unsignedinteger]:
-        """The smallest type that holds every id."""
+        """Smallest type that fits every id."""
         return next(kind for kind in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(kind).max)
 
     @cached_property
     def digest(self) -> str:
-        """Tell vocabularies apart, in 16 characters."""
+        """Digest of the words, 16 characters."""
         return hashlib.sha256("\0".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def state(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the vocabulary as JSON values."""
         return {"words": list(self.words)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Vocabulary:
-        """Return what [`state`][] made plain."""
+        """Return the vocabulary of values that [`state`][] returned."""
         return cls(tuple(state["words"]))
 
 
 def encode_text(
     text: str, level: str, vocabulary: Vocabulary | None = None, max_tokens: int | None = None
 ) -> NDArray[np.unsignedinteger]:
-    """Turn a text into token ids, shape (tokens,); a text without any token becomes one unknown token.
+    """Return the token ids of a text, shape (tokens,). A text without tokens becomes one unknown token.
 
     Args:
-        text: anything.
+        text: any text.
         level: one of [`LEVELS`][].
-        vocabulary: of the level; None for bytes, which need none.
-        max_tokens: only the first so many.
+        vocabulary: the vocabulary of that level; None for bytes.
+        max_tokens: keep the first ``max_tokens`` tokens.
+
+    Raises:
+        ValueError: ``vocabulary`` is missing.
     """
     if level == "byte":
-        cut = text if max_tokens is None else text[:max_tokens]  # a character is a byte or more
+        cut = text if max_tokens is None else text[:max_tokens]  # a character has at least one byte
         content = cut.encode("utf-8", "replace")[:max_tokens] or b" "
         return np.frombuffer(content, np.uint8) + np.uint8(1)
     if vocabulary is None:
@@ -110,11 +113,11 @@ def encode_text(
 
 
 def words_of(tokens: NDArray[np.unsignedinteger], vocabulary: Vocabulary | None = None) -> list[str]:
-    """Return what each id stands for: a word or a character, ``<unknown>``, or a byte, which beyond ASCII is ``\\xNN``.
+    """Return the word, character or byte of each id; ``<unknown>``, and ``\\xNN`` for bytes that are not ASCII.
 
     Args:
-        tokens: ids of [`encode_text`][], shape (tokens,), without padding.
-        vocabulary: that of the ids; None for bytes.
+        tokens: ids from [`encode_text`][], shape (tokens,), without padding.
+        vocabulary: the vocabulary of these ids; None for bytes.
     """
     if vocabulary is None:
         return [chr(token - 1) if token <= 128 else f"\\x{token - 1:02x}" for token in tokens.tolist()]

@@ -20,23 +20,23 @@ from nestree.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Vectors of the words of a vocabulary."""
+    """Vectors of the words in a vocabulary."""
 
     matrix: Float32[NDArray[np.float32], "words width"]
-    """Zeros where a word has none."""
+    """Zeros for words without a vector."""
     known: Bool[NDArray[np.bool_], " words"]
-    """Whether a word has one."""
+    """Whether each word has a vector."""
 
 
 def read_vectors(path: str | Path, words: Sequence[str]) -> Vectors:
-    """Read the vectors of ``words`` from lines of ``word v1 v2 ... vE``; memory is that of the words, not of the file.
+    """Read the vectors of ``words`` from lines of ``word v1 v2 ... vE``; only these vectors take memory.
 
-    A word that is not there takes the vector of the first one in the file that differs only by its case. Words of the
-    file may hold spaces (as some of GloVe's do): the last E fields are the vector, E being those of the first line. A
-    first line of two numbers, as word2vec writes, is passed over. ``.gz`` and ``.zip`` are read as they are.
+    A word that the file does not have gets the vector of the first word that differs only in case. Words in the file
+    may contain spaces (as some of GloVe's do): the first line decides E, and the last E fields are the vector. A first
+    line with two numbers, as word2vec writes, is skipped. ``.gz`` and ``.zip`` files are read without unpacking.
 
     Raises:
-        UserError: the file cannot be read, or, naming the line, a vector is damaged.
+        UserError: the file cannot be read, or a vector is damaged; names the line.
     """
     rows = {word: row for row, word in enumerate(words)}
     lower: dict[str, list[int]] = {}
@@ -60,15 +60,15 @@ def read_vectors(path: str | Path, words: Sequence[str]) -> Vectors:
         if exact is not None:
             known[exact] = True
     if matrix is None:
-        raise UserError(f"{path}: holds no word vectors")
+        raise UserError(f"{path}: has no word vectors")
     return Vectors(matrix, known | guessed)
 
 
 def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
-    """Yield (file and line, word, fields of the vector) of each line, as many fields as the first line has.
+    """Yield (file and line, word, fields of the vector) for each line; the first line decides how many fields.
 
     Raises:
-        UserError: the file cannot be read, or, naming the line, one has no vector or too short a one.
+        UserError: the file cannot be read, or a vector is missing or too short; names the line.
     """
     width = 0
     with _opened(path) as file:
@@ -78,20 +78,20 @@ def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
                 continue
             width = width or len(fields) - 1
             if width < 1:
-                raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, spaces between")
+                raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, separated by spaces")
             if len(fields) <= width:
                 raise UserError(f"{path}:{number}: damaged; expected a word and {width} numbers")
             yield f"{path}:{number}", b" ".join(fields[:-width]), fields[-width:]
 
 
 def vector_of(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.float32]:
-    """Read the numbers of a vector.
+    """Return the numbers of a vector, shape (width,).
 
     Raises:
-        UserError: they are not ``width`` finite numbers; begins with ``where``.
+        UserError: the fields are not ``width`` finite numbers; the message begins with ``where``.
     """
     try:
-        with np.errstate(over="ignore"):  # what is too large is infinite, and refused below
+        with np.errstate(over="ignore"):  # numbers that are too large become infinite, which is refused below
             vector = np.array([float(field) for field in fields], np.float32)
     except ValueError:
         raise UserError(f"{where}: damaged; expected a word and {width} numbers") from None
@@ -102,13 +102,13 @@ def vector_of(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.flo
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, or the one text in an archive."""
+    """Open a file, unpacking ``.gz``, or the only text file in a ``.zip``."""
     try:
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".txt")]
                 if len(names) != 1:
-                    raise UserError(f"{path}: holds {len(names)} .txt files; unpack the one to be used and name it")
+                    raise UserError(f"{path}: has {len(names)} .txt files; unpack one of them and name it")
                 with archive.open(names[0]) as file:
                     yield io.BufferedReader(file)  # pyright: ignore[reportArgumentType]
         else:

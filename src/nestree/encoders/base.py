@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
-from nestree.recursions.draws import Draws
+from nestree.encoders.inputs import AnyLengths, States, as_draws, padded
+from nestree.encoders.surroundings import check_dtype, in_full, never_compiled, reaching_all, refuse_tracing
+from nestree.recursions.draws import Draws, widest
 from nestree.recursions.lengths import Lengths
 from nestree.trees import ParsedTree, Span, Tree
 
+SHORT = 2
+"""Sequences of at most so many tokens leave some parameters without a part in the root."""
 
-@dataclass(frozen=True)
-class Encoding:
-    """What an encoder makes of a batch."""
+
+class Encoding(NamedTuple):
+    """What an encoder makes of a batch: a tuple, so that whatever wraps a module sees the tensors in it."""
 
     root: Tensor
     """(B, D): one vector a sequence."""
@@ -28,7 +33,7 @@ class Encoding:
     """When asked for: (B, L, D), a state for each token, zero in the padding."""
     scores: Tensor | None = None
     """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam."""
-    beams: list[list[Tree]] = field(default_factory=list)
+    beams: Sequence[list[Tree]] = ()
     """With the scores: the tree of every beam that has one. Several may hold the same tree."""
     nodes: list[dict[Span, Tensor]] | None = None
     """When asked for: the states (D,) of the nodes of each sequence's most probable beam, leaves included, by
@@ -77,11 +82,12 @@ class Encoding:
         Raises:
             ValueError: the scores were not asked for, or ``temperature`` is not above 0.
         """
-        weights = (self._scores().detach().double() / check_positive("temperature", temperature)).softmax(-1)
+        scores = self._scores().detach()
+        weights = (scores.to(widest(scores.device)) / check_positive("temperature", temperature)).softmax(-1)
         drawn = torch.multinomial(weights, 1, generator=generator).squeeze(-1).tolist()
         return [found[beam] for found, beam in zip(self.beams, drawn, strict=True)]
 
-    def _scores(self) -> Tensor:
+    def _scores(self) -> Float[Tensor, "b w"]:
         if self.scores is None:
             raise ValueError("scores must be asked for: encoder(states, lengths, scores=True)")
         return self.scores
@@ -119,24 +125,28 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
 
+    @never_compiled
     def forward(
         self,
-        states: Float[Tensor, "b l d"],
-        lengths: Integer[Tensor, " b"],
+        states: States,
+        lengths: AnyLengths | None = None,
         *,
+        mask: Tensor | None = None,
         trees: bool = False,
         tokens: bool = False,
         scores: bool = False,
         nodes: bool = False,
         along: Sequence[Tree] | None = None,
         together: Sequence[Sequence[Span]] | None = None,
-        draws: Draws | None = None,
+        draws: Draws | torch.Generator | None = None,
     ) -> Encoding:
         """Encode a padded batch.
 
         Args:
-            states: (B, L, D), any floating dtype and device; what stands in the padding has no effect.
-            lengths: (B,) integers from 1 to L.
+            states: (B, L, D), of the dtype and on the device of the parameters; what stands in the padding has no
+                effect. Or a PackedSequence, or a nested tensor, which know their lengths.
+            lengths: (B,) integers from 1 to L: a tensor, list or array; None: all are L.
+            mask: (B, L) instead of lengths: true where a sequence has a token, which is at the first positions.
             trees: also return the trees that were found.
             tokens: also return a state for each token: of a beam tree by parent attention, which it has to be built
                 with (``token_rounds``).
@@ -147,22 +157,37 @@ class Encoder(nn.Module, ABC):
                 [`tree_log_prob`][nestree.recursions.guided.tree_log_prob].
             together: for each sequence, the (first token, one past the last) of parts that must be constituents: a beam
                 tree merges no pair that would cross one.
-            draws: where a beam tree's noise, alignments and dropout masks come from in training; None takes PyTorch's
-                global generator, which every other dropout uses always.
+            draws: where a beam tree's noise, alignments and dropout masks come from in training, or a generator on the
+                states' device; None takes PyTorch's global generator, which every other dropout uses always.
 
         Raises:
-            ValueError: names ``states`` or ``lengths``: misfitting shapes, an empty batch, a length out of range, or
-                a NaN at a real position; or what this encoder does not have.
+            ValueError: names the argument: misfitting shapes, an empty batch, a length out of range, or a NaN or an
+                infinite number at a real position; or what this encoder does not have.
+            RuntimeError: in a trace or an export.
         """
-        host = check_sequences(states, lengths, self.dim)
-        checked = Lengths(lengths.to(states.device, torch.int64), host)
-        real = real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
-        states = states.masked_fill(~real, 0)
+        refuse_tracing()
+        draws = as_draws(draws)
+        states, given = padded(states, lengths, mask)
+        host = check_sequences(states, given, self.dim)
+        check_dtype(self, states)
+        checked = Lengths(given.to(states.device, torch.int64), host)
+        padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
+        states = states.masked_fill(padding, 0)
         wanted = Wanted(tokens, scores, nodes, along, together)
-        if not wanted:
-            return replace(self.encode(states, checked, trees=trees, draws=draws), tokens=None)
-        found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
-        return found if found.tokens is None else replace(found, tokens=found.tokens.masked_fill(~real, 0))
+        if wanted:
+            found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
+        else:
+            found = self.encode(states, checked, trees=trees, draws=draws)
+        of_tokens = in_full(found.tokens, self).masked_fill(padding, 0) if tokens and found.tokens is not None else None
+        found = found._replace(root=in_full(found.root, self), tokens=of_tokens)
+        if max(host) > SHORT and along is None:
+            return found
+        # Whichever of them a loss is made of.
+        return found._replace(
+            root=reaching_all(found.root, self),
+            tokens=None if of_tokens is None else reaching_all(of_tokens, self),
+            scores=None if found.scores is None else reaching_all(found.scores, self),
+        )
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, ParentScorer
@@ -13,24 +13,24 @@ from nestree.recursions import BeamSearch, BeamSelection, BeamTree, OneSoftBeamT
 
 
 @dataclass(frozen=True)
-class BTGRCOptions(TokenOptions, BeamSearch, EncoderOptions):
+class BTGRCOptions(TokenOptions, BeamSearch, CellOptions):
     """Beam tree that composes all pairs and scores their parents."""
 
     noise: bool = False
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = BeamTree(self.cell(), ParentScorer(self.dim), self.part(BeamSearch))
+        tree = BeamTree(self.new_cell(), ParentScorer(self.dim), self.part(BeamSearch))
         return RvNN(tree, LeafTransform(self.dim), attention=self.attention(self.dim, self.dropout))
 
 
 @dataclass(frozen=True)
-class BTGRCOneSoftOptions(BeamSelection, EncoderOptions):
+class BTGRCOneSoftOptions(BeamSelection, CellOptions):
     """Beam tree over composed parents; in training one beam is the average of the candidates that are not kept."""
 
     noise: bool = False
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = OneSoftBeamTree(self.cell(), ParentScorer(self.dim), self.part(BeamSelection))
+        tree = OneSoftBeamTree(self.new_cell(), ParentScorer(self.dim), self.part(BeamSelection))
         return RvNN(tree, LeafTransform(self.dim))

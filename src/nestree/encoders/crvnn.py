@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nestree.checks import check_probability
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rir import RIROptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform
@@ -16,7 +16,7 @@ from nestree.recursions.continuous import check_window
 
 
 @dataclass(frozen=True)
-class CRvNNOptions(EncoderOptions):
+class CRvNNOptions(CellOptions):
     """Continuous recursive network with halting."""
 
     window: int = 5
@@ -36,7 +36,7 @@ class CRvNNOptions(EncoderOptions):
 
     def continuous(self, leaf: LeafTransform | None) -> ContinuousRecursion:
         """Return the recursion."""
-        return ContinuousRecursion(self.cell(), window=self.window, threshold=self.threshold, leaf=leaf)
+        return ContinuousRecursion(self.new_cell(), window=self.window, threshold=self.threshold, leaf=leaf)
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder: the vectors around a sequence pass its leaf transform too."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from nestree.checks import Options, check_at_least
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
+from nestree.recursions.beam.engine.native import library
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,23 @@ class SliceOptions(Options):
         if self.scorer_width is not None:
             check_at_least("scorer_width", self.scorer_width, 1)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        if not isinstance(self, BeamSearch) or not isinstance(self, CellOptions):
+            return False
+        return self.engine == "fast" and not self.merge_equal and self.cell == "grc" and library.present()
+
     def scorer(self, dim: int) -> PairScorer:
         """Return a scorer for states of width ``dim``."""
         return PairScorer(dim, width=None if self.scorer_width is None else min(self.scorer_width, dim))
 
 
 @dataclass(frozen=True)
-class EBTGRCOptions(TokenOptions, SliceOptions, BeamSearch, EncoderOptions):
+class EBTGRCOptions(TokenOptions, SliceOptions, BeamSearch, CellOptions):
     """Efficient beam tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
+        tree = BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
         return RvNN(tree, LeafTransform(self.dim), attention=self.attention(self.dim, self.dropout))

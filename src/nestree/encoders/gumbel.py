@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from nestree.checks import check_positive
 from nestree.encoders.base import Encoder
 from nestree.encoders.ebt import SliceOptions
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.layers import LeafTransform, ParentScorer, Scorer
 from nestree.recursions import GumbelTree
 
 
 @dataclass(frozen=True)
-class GumbelOptions(EncoderOptions):
+class GumbelOptions(CellOptions):
     """Options of a Gumbel tree."""
 
     temperature: float = 1.0
@@ -36,7 +36,7 @@ class GumbelOptions(EncoderOptions):
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        tree = GumbelTree(self.cell(), self.scorer(self.dim), temperature=self.temperature)
+        tree = GumbelTree(self.new_cell(), self.scorer(self.dim), temperature=self.temperature)
         return RvNN(tree, LeafTransform(self.dim))
 
 

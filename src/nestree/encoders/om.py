@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nestree.checks import check_at_least, check_probability
 from nestree.encoders.base import Encoder
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.rir import RIROptions
 from nestree.encoders.rvnn import RvNN
 from nestree.recursions import OrderedMemory
@@ -14,7 +14,7 @@ from nestree.recursions.base import Recursion
 
 
 @dataclass(frozen=True)
-class OMOptions(EncoderOptions):
+class OMOptions(CellOptions):
     """Ordered Memory."""
 
     slots: int = 21
@@ -34,7 +34,7 @@ class OMOptions(EncoderOptions):
 
     def ordered_memory(self) -> OrderedMemory:
         """Return the recursion."""
-        return OrderedMemory(self.cell(), slots=self.slots, memory_dropout=self.memory_dropout)
+        return OrderedMemory(self.new_cell(), slots=self.slots, memory_dropout=self.memory_dropout)
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder: the recursion's input projection is its leaf transform."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from dataclasses import fields, is_dataclass
 
 from nestree.encoders.base import Encoder
 from nestree.encoders.bt import BTGRCOneSoftOptions, BTGRCOptions
@@ -16,6 +16,8 @@ from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
 from nestree.encoders.rvnn import BBTGRCOptions, GRCOptions
 from nestree.encoders.s4d import S4DOptions
 from nestree.encoders.transformer import TransformerOptions
+from nestree.encoders.typed_build import typed
+from nestree.plugins import Registry
 from nestree.suggest import unknown
 
 EBTGRCNoSliceOptions = preset(
@@ -26,7 +28,19 @@ EBTGRCNoSliceOptions = preset(
     scorer_width=None,
 )
 
-ENCODERS: dict[str, type[EncoderOptions]] = {
+GROUP = "nestree.encoders"
+"""Entry points of this group are encoders of other packages: a name, and a class of options."""
+
+
+def _checked(name: str, options: object) -> type[EncoderOptions]:
+    if not (isinstance(options, type) and issubclass(options, EncoderOptions) and is_dataclass(options)):
+        raise ValueError(
+            f"the options of encoder {name} must be a dataclass derived from EncoderOptions, not {options!r}"
+        )
+    return options
+
+
+BROUGHT: dict[str, type[EncoderOptions]] = {
     "rir-ebt-grc": RIREBTGRCOptions,
     "rir-grc": RIRGRCOptions,
     "rir-om": RIROMOptions,
@@ -44,7 +58,32 @@ ENCODERS: dict[str, type[EncoderOptions]] = {
     "om": OMOptions,
     "crvnn": CRvNNOptions,
 }
-"""Every encoder that can be built by name. A new one is a file with a class of options, and a line here."""
+"""What nestree brings; `tools/write_typed_build.py` tells editors of a change here."""
+
+ENCODERS: Registry[type[EncoderOptions]] = Registry("encoder", GROUP, _checked, **BROUGHT)
+"""The options of every encoder that can be built by name: those above, those that [`register`][] added, and those that
+installed packages declare as entry points of the group ``nestree.encoders``."""
+
+
+def register(name: str, options: type[EncoderOptions]) -> None:
+    """Add an encoder, which can then be built, trained and measured by its name like every other.
+
+    What is registered is known in this process alone. For the command line to know it, too, declare it as an entry
+    point of your package, or name the module that registers it in the environment variable ``NESTREE_MODULES``.
+
+    Args:
+        name: not one of those that nestree brings.
+        options: a dataclass derived from [`EncoderOptions`][nestree.encoders.options.EncoderOptions], whose ``build``
+            returns the encoder.
+
+    Raises:
+        ValueError: the name is taken, or ``options`` is no such class.
+
+    Examples:
+        >>> register("mean", MeanOptions)
+        >>> build("mean", {"dim": 64})
+    """
+    ENCODERS.register(name, options)
 
 
 def check_known(name: str, options: Collection[str]) -> None:
@@ -61,12 +100,17 @@ def check_known(name: str, options: Collection[str]) -> None:
             raise ValueError(f"encoder {name}: {unknown('option', option, known)}")
 
 
-def build(name: str, **options: object) -> Encoder:
+@typed
+def build(name: str, options: Mapping[str, object] | None = None, **keywords: object) -> Encoder:
     """Return a freshly initialized encoder.
+
+    Editors know the options of the encoders that nestree brings. Where the name is only known at run time, or is that
+    of an encoder of another package, they take the options as a mapping.
 
     Args:
         name: a key of [`ENCODERS`][].
-        options: fields of that encoder's options class.
+        options: fields of that encoder's options class, by name.
+        keywords: the same as keyword arguments.
 
     Raises:
         ValueError: no such encoder or option, or a value that the option cannot take.
@@ -74,6 +118,9 @@ def build(name: str, **options: object) -> Encoder:
     Examples:
         >>> build("rir-ebt-grc", dim=64, beam_size=5).dim
         64
+        >>> [build(name, {"dim": 64}).dim for name in ("grc", "s4d")]
+        [64, 64]
     """
-    check_known(name, options)
-    return ENCODERS[name](**options).build()  # pyright: ignore[reportArgumentType]
+    given = {**(options or {}), **keywords}
+    check_known(name, given)
+    return ENCODERS[name](**given).build()  # pyright: ignore[reportArgumentType]

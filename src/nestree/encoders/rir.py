@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
-from nestree.checks import check_one_of, check_probability, check_share
+from nestree.checks import Checked, check_one_of, check_probability, check_share
 from nestree.encoders.base import Encoder, Encoding, Wanted
 from nestree.encoders.ebt import SliceOptions
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.tokens import TokenOptions, explore
 from nestree.errors import OptionError
 from nestree.layers import BidirectionalS4D, LeafTransform, ParentAttention
@@ -24,7 +25,7 @@ from nestree.recursions.outer import AlignmentOptions, GroupOptions
 INFERENCES = ("grouped", "flat")
 
 
-class RIR(Encoder):
+class RIR(Checked, Encoder):
     """Tokens -> (S4D) -> leaf transform -> outer recursion over groups of k, each folded by ``inner``.
 
     The depth of the recursion is about k log_k n instead of n.
@@ -37,6 +38,12 @@ class RIR(Encoder):
         >>> encoder(torch.randn(2, 50, 16), torch.tensor([50, 20])).root.shape
         torch.Size([2, 16])
     """
+
+    checks: ClassVar = {
+        "inference": lambda name, value: check_one_of(name, value, INFERENCES),
+        "training_arities": lambda name, value: None if value is None else _check_range(name, value),
+        "training_flat": check_share,
+    }
 
     def __init__(
         self,
@@ -78,9 +85,9 @@ class RIR(Encoder):
         self.leaf = leaf
         self.inner = inner
         self.outer = outer
-        self.inference = check_one_of("inference", inference, INFERENCES)
-        self.training_arities = None if training_arities is None else _check_range("training_arities", training_arities)
-        self.training_flat = check_share("training_flat", training_flat)
+        self.inference = inference
+        self.training_arities = training_arities
+        self.training_flat = training_flat
         self.attention = attention
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
@@ -100,7 +107,7 @@ class RIR(Encoder):
     def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:
             states = self.context(states, lengths.tensor)
-        return Leaves(self.leaf(states), lengths)
+        return Leaves(states, lengths, self.leaf)
 
     def _outer(self, draws: Draws | None) -> Outer:
         return self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
@@ -111,7 +118,7 @@ class RIR(Encoder):
             return found
         groups = outer.groups(lengths.host, training=self.training)
         pairs = zip(found.trees, groups, strict=True)
-        return replace(found, trees=[[replace(tree, groups=own) for tree in trees] for trees, own in pairs])
+        return found._replace(trees=[[replace(tree, groups=own) for tree in trees] for trees, own in pairs])
 
     def _evaluation_outer(self) -> Outer:
         return _flat(self.outer) if self.inference == "flat" else self.outer
@@ -144,7 +151,7 @@ def _flat(outer: Outer) -> Outer:
 
 
 @dataclass(frozen=True)
-class RIROptions(GroupOptions, EncoderOptions):
+class RIROptions(GroupOptions, CellOptions):
     """Options that RIR has with any inner recursion."""
 
     arity: int = 30
@@ -215,7 +222,7 @@ class RIRGRCOptions(RIROptions):
 
     def inner(self) -> Recursion:
         """Return the inner recursion."""
-        return Chain(self.cell())
+        return Chain(self.new_cell())
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ class RIREBTGRCOptions(TokenOptions, AlignmentOptions, SliceOptions, BeamSearch,
 
     def inner(self) -> Recursion:
         """Return the inner recursion."""
-        return BeamTree(self.cell(), self.scorer(self.dim), self.part(BeamSearch))
+        return BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
 
     def tokens(self) -> ParentAttention | None:
         """Return what makes the tokens' states, if there are any."""

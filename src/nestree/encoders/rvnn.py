@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nestree.encoders.base import Encoder, Encoding, Wanted
-from nestree.encoders.options import EncoderOptions
+from nestree.encoders.options import CellOptions
 from nestree.encoders.tokens import explore
 from nestree.errors import OptionError
 from nestree.layers import LeafTransform, ParentAttention
@@ -49,34 +49,30 @@ class RvNN(Encoder):
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
-        if self.leaf is not None:
-            states = self.leaf(states)
-        folded = self.inner.recurse(Leaves(states, lengths), WHOLE, trees=trees, draws=draws)
+        folded = self.inner.recurse(Leaves(states, lengths, self.leaf), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
     def encode_more(
         self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode, and return what is wanted too."""
-        if self.leaf is not None:
-            states = self.leaf(states)
-        leaves = Leaves(states, lengths)
+        leaves = Leaves(states, lengths, self.leaf)
         return explore(self.inner, leaves, WHOLE, wanted, self.attention, trees=trees, draws=draws)
 
 
 @dataclass(frozen=True)
-class GRCOptions(EncoderOptions):
+class GRCOptions(CellOptions):
     """Recurrent GRC: a chain from left to right."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        return RvNN(Chain(self.cell()), LeafTransform(self.dim))
+        return RvNN(Chain(self.new_cell()), LeafTransform(self.dim))
 
 
 @dataclass(frozen=True)
-class BBTGRCOptions(EncoderOptions):
+class BBTGRCOptions(CellOptions):
     """Balanced binary tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
-        return RvNN(BalancedTree(self.cell()), LeafTransform(self.dim))
+        return RvNN(BalancedTree(self.new_cell()), LeafTransform(self.dim))

@@ -18,26 +18,21 @@ from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 
 
-class RealBatchNorm(nn.BatchNorm1d):
-    """Batch normalization over real positions only; the padding comes out as zeros.
+def normalized(norm: nn.Module, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
+    """Normalize each of the D features over real positions only; the padding comes out as zeros.
 
     In training the statistics are those of what one process runs at once: of its share of the batch where several
-    processes share it, and of the micro-batch where there are micro-batches. A single position has no variance, and is
-    normalized by the running statistics, as at evaluation.
+    processes share it (unless the norm is a SyncBatchNorm), and of the micro-batch where there are micro-batches. A
+    single position has no variance, and is normalized by the running statistics, as at evaluation.
     """
-
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]
-    ) -> Float[Tensor, "b l d"]:
-        """Normalize each of the D features."""
-        flat = states[real]
-        batch = self.training and len(flat) > 1
-        if batch and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+    flat = states[real]
+    if type(norm) is nn.BatchNorm1d and norm.training and len(flat) == 1:
         flat = functional.batch_norm(
-            flat, self.running_mean, self.running_var, self.weight, self.bias, batch, self.momentum or 0.0, self.eps
+            flat, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.running_mean is None, 0.0, norm.eps
         )
-        return torch.zeros_like(states).index_put((real,), flat)
+    else:
+        flat = norm(flat)
+    return torch.zeros_like(states, dtype=flat.dtype).index_put((real,), flat)
 
 
 class S4DLayer(nn.Module):
@@ -50,23 +45,21 @@ class S4DLayer(nn.Module):
         """Make a layer for states of width ``dim``; ``prenorm`` puts the norm before everything else."""
         super().__init__()
         self.prenorm = prenorm
-        self.ssm = S4D(2 * dim)
-        with torch.no_grad():  # the two directions' D add up: together they begin as one standard normal
-            self.ssm.skip.mul_(math.sqrt(0.5))
+        self.ssm = S4D(2 * dim, skip_scale=math.sqrt(0.5))  # the two directions' D add up to one standard normal
         self.dropout = nn.Dropout1d(dropout)  # the same mask at every time step
         self.mix = nn.Linear(dim, 2 * dim)
-        self.norm = RealBatchNorm(dim)
+        self.norm = nn.BatchNorm1d(dim)
 
     def forward(self, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
         """Return states of the same shape; those that come in are zero in the padding unless ``prenorm``."""
-        inputs = self.norm(states, real) if self.prenorm else states
+        inputs = normalized(self.norm, states, real) if self.prenorm else states
         # Channels first in memory, as S4D has them. Running backwards through the padding's zeros is running
         # backwards from the last token.
         both = self.ssm.both_ways(inputs.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
         forwards, backwards = both.chunk(2)
         seen = self.dropout(functional.gelu(forwards + backwards)).permute(1, 2, 0)
         states = states + functional.glu(self.mix(seen), dim=-1)
-        return states if self.prenorm else self.norm(states, real)
+        return states if self.prenorm else normalized(self.norm, states, real)
 
 
 class S4DStack(Encoder):

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nestree.checks import Options, check_at_least, real_positions
 from nestree.encoders.base import Encoder, Encoding, Wanted
-from nestree.layers import PairScorer, ParentAttention
+from nestree.encoders.inputs import AnyLengths, States, as_lengths
+from nestree.layers import ParentAttention
 from nestree.recursions import BalancedTree, BeamTree, Chain
-from nestree.recursions.along import GivenNodes, check_trees, fold_along
+from nestree.recursions.along import AlongTrees, GivenNodes, check_trees
 from nestree.recursions.base import Leaves, Recursion, TreeSearch
 from nestree.recursions.beam.beam_tree import distinct
 from nestree.recursions.beam.engine.paths import Places
@@ -21,6 +22,7 @@ from nestree.recursions.draws import Draws
 from nestree.recursions.extras import Extras
 from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import Padded
 from nestree.trees import ParsedTree, Span, Tree
 from nestree.trees.scores import allowed
 
@@ -88,7 +90,7 @@ def explore(
         parsed,
         None if found.tokens is None else leaves.padded(found.tokens),
         found.scores if wanted.scores else None,
-        found.beams if wanted.scores else [],
+        found.beams if wanted.scores else (),
         found.nodes if wanted.nodes else None,
     )
 
@@ -132,16 +134,18 @@ def explore_along(
     if not isinstance(inner, TreeSearch | Chain | BalancedTree):
         raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
     scorer = inner.scorer if isinstance(inner, TreeSearch) else None
-    if wanted.scores and not isinstance(scorer, PairScorer):
+    if wanted.scores and (scorer is None or scorer.reads_parents):
         raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
     check_trees(along, leaves.lengths.host)
-    given = GivenNodes(along, leaves.states.device)
-    states, store = fold_along(inner.cell, leaves, given, training=inner.training, draws=draws)
+    given = GivenNodes(along, leaves.inputs.device)
+    fold = AlongTrees(inner.cell, inner.training, draws)
+    fast = isinstance(inner, BeamTree) and inner.search.engine != "naive"
+    states = fold.fast(leaves, given) if fast else fold.naive(leaves, given)
     tokens = None
     if attention is not None and wanted.tokens:
-        paths, rows = Places.under(given.roots, store).paths(store.leaves)
+        paths, rows = Places.under(given.roots, given).paths(given.leaves)
         weights = states.new_ones(len(along))
-        tokens = leaves.padded(attention(states[: store.leaves], states[rows], paths, weights))
+        tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
     nodes = None
     if wanted.nodes:
         spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
@@ -154,7 +158,7 @@ def explore_along(
         [[ParsedTree(tree, 1.0)] for tree in along] if trees else None,
         tokens,
         tree_log_prob(scorer, states, given, along).unsqueeze(-1) if wanted.scores and scorer is not None else None,
-        [[tree] for tree in along] if wanted.scores else [],
+        [[tree] for tree in along] if wanted.scores else (),
         nodes,
     )
 
@@ -165,6 +169,9 @@ class Contextualizer(nn.Module):
     A recursion finds trees over its input, and every token reads the nodes above it; see
     [`ParentAttention`][nestree.layers.parent_attention.ParentAttention].
 
+    Args:
+        encoder: one that has tokens: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
+
     Examples:
         >>> tree = nestree.Contextualizer(nestree.build("rir-ebt-grc", dim=16, token_rounds=1))
         >>> attention = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
@@ -174,24 +181,28 @@ class Contextualizer(nn.Module):
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        """Take an encoder that has tokens: a beam tree with ``token_rounds``, a Transformer or an S4D stack."""
         super().__init__()
         self.dim = encoder.dim
         self.encoder = encoder
 
     def forward(
-        self, states: Float[Tensor, "b l d"], lengths: Integer[Tensor, " b"], *, draws: Draws | None = None
-    ) -> Float[Tensor, "b l d"]:
-        """Return the tokens' states, zero in the padding.
+        self,
+        states: States,
+        lengths: AnyLengths | None = None,
+        *,
+        mask: Tensor | None = None,
+        draws: Draws | torch.Generator | None = None,
+    ) -> Padded:
+        """Return the tokens' states (B, L, D), zero in the padding; arguments as of [`Encoder.forward`][].
 
         Raises:
-            ValueError: as the encoder does; it has no tokens.
+            ValueError: as the encoder does; or it has no tokens.
         """
-        tokens = self.encoder(states, lengths, tokens=True, draws=draws).tokens
+        tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
         assert tokens is not None
         return tokens
 
     @staticmethod
-    def padding(states: Float[Tensor, "b l d"], lengths: Integer[Tensor, " b"]) -> Tensor:
-        """Return a boolean mask (B, L): true in the padding, as ``torch.nn``'s attention takes it."""
-        return ~real_positions(lengths.to(states.device, torch.int64), states.shape[1])
+    def padding(states: Padded, lengths: AnyLengths) -> Bool[Tensor, "b l"]:
+        """Return a mask (B, L): true in the padding, as ``torch.nn``'s attention takes it."""
+        return ~real_positions(as_lengths(lengths).to(states.device, torch.int64), states.shape[1])

@@ -1,4 +1,4 @@
-"""What a model makes of a test."""
+"""Accuracy, probabilities and trees of a model on a test."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ EDGES = {
     "length": [0, 11, 21, 31, 51, 76, 101, 151, *range(201, 1002, 100), 2001, 5001, 9001, 10001],
     "depth": [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 21],
 }
-"""Where the groups of a stratum with numbers begin; a last group has no end."""
+"""First values of the groups of numeric strata; the last group is open-ended."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many of a group of examples were right."""
+    """Number of correct answers in a group of examples."""
 
     group: str
     correct: int
@@ -38,7 +38,7 @@ class Share:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Share of correct answers; NaN without examples."""
         return self.correct / self.examples if self.examples else float("nan")
 
     @property
@@ -47,42 +47,43 @@ class Share:
         return wilson(self.correct, self.examples)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, accuracy and interval among them."""
+        """Return counts, accuracy and interval as JSON values."""
         low, high = self.interval
         counts = {"group": self.group, "correct": self.correct, "examples": self.examples}
         return {**counts, "accuracy": round(self.accuracy, 6), "low": round(low, 6), "high": round(high, 6)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Share:
-        """Return what [`as_dict`][] made plain."""
+        """Return the share of values that [`as_dict`][] returned."""
         return cls(values["group"], values["correct"], values["examples"])
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a model did on a test."""
+    """Result of a model on a test."""
 
     test: str
     inference: str | None
-    """How RIR read its inputs, grouped or flat; None for other encoders."""
+    """Inference of RIR, grouped or flat; None for other encoders."""
     total: Share
     strata: dict[str, list[Share]]
-    """By name of the stratum, its groups in order."""
+    """Shares of each stratum's groups, in order, by name of the stratum."""
     mean_length: float
-    """Tokens."""
+    """Mean length of the examples, tokens."""
     seconds: float
+    """Time of the evaluation."""
     baseline: float | None = None
-    """Accuracy of the task's trivial answer."""
+    """Accuracy of the task's baseline."""
     protocol: str | None = None
-    """How the task's splits came about."""
+    """Origin of the task's splits, see [`nestree.tasks.base.Task`][]."""
     right: str | None = None
-    """Which examples were right, a bit each, in hexadecimal digits: a repetition can be compared one by one."""
+    """One bit per example, whether its answer was correct, in hexadecimal digits, to compare runs by example."""
     trees: dict[str, TreeScore] | None = None
-    """When asked for: how near the model's most probable trees come to the gold ones, and trees that take no learning;
-    see [`nestree.trees.scores.tree_scores`][]."""
+    """Scores of the model's most probable trees, and of trees that need no training, if they were requested; see
+    [`nestree.trees.scores.tree_scores`][]."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the result as JSON values."""
         return {
             "test": self.test,
             "inference": self.inference,
@@ -98,7 +99,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """Return what [`as_dict`][] made plain; further keys are left alone."""
+        """Return the result of values that [`as_dict`][] returned; other keys are ignored."""
         return cls(
             test=values["test"],
             inference=values["inference"],
@@ -125,10 +126,10 @@ def probabilities(
     """Return the probability of each label, (examples, classes).
 
     Args:
-        model: put into evaluation mode; its device is used.
-        examples: none of length 0.
-        tokens: tokens, padding included, that a batch holds at most; one longer example is a batch.
-        advance: called with the number of examples just done.
+        model: a model, on any device; it is switched to evaluation mode.
+        examples: examples, none of length 0.
+        tokens: maximal number of tokens per batch, padding included; a longer example is a batch by itself.
+        advance: called with the number of examples after each batch.
     """
     return answers(model, examples, beams=0, tokens=tokens, advance=advance)[0]
 
@@ -142,11 +143,11 @@ def answers(
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> tuple[NDArray[np.float32], list[list[ParsedTree]] | None]:
-    """Return the probability of each label, and of every sequence the trees, most probable first.
+    """Return the probability of each label, (examples, classes), and the trees of each sequence.
 
-    The arguments are those of [`probabilities`][], and ``beams``: how many trees of a sequence are kept; None keeps
-    all, 0 looks for none. There are as many lists of trees as sequences, the two sides of a pair behind one another;
-    None when they are not asked for, or the encoder has none.
+    The arguments are those of [`probabilities`][] and ``beams``, the number of trees per sequence (None: all, 0: none).
+    There is a list of trees per sequence, most probable first, with the sides of a pair next to each other; None if
+    ``beams`` is 0 or the encoder has no trees.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -178,12 +179,12 @@ def evaluate(
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> Result:
-    """Return accuracy on ``examples``, also by each of ``strata`` (one value an example).
+    """Return the accuracy on ``examples``, in total and by each of ``strata`` (one value per example).
 
-    With ``gold`` ([`nestree.tasks.base.Task.gold`][]) the most probable tree of every sequence is scored, too.
+    With ``gold`` ([`nestree.tasks.base.Task.gold`][]), the most probable tree of each sequence is scored too.
 
     Raises:
-        ValueError: there are no examples; or with ``gold`` the encoder has no trees, or the task no gold trees.
+        ValueError: there are no examples; or, with ``gold``, the encoder has no trees or the task no gold trees.
     """
     if len(examples) == 0:
         raise ValueError(f"test {test} has no examples")
@@ -210,7 +211,6 @@ def _score(
     examples: RaggedExamples,
     gold: Callable[[NDArray[np.unsignedinteger]], GoldTree | None],
 ) -> dict[str, TreeScore]:
-    """Score the most probable trees."""
     if parsed is None:
         raise ValueError("the encoder has no trees")
     sequences = (sequence for row in range(len(examples)) for sequence in examples.sequences(row))
@@ -221,14 +221,14 @@ def _score(
 
 
 def by_group(right: NDArray[np.bool_], names: list[str]) -> list[Share]:
-    """Count right answers by group, in order of first number or name."""
+    """Count correct answers by group; groups are sorted by their first number, or by name."""
     order = sorted(set(names), key=group_order)
     chosen = np.array(names)
     return [Share(name, int(right[chosen == name].sum()), int((chosen == name).sum())) for name in order]
 
 
 def groups(stratum: str, values: NDArray[Any]) -> list[str]:
-    """Name the group of each value: the value itself, or the range between two of [`EDGES`][] that holds it."""
+    """Return the name of each value's group: the value itself, or its range between two of [`EDGES`][]."""
     edges = EDGES.get(stratum)
     if edges is None or not np.issubdtype(values.dtype, np.number):
         return [str(value) for value in values.tolist()]
@@ -238,6 +238,6 @@ def groups(stratum: str, values: NDArray[Any]) -> list[str]:
 
 
 def group_order(name: str) -> tuple[int, str]:
-    """Sort ranges by where they begin, and names by the alphabet."""
+    """Sort key: ranges by their first number, names alphabetically."""
     start = name.split("-")[0]
     return (int(start), "") if start.isdigit() else (-1, name)

@@ -6,56 +6,91 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nestree.checks import check_at_least
 from nestree.data.ragged import RaggedExamples
+from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import Result, answers, evaluate
+from nestree.evaluation.progress import progress_bars
 from nestree.evaluation.record import record
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
 from nestree.tasks import Task
 
+BOTH = "both"
+"""In place of an inference: every one, after the other."""
+
 
 def evaluate_run(
     run: Run,
-    tests: Sequence[str],
+    tests: Sequence[str] | None = None,
     *,
     limit: int | None = None,
     inference: str | None = None,
     encoder_options: Mapping[str, Any] | None = None,
     tokens: int | None = None,
     trees: bool = False,
+    write: bool = True,
     console: Console,
 ) -> list[Result]:
-    """Evaluate a run's best weights on tests, one after another, and record each as soon as it is done.
+    """Evaluate a run's best weights on tests, one after the other, and record each result immediately.
 
     Args:
         run: the run.
-        tests: splits of its task.
-        limit: so many examples of each, a sample; None takes all.
-        inference: grouped or flat; None as in the run's configuration.
-        encoder_options: other options of the encoder than the run's; a result under them is recorded as such, and is
-            none of the run's as configured.
-        tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
-        trees: also score the most probable trees against the task's gold ones.
+        tests: splits of its task; None: every test whose files are there.
+        limit: number of examples per test, a sample; None for all.
+        inference: grouped, flat or both; None for the run's own.
+        encoder_options: encoder options to change; results with changed options are recorded as such and do not count
+            as results of the run's configuration.
+        tokens: maximal number of tokens per batch, padding included; None for the run's own.
+        trees: also score the most probable trees against the task's gold trees.
+        write: record the results in the run's ``evaluation.json``.
         console: for progress.
 
     Raises:
-        UserError: no such test, or no trees to score; or see [`nestree.runs.loading.load`][].
+        UserError: a test does not exist, or there are no trees to score; or as for [`nestree.runs.loading.load`][].
+        ValueError: ``limit`` or ``tokens`` is below 1.
     """
     task = run.task
+    for name, value in {"limit": limit, "tokens": tokens}.items():
+        if value is not None:
+            check_at_least(name, value, 1)
+    if tests is None:
+        tests = present_tests(task, [name for name in task.splits if name not in ("train", "validation")], console)
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
-    changed = dict(encoder_options or {})
+    return [
+        result
+        for one in (INFERENCES if inference == BOTH else (inference,))
+        for result in _evaluate(
+            run, tests, limit, one, dict(encoder_options or {}), tokens, trees=trees, write=write, console=console
+        )
+    ]
+
+
+def _evaluate(
+    run: Run,
+    tests: Sequence[str],
+    limit: int | None,
+    inference: str | None,
+    changed: Mapping[str, Any],
+    tokens: int | None,
+    *,
+    trees: bool,
+    write: bool,
+    console: Console,
+) -> list[Result]:
+    """Evaluate under one inference."""
+    task = run.task
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
     results = []
     train: RaggedExamples | None = None
-    with _progress(console) as progress:
+    with progress_bars(console) as progress:
         for test in tests:
             bar = progress.add_task(f"{test}, preparing", total=None)
             examples = task.load(test, size=limit)
@@ -74,13 +109,14 @@ def evaluate_run(
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
             )
-            record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
+            if write:
+                record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
             progress.remove_task(bar)
     return results
 
 
 def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
-    """Make sure, before minutes are spent, that the encoder has trees and the task gold ones."""
+    """Check, before minutes are spent, that the encoder has trees and the task has gold trees."""
     example = run.task.load(tests[0], size=1)
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
         raise OptionError("trees", f"needs gold trees to score with, and {run.config.data.task} has none")
@@ -89,29 +125,17 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:
-    """Return those of ``tests`` whose files are there, and say which are not; if none is, "validation".
+    """Return the tests whose files exist, and print which do not; "validation" if there are none.
 
-    This is for tests that nobody asked for by name. If there are no files at all, all tests are returned, whose loading
-    then says what is missing.
+    This is for tests that the user did not name. If no files exist at all, all tests are returned; loading them then
+    raises an error that says what is missing.
     """
     there = [test for test in tests if task.is_there(test)]
     if not there and not task.is_there("validation"):
         return list(tests)
     left_out = [test for test in tests if test not in there]
     if left_out:
-        console.print(f"left out, as there are no files of it: {', '.join(left_out)}")
+        console.print(f"skipped, as the files are missing: {', '.join(left_out)}")
     if not there:
-        console.print("there is no test: evaluating on validation, by which the weights were chosen")
+        console.print("no test available: evaluating on validation, which the weights were selected by")
     return there or ["validation"]
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

@@ -1,4 +1,4 @@
-"""Intervals for shares."""
+"""Confidence intervals of shares."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Z95 = 1.959963984540054
 
 
 def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (Wilson 1927), 95 % by default; (0, 1) without trials.
+    """Return the Wilson score interval of a share (Wilson 1927), by default of 95 %; (0, 1) without trials.
 
     Raises:
-        ValueError: ``successes`` is not from 0 to ``trials``.
+        ValueError: ``successes`` is not between 0 and ``trials``.
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"successes must be from 0 to trials ({trials}), not {successes}")

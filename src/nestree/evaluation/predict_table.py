@@ -1,4 +1,4 @@
-"""Predictions for a table of texts, beside the columns that are there."""
+"""Predictions for a table of texts, as additional columns."""
 
 from __future__ import annotations
 
@@ -15,64 +15,78 @@ import numpy as np
 from rich.console import Console
 
 from nestree.data import RaggedExamples, replacing
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
-from nestree.tasks.text import OwnOptions
+from nestree.tasks.text import OwnOptions, TextTask
 from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, table_format, text_of
 from nestree.tasks.text.table_writer import TableWriter
 
 ROWS = 4096
-"""Rows that are read, at most, before they are answered."""
+"""Maximal number of rows that are predicted together."""
 
 BATCHES = 8
-"""Batches that may be made of them: among more rows there are more of like length."""
+"""Number of batches that are predicted together; more rows have more of similar length."""
 
 COLUMNS = ("prediction", "probability")
 
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How a table is read, where that is not as in training, and where the predictions go."""
+    """Format of a table, where it differs from training, and where to write the predictions."""
 
     output: str | None = None
     """The file to write; None: standard output."""
     overwrite: bool = False
-    """Replace that file if it is there."""
+    """Replace the file if it exists."""
     text_column: str | None = None
-    """Column of texts; None here and below: as in training."""
+    """Column of texts; None, here and below: as in training."""
     text2_column: str | None = None
     """Column of second texts, for pairs."""
     encoding: str | None = None
     delimiter: str | None = None
     quotes: bool | None = None
-    """Fields may stand in double quotes."""
+    """Whether fields may be in double quotes."""
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """What is read of each row."""
+    """The columns that are read."""
 
     texts: tuple[str, ...]
     label: str | None
-    """Column of the right answers, if the table has it."""
+    """Column of the correct labels; None if the table has none."""
+
+
+def table_among(task: Task, inputs: Sequence[str]) -> str | None:
+    """Return the table among inputs of a task on texts, if it is one; what is named like one must be there.
+
+    Raises:
+        UserError: there are further inputs.
+    """
+    if not isinstance(task, TextTask):
+        return None
+    tables = [text for text in inputs if table_format(text) and (Path(text).exists() or len(text.split()) == 1)]
+    if tables and len(inputs) > 1:
+        raise UserError(f"{tables[0]}: give one table, and no other inputs")
+    return tables[0] if tables else None
 
 
 def predict_table(run: Run, model: Classifier, path: str, options: TableOptions, *, console: Console) -> None:
-    """Write a table with two more columns, to standard output or to a file.
+    """Write a table with two additional columns, to standard output or to a file.
 
     Args:
-        run: what was trained; on the user's own texts, its columns and style are those of the table too.
-        model: its model.
+        run: a run; if it was trained on a table, that table's columns and style are the defaults.
+        model: the run's model.
         path: the table.
-        options: other columns and another style than in training, and where to write.
+        options: columns and style that differ from training, and where to write.
         console: for messages.
 
     Raises:
-        UserError: no such column, a row that cannot be read, or an output that is there or cannot be written.
+        UserError: a column is missing, a row cannot be read, or the output exists or cannot be written.
     """
     data = run.config.data
     own = data if isinstance(data, OwnOptions) else OwnOptions()
@@ -88,7 +102,7 @@ def predict_table(run: Run, model: Classifier, path: str, options: TableOptions,
     console.print(f"{table.shown}: {rows:,} rows{where}")
     if known:
         low, high = wilson(right, known)
-        seen = "; the model has learnt from this table" if own.train == os.path.abspath(path) else ""
+        seen = "; the model was trained on this table" if own.train == os.path.abspath(path) else ""
         console.print(
             f"accuracy {right / known:.4f} on the {known:,} rows with a label in {columns.label!r} "
             f"(95 % interval {low:.4f} to {high:.4f}){seen}"
@@ -101,25 +115,25 @@ def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
     style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
     kind = table_format(path)
     if "delimiter" not in given and table_format(own.train or path) != kind:
-        style = TableStyle(style.encoding, None, style.quotes)  # what was right for another format
+        style = TableStyle(style.encoding, None, style.quotes)  # the delimiter was of another format
     return Table(path, style)
 
 
 def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
-    """Settle and check the columns."""
+    """Choose and check the columns."""
     named = [("text", options.text_column or own.text), ("text2", options.text2_column or own.text2)]
     if task.sides == 1 and options.text2_column is not None:
-        raise OptionError("text2", f"must be left out: an input of {task.name} is one text")
+        raise OptionError("text2", f"must be left out: inputs of {task.name} are single texts")
     for option, name in named[: task.sides]:
         if name is None:
-            raise OptionError(option, f"must name a column of {table.shown}: an input of {task.name} is two texts")
+            raise OptionError(option, f"must name a column of {table.shown}: inputs of {task.name} are two texts")
         table.check_column(name, option)
     label = own.label if table.columns.count(own.label) == 1 else None
     return _Columns(tuple(name for _, name in named[: task.sides] if name is not None), label)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    """Return a name that no column has."""
+    """Return an unused name for a column."""
     number = 1
     free = name
     while free in taken:
@@ -129,7 +143,7 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 
 def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, writer: TableWriter) -> tuple[int, int, int]:
-    """Answer all rows; return how many there are, have a label that the model knows, and were answered right."""
+    """Predict all rows; return the numbers of rows, of rows with a known label, and of correct ones among these."""
     rows = known = right = 0
     budget = run.config.data.evaluation_tokens
     names = run.task.label_names
@@ -150,7 +164,7 @@ def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, write
 
 
 def _right_answer(record: Record, column: str | None) -> str:
-    """Return the label that stands in a row, empty where there is none."""
+    """Return the label in a row; an empty string if there is none."""
     value = None if column is None else record.values.get(column)
     return (
         "" if column is None or isinstance(value, list | dict) else (text_of(value, record.where, column) or "").strip()
@@ -160,7 +174,7 @@ def _right_answer(record: Record, column: str | None) -> str:
 def _parts(
     task: Task, table: Table, columns: Sequence[str], tokens: int
 ) -> Iterator[tuple[list[Record], list[np.ndarray]]]:
-    """Yield rows and their token ids, one sequence a side, in parts of bounded size."""
+    """Yield rows and their token ids, one sequence per side, in parts of bounded size."""
     records: list[Record] = []
     encoded: list[np.ndarray] = []
     held = 0
@@ -178,10 +192,10 @@ def _parts(
 
 @contextmanager
 def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
-    """Give what to write to: standard output, or a file that is there when all is written.
+    """Open the output: standard output, or a file that is written atomically.
 
     Raises:
-        UserError: the file is there, is the input, is of another format, or cannot be written.
+        UserError: the file exists, is the input, has another format, or cannot be written.
     """
     if path is None:
         yield sys.stdout.buffer
@@ -193,9 +207,9 @@ def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[b
     if target.exists() and target.samefile(table.path):
         raise OptionError("output", f"must be another file than the table itself, not {path}")
     if target.exists() and not overwrite:
-        raise OptionError("overwrite", "replaces it", problem=f"{path} is there already: name another file")
+        raise OptionError("overwrite", "replaces it", problem=f"{path} exists already: name another file")
     if table_format(target) not in (None, table.format):
-        raise OptionError("output", f"must end in .{table.format}, since {table.shown} keeps its format, not {path}")
+        raise OptionError("output", f"must end in .{table.format}, the format of {table.shown}, not {path}")
     try:
         with replacing(target) as temporary:
             packed = target.suffix == ".gz"

@@ -1,15 +1,12 @@
-"""How a model reads inputs: its answer, and the trees."""
+"""Readings: a model's answers and trees for inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.evaluate import answers
+from nestree.evaluation.predictions import TokenIds, as_examples
 from nestree.models import Classifier
 from nestree.tasks import Task
 from nestree.tasks.base import DataOptions
@@ -18,47 +15,44 @@ from nestree.trees import ParsedTree
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads one input."""
+    """A model's answer and trees for one input."""
 
     label: str
     """The most probable label."""
     probability: float
-    """Its probability."""
+    """Probability of that label."""
     probabilities: tuple[float, ...]
-    """Of every label, in the order of the task's ``label_names``."""
+    """Probability of each label, in the order of the task's ``label_names``."""
     sides: tuple[tuple[ParsedTree, ...], ...]
-    """For the input, or for each of a pair: its trees with their words, most probable first; empty where the
-    encoder has no trees."""
+    """Trees of each side of the input (one, or two for pairs), with words, most probable first; empty if the encoder
+    has no trees."""
 
 
 def read(
     model: Classifier,
     task: Task,
-    inputs: Sequence[tuple[NDArray[np.unsignedinteger], ...]],
+    inputs: Sequence[TokenIds],
     *,
     beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
 ) -> list[Reading]:
-    """Return how a model reads inputs, as [`nestree.tasks.base.Task.encode`][] returns them.
+    """Return a model's readings of inputs.
 
     Args:
-        model: put into evaluation mode.
-        task: the model's.
-        inputs: a sequence of token ids each, or two for a task of pairs.
-        beams: trees of each sequence, the most probable so many; None: all, 0: none.
-        tokens: tokens, padding included, that a batch holds at most.
+        model: a model; it is switched to evaluation mode.
+        task: the task of the model.
+        inputs: a sequence of token ids per side, as [`nestree.evaluation.predictions.encode_all`][] returns them.
+        beams: number of trees per sequence, most probable first; None: all, 0: none.
+        tokens: maximal number of tokens per batch, padding included.
 
     Examples:
-        >>> run = Run.open("runs/mine")
+        >>> run = Run.open("listops-rir")
         >>> (reading,) = read(load(run), run.task, [run.task.encode("[MAX 2 9 ]")])
         >>> reading.sides[0][0].brackets()
         '((([MAX 2) 9) ])'
     """
     sequences = [sequence for one in inputs for sequence in one]
-    examples = RaggedExamples.from_sequences(
-        sequences, [0] * len(inputs), name="inputs", dtype=np.uint32, sides=task.sides
-    )
-    found, parsed = answers(model, examples, beams=beams, tokens=tokens)
+    found, parsed = answers(model, as_examples(task, inputs), beams=beams, tokens=tokens)
     named = [()] * len(sequences)
     if parsed is not None:
         named = [

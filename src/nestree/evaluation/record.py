@@ -1,4 +1,4 @@
-"""Results in a run folder."""
+"""Results in a run folder, in ``evaluation.json``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nestree.runs.provenance import commit, nestree_version
 
 
 def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str, Any] | None = None) -> None:
-    """Add a result to the run's ``evaluation.json``, in place of one of the same test, inference, options and size.
+    """Add a result to ``evaluation.json``, replacing one of the same test, inference, options, size and seed.
 
     Args:
         run: the run.
-        result: what was found with its best weights.
-        seed: of the test's examples.
-        encoder_options: where it was found with other options than the run's: these.
+        result: a result of its best weights.
+        seed: seed of the test's examples.
+        encoder_options: encoder options that were changed for this result.
     """
     entry = {
         **result.as_dict(),
@@ -34,24 +34,24 @@ def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str,
     }
     before = next((other for other in entries(run) if _identity(other) == _identity(entry)), {})
     if result.trees is None and before.get("weights") == entry["weights"] and "trees" in before:
-        entry["trees"] = before["trees"]  # the same model's: asked for then and not now
+        entry["trees"] = before["trees"]  # scored earlier, for the same weights
     others = [other for other in entries(run) if _identity(other) != _identity(entry)]
     write_json(run.evaluation_file, {"results": [*others, entry]})
 
 
 def entries(run: Run) -> list[dict[str, Any]]:
-    """Return what ``evaluation.json`` holds, oldest first."""
+    """Return all entries of ``evaluation.json``, oldest first."""
     return read_json(run.evaluation_file).get("results", [])
 
 
 def as_configured(run: Run) -> list[dict[str, Any]]:
-    """Return the entries of the run's present weights, read as the run says, oldest first."""
+    """Return the entries of the run's current weights with the run's own encoder options, oldest first."""
     digest = weights_digest(run)
     return [entry for entry in entries(run) if entry.get("weights") == digest and not entry.get("encoder_options")]
 
 
 def largest(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return of each test and inference the entry with most examples, the latest of those."""
+    """Return the entry with the most examples per test and inference, the latest if there are several."""
     best: dict[tuple[str, str | None], dict[str, Any]] = {}
     for entry in entries:
         key = (entry["test"], entry.get("inference"))
@@ -61,7 +61,7 @@ def largest(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def weights_digest(run: Run) -> str:
-    """Return the beginning of the weights' SHA-256, to tell results of other weights apart."""
+    """Return the first 16 digits of the SHA-256 of the weights, to recognise results of other weights."""
     return hashlib.sha256(run.weights.read_bytes()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Published figures of the models that ship, and making them again."""
+"""Published figures of the models that ship with the package, and reproducing them."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from nestree.runs import Run, load
 from nestree.suggest import unknown
 
 TOLERATED = 0.002
-"""Share of the answers that may differ (one at least): machines round differently, and an answer may be borderline."""
+"""Share of the answers that may differ (but at least one answer): machines round differently."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An accuracy that is published: of a model, on a test, under an inference."""
+    """A published result of a model that ships with the package."""
 
     run: Run
     seed: int
-    """Of the test's examples."""
+    """Seed of the test's examples."""
     result: Result
 
     @property
     def name(self) -> str:
-        """As `nestree reproduce` takes it: ``listops-rir/900-1000/grouped``."""
+        """Name for ``nestree reproduce``, such as ``listops-rir/900-1000/grouped``."""
         parts = (self.run.name, self.result.test, self.result.inference)
         return "/".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """A figure that was made again, on all its examples or the first of them."""
+    """A reproduced figure, on all of its examples or the first ones."""
 
     figure: Figure
     examples: int
     correct: int
     recorded: int
-    """Right answers among the same examples, as published."""
+    """Number of correct answers on the same examples in the published result."""
     differing: int
-    """Examples that were right one time and wrong the other."""
+    """Number of examples that were answered correctly in only one of the two results."""
 
     @property
     def holds(self) -> bool:
-        """Whether it is what was published, up to [`TOLERATED`][] differences."""
+        """Whether the two results agree, up to [`TOLERATED`][] differences."""
         return self.differing <= max(1, int(TOLERATED * self.examples))
 
 
 def figures(name: str | None = None) -> list[Figure]:
-    """Return the published figures: all, those of a model, or one, by name.
+    """Return all published figures, those of a model, or those whose name begins with ``name``.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: there is no such figure.
     """
     models = pretrained_names()
     if name is not None and name.split("/")[0] not in models:
@@ -73,17 +73,17 @@ def figures(name: str | None = None) -> list[Figure]:
 
 
 def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[int], None] | None = None) -> Repetition:
-    """Evaluate a figure's model on the figure's examples again, and compare example by example.
+    """Evaluate a figure's model on the figure's examples, and compare example by example.
 
     Args:
-        figure: what to make again.
-        limit: only the first so many examples; None takes all.
-        advance: called with the number of examples just done.
+        figure: the figure to reproduce.
+        limit: use the first ``limit`` examples; None for all.
+        advance: called with the number of examples after each batch.
     """
     run, before = figure.run, figure.result
     assert before.right is not None
     size = before.total.examples if limit is None else min(limit, before.total.examples)
-    # The first of what is generated are the same however many are; of files, a sample is one of a size.
+    # The first generated examples do not depend on the size of the split; a sample of a file does.
     generated = run.task.protocol == "generated"
     examples = run.task.load(before.test, size=size if generated else before.total.examples).head(size)
     model = load(run, **({} if before.inference is None else {"inference": before.inference}))
@@ -94,12 +94,12 @@ def reproduce(figure: Figure, *, limit: int | None = None, advance: Callable[[in
 
 
 def _of(run: Run) -> list[Figure]:
-    """Return the figures of a run's present weights that can be compared example by example, one of each name."""
+    """Return the figures of a run's current weights that can be compared by example, one per name."""
     comparable = [entry for entry in as_configured(run) if "right" in entry and entry["seed"] == run.config.data.seed]
     found = [Figure(run, entry["seed"], Result.from_dict(entry)) for entry in largest(comparable)]
     return sorted(found, key=lambda figure: (figure.result.mean_length, figure.name))
 
 
 def _bits(digits: str, count: int) -> NDArray[np.bool_]:
-    """Return the first bits of hexadecimal digits, (count,)."""
+    """Return the first ``count`` bits of hexadecimal digits, (count,)."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=count).astype(np.bool_)

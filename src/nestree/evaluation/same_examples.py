@@ -1,4 +1,4 @@
-"""Results that are compared are results on the same examples."""
+"""Reducing results to the same examples, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nestree.runs import Run
 
 
 def same_examples(one: Result, other: Result) -> bool:
-    """Tell whether two results are of the same examples, as far as length and groups can tell.
+    """Whether two results are on the same examples, judged by mean length and the sizes of all groups.
 
-    Runs may have their data from different seeds and options; what differs in them shows in how many examples of each
-    length, label or operator there are.
+    Runs may have other data seeds and options; these change how many examples of each length, label or operator there
+    are.
     """
     return (
         one.test == other.test
@@ -28,13 +28,13 @@ def same_examples(one: Result, other: Result) -> bool:
 
 
 def on_same_examples(found: Sequence[tuple[Run, Result]]) -> list[Result] | None:
-    """Return the results of one test, each counted on the examples that all share; None where that cannot be done.
+    """Return the results of one test, all counted on the same examples; None if that is not possible.
 
-    The smallest set of examples decides. The others are recounted from which of their examples were right, if theirs
-    hold all of the smallest set; to know that, the task generates or loads both.
+    These are the examples of the smallest result. The other results are recounted from their correct answers by
+    example, if they include these examples. To check that, the task generates or loads the examples.
 
     Args:
-        found: each result with the run that it is of.
+        found: results, each with its run.
     """
     smallest = min((result for _, result in found), key=lambda result: result.total.examples)
     counted = [result if same_examples(result, smallest) else _part(run, result, smallest) for run, result in found]
@@ -42,7 +42,7 @@ def on_same_examples(found: Sequence[tuple[Run, Result]]) -> list[Result] | None
 
 
 def _part(run: Run, result: Result, like: Result) -> Result | None:
-    """Recount a result on part of its examples; None unless these are known to be those of ``like``."""
+    """Recount a result on the examples of ``like``; None unless these are known to be among its own."""
     if result.right is None or result.total.examples <= like.total.examples:
         return None
     try:
@@ -71,11 +71,11 @@ def _part(run: Run, result: Result, like: Result) -> Result | None:
 
 
 def _keys(examples: RaggedExamples) -> list[tuple[int, tuple[bytes, ...]]]:
-    """Return what tells each example from others: its label and its tokens."""
+    """Return a key for each example: its label and tokens."""
     tokens = (tuple(sequence.tobytes() for sequence in examples.sequences(row)) for row in range(len(examples)))
     return list(zip(examples.labels.tolist(), tokens, strict=True))
 
 
 def _sizes(result: Result) -> dict[str, list[tuple[str, int]]]:
-    """Return how many examples each group of each stratum has."""
+    """Return the number of examples in each group of each stratum."""
     return {name: [(share.group, share.examples) for share in shares] for name, shares in result.strata.items()}

@@ -1,4 +1,4 @@
-"""Heads: from a root to what is asked."""
+"""Heads: from roots to logits."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from nestree.checks import check_at_least, check_probability
 
 
 class ClassificationHead(nn.Module):
-    """Logits from a root: ``Linear(dropout(GELU(Linear(dropout(root)))))``, or one plain Linear."""
+    """Logits from a root: ``Linear(dropout(GELU(Linear(dropout(root)))))``, or one linear layer.
+
+    Args:
+        dim: width of the root.
+        classes: number of logits.
+        hidden: width of the hidden layer; None for one linear layer without dropout.
+        dropout: share of features dropped during training, before each of the two layers.
+
+    Raises:
+        ValueError: a size is below 1 or ``dropout`` not in [0, 1).
+    """
 
     def __init__(self, dim: int, classes: int, *, hidden: int | None = None, dropout: float = 0.1) -> None:
-        """Make a head.
-
-        Args:
-            dim: width of the root.
-            classes: how many logits.
-            hidden: width of the hidden layer; None makes one plain linear layer, without dropout.
-            dropout: share of features dropped in training before each of the two layers.
-
-        Raises:
-            ValueError: a size is below 1 or ``dropout`` not in [0, 1).
-        """
         super().__init__()
         check_at_least("dim", dim, 1)
         check_at_least("classes", classes, 1)

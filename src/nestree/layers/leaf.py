@@ -1,4 +1,4 @@
-"""The leaf transform: what every token state passes before the first composition."""
+"""The leaf transform, applied to every state before the first merge."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ class LeafTransform(nn.Module):
     """
 
     def __init__(self, dim: int) -> None:
-        """Make a leaf transform for states of width ``dim``."""
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
         self.project = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, states: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
-        """Transform each row."""
+        """Return a leaf for each state."""
         return self.norm(self.project(states))

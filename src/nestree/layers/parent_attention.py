@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability
@@ -21,26 +20,25 @@ HEIGHTS = 10
 AT_ONCE = 2**22
 """Numbers that the energies' products gather at a time."""
 
+PairNumbers = Float[Tensor, " p"]
+PairIndex = Integer[Tensor, " p"]
+LeafIndex = Integer[Tensor, " s"]
+
 
 @dataclass(frozen=True)
 class Paths:
     """The ancestors of the leaves of some beams, as P pairs (leaf of a beam, ancestor); S leaves of beams in all."""
 
-    leaf: Tensor
+    leaf: LeafIndex
     """(S,) the leaf."""
-    beam: Tensor
+    beam: LeafIndex
     """(S,) the beam, numbered over all sequences."""
-    segment: Tensor
+    segment: PairIndex
     """(P,) the leaf of a beam that each pair belongs to, in ascending order."""
-    node: Tensor
+    node: PairIndex
     """(P,) the ancestor."""
-    height: Tensor
+    height: PairIndex
     """(P,) how high the ancestor is above the leaves."""
-
-    def starts(self) -> Tensor:
-        """Return (S,) the first pair of each leaf of a beam; one without ancestors has no pairs."""
-        counts = torch.bincount(self.segment, minlength=len(self.leaf))
-        return counts.cumsum(0) - counts
 
 
 class ParentAttention(nn.Module):
@@ -55,22 +53,20 @@ class ParentAttention(nn.Module):
 
     A leaf without ancestors, the only one of its sequence, reads zeros. A second round has the same weights.
 
+    Args:
+        dim: width D of a state.
+        rounds: how many times a leaf attends, with the same weights.
+        dropout: share of features of what a leaf has read that are dropped during training.
+
+    Raises:
+        ValueError: ``dim`` or ``rounds`` is below 1, or ``dropout`` not in [0, 1).
+
     Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 5.
     Cost: a leaf has as many ancestors as it is deep: up to n in a flat beam tree, about k log_k n in recursion in
     recursion, in each of W beams; memory grows with the number of pairs, but not with pairs times D.
     """
 
     def __init__(self, dim: int, *, rounds: int = 1, dropout: float = 0.1) -> None:
-        """Make the attention for states of width ``dim``.
-
-        Args:
-            dim: D.
-            rounds: how many times a leaf attends, with the same weights.
-            dropout: share of features of what a leaf has read that are dropped in training.
-
-        Raises:
-            ValueError: ``dim`` or ``rounds`` is below 1, or ``dropout`` not in [0, 1).
-        """
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
         self.rounds = check_at_least("rounds", rounds, 1)
@@ -86,6 +82,12 @@ class ParentAttention(nn.Module):
         self.out = nn.Linear(2 * dim, dim)
         self.gate = nn.Linear(2 * dim, dim)
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
+
+    def reset_parameters(self) -> None:
+        """Initialize this module's own parameters anew; those of its layers have methods of their own."""
+        nn.init.normal_(self.scale)
+        nn.init.zeros_(self.offset)
+        nn.init.normal_(self.heights)
 
     def read(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries q and q_h and the gate ``SiLU(Wu x')`` of leaves."""
@@ -127,22 +129,21 @@ class ParentAttention(nn.Module):
             weights: of the beams; those of one sequence add up to 1.
         """
         keys, values = self.show(nodes)
-        starts, places = paths.starts(), (paths.height.clamp(max=HEIGHTS) - 1)
+        places = paths.height.clamp(max=HEIGHTS) - 1
         states = leaves[paths.leaf]
         for number in range(self.rounds):
             # All beams begin with the same leaves.
             found = self.read(states) if number else [of[paths.leaf] for of in self.read(leaves)]
             first, second, gate = found
             of_height = (second @ self.heights.T)[paths.segment, places]
-            energy = (pair_products(first, keys, paths, starts) + of_height) / self.temperature
+            energy = (pair_products(first, keys, paths) + of_height) / self.temperature
             share = segment_softmax(energy, paths.segment, len(states)).to(values.dtype)
-            seen = functional.embedding_bag(paths.node, values, starts, mode="sum", per_sample_weights=share)
-            states = self.move(states, gate * seen)
+            states = self.move(states, gate * path_sums(values, share, paths))
         weighted = states * weights.to(states.dtype)[paths.beam].unsqueeze(-1)
         return torch.zeros_like(leaves).index_add(0, paths.leaf, weighted)
 
 
-def segment_softmax(energy: Tensor, segment: Tensor, segments: int) -> Tensor:
+def segment_softmax(energy: PairNumbers, segment: PairIndex, segments: int) -> PairNumbers:
     """Return the softmax of the energies (P,) over those of each segment."""
     energy = energy.to(torch.promote_types(energy.dtype, torch.float32))
     largest = energy.new_full((segments,), -torch.inf).scatter_reduce(0, segment, energy.detach(), "amax")
@@ -150,27 +151,61 @@ def segment_softmax(energy: Tensor, segment: Tensor, segments: int) -> Tensor:
     return grown / energy.new_zeros(segments).index_add(0, segment, grown)[segment]
 
 
-def pair_products(queries: Tensor, keys: Tensor, paths: Paths, starts: Tensor) -> Tensor:
+def pair_products(queries: Float[Tensor, "s d"], keys: Float[Tensor, "m d"], paths: Paths) -> PairNumbers:
     """Return ``queries[segment] . keys[node]`` (P,) without ever holding P rows."""
-    return _PairProducts.apply(queries, keys, paths, starts)  # pyright: ignore[reportReturnType]
+    return _Products.apply(queries, keys, paths.segment, paths.node)  # pyright: ignore[reportReturnType]
 
 
-class _PairProducts(torch.autograd.Function):
+def path_sums(values: Float[Tensor, "m e"], weights: PairNumbers, paths: Paths) -> Float[Tensor, "s e"]:
+    """Return the sum of ``weights * values[node]`` over each segment (S, E), without ever holding P rows."""
+    return _Sums.apply(values, weights, paths.node, paths.segment, len(paths.leaf), True)  # pyright: ignore[reportReturnType]
+
+
+class _Products(torch.autograd.Function):
+    """``left[at_left] . right[at_right]``, where ``at_left`` ascends; its gradients are [`_Sums`][]."""
+
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, paths: Paths, starts: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, keys, paths.segment, paths.node, starts)
-        at_once = max(1, AT_ONCE // queries.shape[1])
-        parts = zip(paths.segment.split(at_once), paths.node.split(at_once), strict=True)
-        return torch.cat([(queries[segment] * keys[node]).sum(-1) for segment, node in parts])
+    def forward(ctx: Any, left: Tensor, right: Tensor, at_left: Tensor, at_right: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right, at_left, at_right)
+        at_once = max(1, AT_ONCE // left.shape[1])
+        parts = zip(at_left.split(at_once), at_right.split(at_once), strict=True)
+        return torch.cat([(left[one] * right[other]).sum(-1) for one, other in parts])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        queries, keys, segment, node, starts = ctx.saved_tensors
-        of_queries = functional.embedding_bag(node, keys, starts, mode="sum", per_sample_weights=gradient)
-        order = node.argsort(stable=True)
-        counts = torch.bincount(node, minlength=len(keys))
-        of_keys = functional.embedding_bag(
-            segment[order], queries, counts.cumsum(0) - counts, mode="sum", per_sample_weights=gradient[order]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        left, right, at_left, at_right = ctx.saved_tensors
+        of_left = _Sums.apply(right, gradient, at_right, at_left, len(left), True)
+        of_right = _Sums.apply(left, gradient, at_left, at_right, len(right), False)
+        return of_left, of_right, None, None  # pyright: ignore[reportReturnType]
+
+
+class _Sums(torch.autograd.Function):
+    """``weights * values[source]``, summed by ``target``; either that or ``source`` ascends.
+
+    Its gradients are itself, turned round, and [`_Products`][]: so there are second derivatives, unlike those of the
+    function of ``torch.nn`` that it is made of.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, weights: Tensor, source: Tensor, target: Tensor, size: int, ascending: bool
+    ) -> Tensor:
+        ctx.save_for_backward(values, weights, source, target)
+        ctx.ascending = ascending
+        counts = torch.bincount(target, minlength=size)
+        if not ascending:
+            order = target.argsort(stable=True)
+            source, weights = source[order], weights[order]
+        return functional.embedding_bag(
+            source, values, counts.cumsum(0) - counts, mode="sum", per_sample_weights=weights.to(values.dtype)
         )
-        return of_queries, of_keys, None, None
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        values, weights, source, target = ctx.saved_tensors
+        of_values = _Sums.apply(gradient, weights, target, source, len(values), not ctx.ascending)
+        if ctx.ascending:
+            of_weights = _Products.apply(gradient, values, target, source)
+        else:
+            of_weights = _Products.apply(values, gradient, source, target)
+        return of_values, of_weights.to(weights.dtype), None, None, None, None  # pyright: ignore

@@ -1,4 +1,4 @@
-"""Diagonal state-space layers (S4D) and the bidirectional layer that gives RIR its context."""
+"""Diagonal state-space layers (S4D), and RIR's bidirectional context layer."""
 
 from __future__ import annotations
 
@@ -8,52 +8,64 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nestree.checks import check_at_least, check_probability, real_positions
 
 STATE_SIZE = 64
-"""N; held as N / 2 conjugate pairs."""
+"""N; stored as N / 2 conjugate pairs."""
 
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
-"""Range of the step sizes dt at the start, log-uniform."""
+"""Range of the initial step sizes dt, log-uniform."""
 
 
 SHORT = 128
-"""Up to so many time steps a convolution is faster as a matrix product than by FFT."""
+"""Largest number of time steps for which a matrix product is faster than an FFT."""
 
 
 class S4D(nn.Module):
-    """One diagonal state-space model a channel, applied as a convolution.
+    """One diagonal state-space model per channel, applied as a convolution.
 
     ``A = -exp(a_re) + i a_im``, ``z = (1 + dt A / 2) / (1 - dt A / 2)`` (bilinear), kernel
     ``K_t = 2 Re(sum_n C_n B_n dt / (1 - dt A_n / 2) z_n^t)`` and ``y = K * u + D u``.
 
     Source: Gu et al. 2022 (arXiv 2206.11893), sections 3 and 4, with the "inverse" initialization (S4D-Inv).
-    Cost: the convolution O(H L log L); the kernel O(H N L) operations but only O(H (L + N sqrt(L))) memory.
-    Half-precision inputs are computed in float32 inside, as FFTs and complex powers need it.
+    Cost: the convolution O(H L log L); the kernel O(H N L) operations and O(H (L + N sqrt(L))) memory.
+    Half-precision inputs are computed in float32, which FFTs and complex powers need.
+
+    Args:
+        channels: H, number of models of state size 64.
+
+    Raises:
+        ValueError: ``channels`` is below 1.
     """
 
-    def __init__(self, channels: int) -> None:
-        """Make H = ``channels`` models of state size 64.
-
-        Raises:
-            ValueError: ``channels`` is below 1.
-        """
+    def __init__(self, channels: int, *, skip_scale: float = 1.0) -> None:
         super().__init__()
         self.channels = check_at_least("channels", channels, 1)
         pairs = STATE_SIZE // 2
+        self.skip_scale = skip_scale
+        self.log_step = nn.Parameter(torch.empty(channels))
+        self.log_decay = nn.Parameter(torch.empty(channels, pairs))
+        self.frequency = nn.Parameter(torch.empty(channels, pairs))
+        # Complex numbers are stored as (re, im): optimizers and files get real parameters.
+        self.b = nn.Parameter(torch.empty(channels, pairs, 2))
+        self.c = nn.Parameter(torch.empty(channels, pairs, 2))
+        self.skip = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        channels, pairs = self.frequency.shape
         order = torch.arange(pairs)
-        inverse_law = STATE_SIZE / math.pi * (STATE_SIZE / (2 * order + 1) - 1)
         span = math.log(LONGEST_STEP) - math.log(SHORTEST_STEP)
-        self.log_step = nn.Parameter(torch.rand(channels) * span + math.log(SHORTEST_STEP))
-        self.log_decay = nn.Parameter(torch.full((channels, pairs), math.log(0.5)))
-        self.frequency = nn.Parameter(inverse_law.repeat(channels, 1))
-        # Complex numbers are held as (re, im) so that every parameter is real to optimizers and files.
-        self.b = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(channels, pairs, 1))
-        self.c = nn.Parameter(torch.randn(channels, pairs, 2) * math.sqrt(0.5))
-        self.skip = nn.Parameter(torch.randn(channels))
+        self.log_step.copy_(torch.rand(channels) * span + math.log(SHORTEST_STEP))
+        self.log_decay.fill_(math.log(0.5))
+        self.frequency.copy_((STATE_SIZE / math.pi * (STATE_SIZE / (2 * order + 1) - 1)).expand(channels, -1))
+        self.b.copy_(torch.tensor([1.0, 0.0]).expand_as(self.b))
+        self.c.copy_(torch.randn(channels, pairs, 2) * math.sqrt(0.5))
+        self.skip.copy_(torch.randn(channels) * self.skip_scale)
 
     def poles(self) -> tuple[Tensor, Tensor]:
         """Return log z and the weights ``C B dt / (1 - dt A / 2)`` of the poles z, both complex (H, N / 2)."""
@@ -65,10 +77,10 @@ class S4D(nn.Module):
         return torch.log(1 + half) - torch.log(1 - half), weight
 
     def kernel(self, length: int) -> Float[Tensor, "h l"]:
-        """Return K_0 .. K_(length - 1), in float32, or float64 for a float64 layer.
+        """Return K_0 .. K_(length - 1), in float32, or in float64 for a float64 layer.
 
-        The powers are split as ``z^(i T + j) = z^(i T) z^j`` with T about sqrt(L), which turns the sum over n into one
-        small matrix product a channel: all L N powers at once would take gigabytes at 100,000 tokens.
+        The powers are split as ``z^(i T + j) = z^(i T) z^j`` with T about sqrt(L), so the sum over n becomes one small
+        matrix product per channel. All L N powers at once would take gigabytes at 100,000 tokens.
         """
         log_pole, weight = self.poles()
         stride = math.ceil(math.sqrt(length))
@@ -82,16 +94,16 @@ class S4D(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "b h l"]) -> Float[Tensor, "b h l"]:
         """Convolve channel by channel; position t sees positions 0..t."""
-        with torch.autocast(inputs.device.type, enabled=False):  # half-precision products would ruin long kernels
+        with torch.autocast(inputs.device.type, enabled=False):  # half precision is too coarse for long kernels
             kernel = self.kernel(inputs.shape[-1])
             signal = inputs.to(kernel.dtype)
             outputs = convolution(signal, kernel)
         return (outputs + self.skip.to(kernel.dtype).unsqueeze(-1) * signal).to(inputs.dtype)
 
     def both_ways(self, inputs: Float[Tensor, "b d l"]) -> Float[Tensor, "b h l"]:
-        """Run the first half of the channels forwards over ``inputs`` (H = 2 D) and the second half backwards.
+        """Run the first half of the channels (H = 2 D) forwards over ``inputs``, and the second half backwards.
 
-        In memory the channels come first in what is returned, and best do in ``inputs``: nothing is copied then.
+        The result has its channels first in memory. Inputs with channels first are not copied.
         """
         with torch.autocast(inputs.device.type, enabled=False):
             forwards, backwards = self.kernel(inputs.shape[-1]).chunk(2)
@@ -103,22 +115,23 @@ class S4D(nn.Module):
 
 
 class _SpectralConvolution(torch.autograd.Function):
-    """A convolution whose gradients are real correlations: PyTorch's own backward of real FFTs takes complex ones."""
+    """A convolution with real FFTs in its backward pass; PyTorch's backward of a real FFT is a slower complex one."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, kernel: Tensor, backwards: bool) -> Tensor:
         size = fft_size(2 * signal.shape[-1])  # room for a convolution that does not wrap around
         ctx.size, ctx.backwards = size, backwards
         signal_spectrum, kernel_spectrum = torch.fft.rfft(signal, n=size), torch.fft.rfft(kernel, n=size)
-        if backwards:  # turning a kernel round in time is conjugating its spectrum
+        if backwards:  # reversing a kernel in time conjugates its spectrum
             kernel_spectrum = kernel_spectrum.conj()
-        ctx.save_for_backward(signal_spectrum, kernel_spectrum)
+        ctx.save_for_backward(signal_spectrum, kernel_spectrum, signal, kernel)
         return torch.fft.irfft(signal_spectrum * kernel_spectrum, n=size)[..., : signal.shape[-1]]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        signal_spectrum, kernel_spectrum = ctx.saved_tensors
+        signal_spectrum, kernel_spectrum, signal, kernel = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(signal, kernel, gradient, ctx.backwards)
         spectrum = torch.fft.rfft(gradient, n=ctx.size)
         length = gradient.shape[-1]
         signal_gradient = torch.fft.irfft(spectrum * kernel_spectrum.conj(), n=ctx.size)[..., :length]
@@ -135,18 +148,19 @@ class _ToeplitzConvolution(torch.autograd.Function):
         length = signal.shape[-1]
         matrix = functional.pad(kernel, (length - 1, 0)).unfold(1, length, 1).flip(1)
         ctx.backwards = backwards
-        ctx.save_for_backward(signal, matrix)
+        ctx.save_for_backward(signal, matrix, kernel)
         return torch.bmm(signal.transpose(0, 1), matrix.mT if backwards else matrix).transpose(0, 1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        signal, matrix = ctx.saved_tensors
+        signal, matrix, kernel = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(signal, kernel, gradient, ctx.backwards)
         signal, gradient, length = signal.transpose(0, 1), gradient.transpose(0, 1), gradient.shape[-1]
         of_signal = torch.bmm(gradient, matrix if ctx.backwards else matrix.mT).transpose(0, 1)
         of_matrix = torch.bmm(gradient.mT, signal) if ctx.backwards else torch.bmm(signal.mT, gradient)
-        # The kernel's gradient is the sums along diagonals. Rows of 2 L read as if they were of 2 L - 1 move on by one
-        # from row to row, which, upside down, puts a diagonal into a column.
+        # The kernel's gradient is the sum along each diagonal. Pad rows to 2 L and view them as rows of 2 L - 1: each
+        # row is shifted by one, so diagonals become columns.
         skewed = functional.pad(of_matrix.flip(1), (0, length)).flatten(1)[:, : length * (2 * length - 1)]
         return of_signal, skewed.unflatten(1, (length, -1)).sum(1)[:, length - 1 :], None
 
@@ -156,55 +170,90 @@ def convolution(
 ) -> Float[Tensor, "b h l"]:
     """Return ``y_t = sum_(s <= t) K_(t - s) u_s``, channel by channel; or ``sum_(s >= t) K_(s - t) u_s`` backwards.
 
-    By FFT, but for short signals by a product with each channel's Toeplitz matrix, which is faster there.
+    Computed by FFT, or, up to [`SHORT`][] steps, as a product with each channel's Toeplitz matrix, which is faster.
     """
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return plain_convolution(signal, kernel, backwards=backwards)
     length = signal.shape[-1]
     if length > SHORT:
         return _SpectralConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
     return _ToeplitzConvolution.apply(signal, kernel, backwards)  # pyright: ignore[reportReturnType]
 
 
+def plain_convolution(signal: Tensor, kernel: Tensor, *, backwards: bool = False) -> Tensor:
+    """Return what [`convolution`][] does, by operations that PyTorch can differentiate in any way."""
+    length = signal.shape[-1]
+    size = fft_size(2 * length)
+    kernel_spectrum = torch.fft.rfft(kernel, n=size)
+    spectrum = torch.fft.rfft(signal, n=size) * (kernel_spectrum.conj() if backwards else kernel_spectrum)
+    return torch.fft.irfft(spectrum, n=size)[..., :length]
+
+
+def _differentiable_gradients(
+    signal: Tensor, kernel: Tensor, gradient: Tensor, backwards: bool
+) -> tuple[Tensor, Tensor, None]:
+    """Return the gradients of a convolution's arguments as functions of all three tensors."""
+    with torch.enable_grad():
+        # Views: they have a graph of their own below the arguments', even where an argument needs no gradient.
+        sources = [
+            tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
+            for tensor in (signal, kernel)
+        ]
+        output = plain_convolution(*sources, backwards=backwards)
+        of_signal, of_kernel = torch.autograd.grad(output, sources, gradient, create_graph=True)
+    return of_signal, of_kernel, None
+
+
 def fft_size(least: int) -> int:
-    """Return the smallest size from ``least`` on that is a power of two, or 3, 5, 9 or 15 times one: fast for FFTs."""
+    """Return the smallest size of at least ``least`` with a fast FFT: a power of two times 1, 3, 5, 9 or 15."""
     return min(odd << max(0, math.ceil(math.log2(least / odd))) for odd in (1, 3, 5, 9, 15))
 
 
+class _ZeroLinear(nn.Linear):
+    """A linear layer that begins at zero."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()  # for what it draws: what comes after it begins as it does without
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class BidirectionalS4D(nn.Module):
-    """The layer before RIR's first cut: every state sees its whole sequence, forwards and backwards.
+    """RIR's context layer: gives each state information about the whole sequence, before the sequence is cut.
 
-    An S4D of 2 D channels runs over the sequence, half of them forwards and half backwards (dropout, GELU, dropout,
-    tied over time), and ``x + GLU(W y)`` is returned. Running backwards from the end of the padding, which is zero, is
-    the same as running over a length-aware reversal.
+    An S4D of 2 D channels runs over the sequence, half of its channels forwards and half backwards, followed by
+    dropout, GELU and dropout (masks tied over time). The output is ``x + GLU(W y)``. Padding is set to zero, so running
+    backwards over it is the same as reversing each sequence at its length.
 
-    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4; gradients reach both halves here.
+    Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4; here, gradients reach both halves.
+
+    Args:
+        dim: width D of a state.
+        dropout: share of channels dropped during training.
+        zero_init: initialise W and its bias with zeros.
+
+    Raises:
+        ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1, zero_init: bool = False) -> None:
-        """Make a layer for states of width ``dim``; with ``zero_init``, W and its bias begin at zero.
-
-        Raises:
-            ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
-        """
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
         self.ssm = S4D(2 * dim)
-        # Dropout1d drops whole channels, so a mask is the same at every time step.
+        # Dropout1d drops whole channels: the mask is the same at every time step.
         self.dropout = nn.Dropout1d(check_probability("dropout", dropout))
-        self.mix = nn.Linear(2 * dim, 2 * dim)
-        if zero_init:
-            nn.init.zeros_(self.mix.weight)
-            nn.init.zeros_(self.mix.bias)
+        self.mix = (_ZeroLinear if zero_init else nn.Linear)(2 * dim, 2 * dim)
 
     def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
-        """Return states of the same shape; ``lengths`` (B,) says where each sequence ends."""
+        """Return states of the same shape, (B, L, D); ``lengths`` (B,) are the sequences' lengths."""
         real = real_positions(lengths, states.shape[1])
         states = states.masked_fill(~real.unsqueeze(-1), 0)
         both = self.ssm.both_ways(states.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
-        # Channels first in memory: neither the convolutions nor the product have anything to copy.
+        # With channels first in memory, neither the convolutions nor the product copies anything.
         seen = self.dropout(functional.gelu(self.dropout(both))).permute(1, 2, 0)
         return states + functional.glu(self.mix(seen), dim=-1)
 
 
 def ssm_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of every S4D inside ``module``: they train with a capped rate and no weight decay."""
+    """Return the parameters of every S4D in ``module``; their learning rate is capped, without weight decay."""
     return [parameter for part in module.modules() if isinstance(part, S4D) for parameter in part.parameters()]

@@ -1,7 +1,8 @@
-"""Scorers: how well two neighbours would go together."""
+"""Scorers, which rate pairs of neighbours for a merge."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -13,30 +14,48 @@ from nestree.checks import check_at_least
 from nestree.errors import OptionError
 
 
-class PairScorer(nn.Module):
-    """Score neighbouring pairs from their children: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
+class Scorer(nn.Module, ABC):
+    """Says how well two neighbours would go together, by one logit; higher is better.
 
-    Reading the children instead of their parent is what lets a beam tree compose only the pairs it picks; reading only
-    their first S features keeps what decides apart from what is said. There is no last bias: it would cancel in the
-    softmax over a frontier's pairs and never learn.
-
-    Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.
+    A subclass reads the children of a pair, ``forward(left, right)``, or, with ``reads_parents``, the parent that they
+    would have, ``forward(parent)``. It treats rows one by one, any number of them.
     """
 
     reads_parents: ClassVar[bool] = False
 
-    def __init__(self, dim: int, *, width: int | None = None) -> None:
-        """Make a scorer for states of width ``dim``.
-
-        Args:
-            dim: D.
-            width: S, how many features of each child it reads, and its own hidden width; None reads all D.
+    def __init__(self, dim: int) -> None:
+        """Note the width D of states.
 
         Raises:
-            ValueError: ``dim`` or ``width`` is below 1, or ``width`` above ``dim``.
+            ValueError: ``dim`` is below 1.
         """
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
+
+    @abstractmethod
+    def forward(self, *states: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
+        """Return one logit per pair."""
+
+
+class PairScorer(Scorer):
+    """Score a pair by its two states: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
+
+    As it does not need the parent, a beam tree composes only the pairs that it merges. It reads only the first S
+    features, which separates the decision what to merge from the content. There is no last bias: it would cancel in the
+    softmax over a frontier's pairs.
+
+    Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.
+
+    Args:
+        dim: width D of a state.
+        width: S, number of features read from each child, and width of the hidden layer; None for all D.
+
+    Raises:
+        ValueError: ``dim`` or ``width`` is below 1, or ``width`` is above ``dim``.
+    """
+
+    def __init__(self, dim: int, *, width: int | None = None) -> None:
+        super().__init__(dim)
         self.width = dim if width is None else check_at_least("width", width, 1)
         if self.width > dim:
             raise OptionError(
@@ -45,37 +64,37 @@ class PairScorer(nn.Module):
         self.hidden = nn.Linear(2 * self.width, self.width)
         self.score = nn.Linear(self.width, 1, bias=False)
 
-    def forward(self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
-        """Return one logit a pair."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, left: Float[Tensor, "*pairs d"], right: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
+        """Return one logit per pair."""
         children = torch.cat([left[..., : self.width], right[..., : self.width]], dim=-1)
         return self.score(functional.gelu(self.hidden(children))).squeeze(-1)
 
 
-class ParentScorer(nn.Module):
-    """Score neighbouring pairs by the parent that they would have: ``s = v . parent``.
+class ParentScorer(Scorer):
+    """Score a pair by its parent: ``s = v . parent``.
 
     Every pair has to be composed before it can be scored. There is no bias: it would cancel in the softmax over a
     frontier's pairs.
 
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
+
+    Args:
+        dim: width D of a state.
+
+    Raises:
+        ValueError: ``dim`` is below 1.
     """
 
     reads_parents: ClassVar[bool] = True
 
     def __init__(self, dim: int) -> None:
-        """Make a scorer of states of width ``dim``.
-
-        Raises:
-            ValueError: ``dim`` is below 1.
-        """
-        super().__init__()
-        self.dim = check_at_least("dim", dim, 1)
+        super().__init__(dim)
         self.score = nn.Linear(dim, 1, bias=False)
 
-    def forward(self, parent: Float[Tensor, "*pairs d"]) -> Float[Tensor, "*pairs"]:
-        """Return one logit a pair."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, parent: Float[Tensor, "*pairs d"]
+    ) -> Float[Tensor, "*pairs"]:
+        """Return one logit per pair."""
         return self.score(parent).squeeze(-1)
-
-
-Scorer = PairScorer | ParentScorer
-"""What a beam tree may choose its pairs by."""

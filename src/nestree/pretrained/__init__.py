@@ -1,4 +1,4 @@
-"""Trained models that ship with the package: a run folder each, by name."""
+"""Trained models that ship with the package, one run folder each, by name."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ FOLDER = Path(str(resources.files(__name__)))
 
 def pretrained_names() -> list[str]:
     """Return the names of the models in the package."""
-    return sorted(path.parent.name for path in FOLDER.glob("[!.]*/config.yaml"))  # not one that is being written
+    # Without hidden folders, which are being written.
+    return sorted(path.parent.name for path in FOLDER.glob("[!.]*/config.yaml"))

@@ -21,11 +21,11 @@ class Recipe:
 
     name: str
     about: str
-    """What it is, in a line."""
+    """Description in one line."""
     time: str
-    """How long it takes, roughly, and on what."""
+    """Approximate training time, and the machine."""
     values: Mapping[str, Any]
-    """As [`nestree.config.config.read_config`][] takes them."""
+    """Options for [`nestree.config.config.read_config`][]."""
 
 
 def recipe_names() -> list[str]:
@@ -37,7 +37,7 @@ def load_recipe(name: str) -> Recipe:
     """Return a recipe of the package by name, or of a YAML file by path.
 
     Raises:
-        UserError: no such recipe (says what may have been meant), or a file that cannot be read.
+        UserError: there is no such recipe (suggests similar names), or the file cannot be read.
     """
     if name in recipe_names():
         path = FOLDER / f"{name}.yaml"
@@ -47,7 +47,7 @@ def load_recipe(name: str) -> Recipe:
         alike = [known for known in recipe_names() if known.startswith(f"{name}-")]
         close = alike or difflib.get_close_matches(name, recipe_names(), n=3)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(f"there is no recipe {name!r}; {hint}`nestree recipes` lists them, and a YAML file will do too")
+        raise UserError(f"there is no recipe {name!r}; {hint}`nestree recipes` lists them, or give a YAML file")
     values = read_yaml(path)
     about, time = (str(values.pop(key, "")) for key in ("about", "time"))
     return Recipe(path.stem, about, time, {**values, "recipe": path.stem})
@@ -55,17 +55,17 @@ def load_recipe(name: str) -> Recipe:
 
 @dataclass(frozen=True)
 class Kept:
-    """What other recipes achieve at a recipe's budget, kept from a comparison."""
+    """Accuracy of other recipes with a recipe's budget, from an earlier comparison."""
 
     date: str
-    """As 2026-01-31."""
+    """Date of the comparison, such as 2026-01-31."""
     command: str
-    """What made it."""
+    """Command of the comparison."""
     accuracies: Mapping[str, Mapping[str, float]]
-    """Share of right answers, by what is compared and test."""
+    """Accuracy by contender, then by test."""
 
 
 def kept_figures(name: str) -> Kept | None:
-    """Return the figures that are kept for a recipe of the package to be compared with, if there are any."""
+    """Return the kept figures to compare a recipe of the package with; None if there are none."""
     path = FOLDER / f"{name}.json"
     return Kept(**read_json(path)) if name in recipe_names() and path.is_file() else None

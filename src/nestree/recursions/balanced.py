@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers import Cell
 from nestree.recursions.base import SingleRootRecursion
 from nestree.recursions.lengths import Lengths
+from nestree.recursions.shapes import GroupStates, Items
 from nestree.trees.fixed import balanced
 
 
@@ -17,13 +17,13 @@ class BalancedTree(SingleRootRecursion):
     Source: the balanced-tree baseline (BBT-RvNN) of Shi et al. 2018 (arXiv 1808.09644). Depth: log2 n.
     """
 
-    def __init__(self, cell: GatedRecursiveCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         """Make a balanced tree of ``cell``."""
         super().__init__()
         self.dim = cell.dim
         self.cell = cell
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Fold all groups level by level; each pairs up by its own size, not by the padding's."""
         size, longest = sizes.tensor, sizes.longest
         while longest > 1:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import Cell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
+from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, Rows, SequenceRoots, TableStates
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 
@@ -20,32 +24,48 @@ from nestree.trees import ParsedTree, Tree, tree_from_nodes
 class Leaves:
     """A checked batch of sequences of leaf states."""
 
-    states: Tensor
+    inputs: Padded
     """(B, L, D), zero in the padding."""
     lengths: Lengths
+    transform: Callable[[Anything], Anything] | None = None
+    """Makes leaf states of rows of inputs; None: they are leaf states."""
 
-    def packed(self) -> Tensor:
-        """Return the states of all sequences one after the other, without padding: (sum of lengths, D)."""
-        return self.states.flatten(0, 1)[self._rows()]
+    @cached_property
+    def states(self) -> Padded:
+        """The leaf states (B, L, D), anything finite in the padding."""
+        return self.inputs if self.transform is None else self.transform(self.inputs)
 
-    def padded(self, packed: Tensor) -> Tensor:
+    def packed(self) -> Packed:
+        """Return the leaf states of all sequences one after the other, without padding: (sum of lengths, D)."""
+        # Picked before the transform, which then has only the real rows to work on.
+        rows = pack(self.inputs, self.lengths.host)
+        return rows if self.transform is None else self.transform(rows)
+
+    def padded(self, packed: Packed) -> Padded:
         """Return what is packed (sum of lengths, D) as (B, L, D), zero in the padding."""
-        batch, longest = self.states.shape[:2]
-        flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, self._rows(), packed)
+        batch, longest = self.inputs.shape[:2]
+        rows = real_rows(self.lengths.host, longest).to(packed.device)
+        flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, rows, packed)
         return flat.view(batch, longest, -1)
 
-    def _rows(self) -> Tensor:
-        """Return where the real positions are among all."""
-        longest = self.states.shape[1]
-        rows = [torch.arange(n) + b * longest for b, n in enumerate(self.lengths.host)]
-        return torch.cat(rows).to(self.states.device)
+
+def pack(states: Padded, lengths: list[int]) -> Packed:
+    """Return the first ``lengths`` rows of each sequence (B, L, D), one sequence after the other: (sum, D)."""
+    return states.flatten(0, 1).index_select(0, real_rows(lengths, states.shape[1]).to(states.device))
+
+
+def real_rows(lengths: list[int], longest: int) -> Rows:
+    """Return where the real positions are among all B * L of a padded batch."""
+    count = np.array(lengths)
+    skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
+    return torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
 
 
 @dataclass(frozen=True)
 class Folded:
     """What a recursion makes of a batch."""
 
-    root: Tensor
+    root: SequenceRoots
     """(B, D)"""
     trees: list[list[ParsedTree]] | None = None
     """When asked for: each sequence's trees, most probable first."""
@@ -72,7 +92,7 @@ class Recursion(nn.Module, ABC):
 class TreeSearch(Recursion):
     """A recursion that looks for its trees: a cell composes pairs, and a scorer says which."""
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer) -> None:
         """Take both.
 
         Raises:
@@ -98,14 +118,14 @@ class SingleRootRecursion(Recursion):
     """
 
     @abstractmethod
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Fold groups of items (G, N, D), the first ``sizes`` of which are real, to their roots (G, D)."""
 
     def merges(self, items: int) -> Merges:
         """Return the merges of any group of so many items."""
         raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold as [`fold`][] does, and return the merges of every group too."""
         return self.fold(items, sizes), [self.merges(size) for size in sizes.host]
 
@@ -132,7 +152,7 @@ class SingleRootRecursion(Recursion):
         root = torch.cat(pieces)[torch.tensor(owners, device=table.device).argsort()]
         return Folded(root, _nested_trees(lengths, levels, merges_of_levels) if trees else None)
 
-    def _fold(self, items: Tensor, sizes: Lengths, trees: bool) -> tuple[Tensor, list[Merges]]:
+    def _fold(self, items: Items, sizes: Lengths, trees: bool) -> tuple[GroupStates, list[Merges]]:
         """Fold a batch of groups; there are merges only if trees are asked for."""
         return self.parse(items, sizes) if trees else (self.fold(items, sizes), [])
 
@@ -164,7 +184,7 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
     ]
 
 
-def gather_groups(table: Tensor, level: Level) -> Tensor:
+def gather_groups(table: TableStates, level: Level) -> Items:
     """Return the items of each group of ``level``, padded with copies of the table's last rows: (G, largest, ...)."""
     first = torch.tensor(level.first, device=table.device)
     rows = first.unsqueeze(-1) + torch.arange(level.largest, device=table.device)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers import Cell
 from nestree.recursions.base import SingleRootRecursion
 from nestree.recursions.lengths import Lengths
+from nestree.recursions.shapes import GroupStates, Items
 from nestree.trees.fixed import left_branching
 
 
@@ -17,13 +18,13 @@ class Chain(SingleRootRecursion):
     Cost: n cells for n items, one after the other.
     """
 
-    def __init__(self, cell: GatedRecursiveCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         """Make a chain of ``cell``."""
         super().__init__()
         self.dim = cell.dim
         self.cell = cell
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run along each group; a group leaves the batch where it ends, so padding is never composed."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
@@ -37,7 +38,7 @@ class Chain(SingleRootRecursion):
             if running < len(state):
                 ended.append(state[running:])
                 state = state[:running]
-            state = self.cell(state, items[:running, position])
+            state = self.cell(state, items[:running, position]).to(items.dtype)  # autocast may have made it another
         return torch.cat([state, *reversed(ended)])[rows.argsort()]
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import Checked, check_at_least, check_probability
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, LeafTransform
+from nestree.layers import Cell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import GroupIndex, GroupStates, ItemIndex, ItemPairWeights, Items, ItemWeights
 
 ACTIVATIONS = 40
 """About how many features an item keeps for its gradients in a round, as a multiple of D."""
@@ -21,7 +24,7 @@ PAIRS = 12
 """About how many numbers two items keep."""
 
 
-class ContinuousRecursion(SingleRootRecursion):
+class ContinuousRecursion(Checked, SingleRootRecursion):
     """Merge softly, round by round, until every item but the last one has all but gone.
 
     Every item has a probability of existing, 1 at first. In a round each is composed with its left neighbour, as far as
@@ -38,9 +41,11 @@ class ContinuousRecursion(SingleRootRecursion):
         torch.Size([2, 8])
     """
 
+    checks: ClassVar = {"threshold": check_probability}
+
     def __init__(
         self,
-        cell: GatedRecursiveCell,
+        cell: Cell,
         *,
         window: int = 5,
         threshold: float = 0.1,
@@ -64,22 +69,29 @@ class ContinuousRecursion(SingleRootRecursion):
         self.cell = cell
         self.leaf = leaf
         self.window = check_window(window)
-        self.threshold = check_probability("threshold", threshold)
-        self.start, self.end = (nn.Parameter(torch.randn(cell.dim)) for _ in range(2))
+        self.threshold = threshold
+        self.start, self.end = (nn.Parameter(torch.empty(cell.dim)) for _ in range(2))
+        self.reset_parameters()
         self.read = nn.Linear(window * cell.dim, cell.dim)
         self.score = nn.Linear(cell.dim, 1)
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def reset_parameters(self) -> None:
+        """Draw the vectors around a group anew."""
+        with torch.no_grad():
+            self.start.normal_()
+            self.end.normal_()
+
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run rounds until every group has stopped; those that have leave the batch."""
         return self._run(items, sizes.tensor, None)
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold, and read off the trees by when and how far the items have gone; see [`Departures`][]."""
         departures = Departures.of(sizes.tensor, items.shape[1])
         root = self._run(items, sizes.tensor, departures)
         return root, [merges_in_order(order) for order in departures.orders(sizes.host)]
 
-    def _run(self, items: Tensor, sizes: Tensor, departures: Departures | None) -> Tensor:
+    def _run(self, items: Items, sizes: GroupIndex, departures: Departures | None) -> GroupStates:
         states, existence = self._frame(items, sizes)
         rows = torch.arange(len(sizes), device=sizes.device)
         recompute = Recompute(dropout=self.training)
@@ -102,7 +114,7 @@ class ContinuousRecursion(SingleRootRecursion):
                 departures.note(number, rows, existence[:, 1:-1])
         return torch.cat(stopped)[torch.cat(stopped_rows).argsort()]
 
-    def _frame(self, items: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    def _frame(self, items: Items, sizes: GroupIndex) -> tuple[Float[Tensor, "g n+2 d"], Float[Tensor, "g n+2"]]:
         """Return states between START and END (G, N + 2, D), zero behind, and existence: 1 or, behind END, 0."""
         place = torch.arange(items.shape[1] + 2, device=items.device)
         start = self.start.to(items.dtype).expand(len(items), 1, -1)
@@ -113,8 +125,8 @@ class ContinuousRecursion(SingleRootRecursion):
         states = states if self.leaf is None else self.leaf(states)
         return states.masked_fill(~real.unsqueeze(-1), 0), real.to(torch.promote_types(items.dtype, torch.float32))
 
-    def _round(self, states: Tensor, existence: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states (G, S, D) and existence (G, S) after a round."""
+    def _round(self, states: Items, existence: ItemWeights, sizes: GroupIndex) -> tuple[Items, ItemWeights]:
+        """Return states and existence after a round."""
         left, right = neighbours(existence)
         to_left, to_right = left.to(states.dtype), right.to(states.dtype)
         lefts, rights = [states], [states]
@@ -127,10 +139,11 @@ class ContinuousRecursion(SingleRootRecursion):
         merges = (place > 0) & (place < sizes.unsqueeze(-1))  # neither START, END nor the last item
         chance = merge_probabilities(scores.masked_fill(~merges, -torch.inf), left, right)
         of_left = (left @ chance.unsqueeze(-1)).to(states.dtype)
-        return torch.lerp(states, self.cell(lefts[1], states), of_left), existence * (1 - chance)
+        composed = self.cell(lefts[1], states).to(states.dtype)  # autocast may have made it another
+        return torch.lerp(states, composed, of_left), existence * (1 - chance)
 
 
-def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:
+def neighbours(existence: ItemWeights) -> tuple[ItemPairWeights, ItemPairWeights]:
     """Return, for each item i, the shares of every item j (G, i, j) in its left and in its right neighbour.
 
     Walking outwards from i, an item's share is its existence, until their sum would exceed 1: that item has what is
@@ -146,8 +159,8 @@ def neighbours(existence: Tensor) -> tuple[Tensor, Tensor]:
     return mirrored.flip(-2, -1), right
 
 
-def merge_probabilities(scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Return how probably every item (G, S) merges into its right neighbour, now.
+def merge_probabilities(scores: ItemWeights, left: ItemPairWeights, right: ItemPairWeights) -> ItemWeights:
+    """Return how probably every item merges into its right neighbour, now.
 
     ``c = a / (a + 1 + a_left + a_right)`` with ``a = exp(score)``. The exponentials are divided by the largest of a
     group, so that none overflows; if all that an item competes with underflows, it does not merge.
@@ -169,18 +182,18 @@ class Departures:
     leftmost. With merge probabilities of 0 and 1 this is exactly the tree of the cells that the root depends on.
     """
 
-    when: Tensor
+    when: ItemIndex
     """(G, N) round in which existence fell to one half; beyond all rounds if it has not."""
-    what_is_left: Tensor
+    what_is_left: ItemWeights
     """(G, N) existence after that round, or after the last one."""
 
     @classmethod
-    def of(cls, sizes: Tensor, items: int) -> Departures:
+    def of(cls, sizes: GroupIndex, items: int) -> Departures:
         """Begin with groups of at most so many items."""
         shape = len(sizes), items
         return cls(torch.full(shape, items + 1, device=sizes.device), torch.ones(shape, device=sizes.device))
 
-    def note(self, number: int, rows: Tensor, existence: Tensor) -> None:
+    def note(self, number: int, rows: GroupIndex, existence: ItemWeights) -> None:
         """Note the existence of the items of some groups after a round."""
         columns = slice(existence.shape[1])
         when, left = self.when[rows, columns], self.what_is_left[rows, columns]

@@ -10,16 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+
+from nestree.recursions.shapes import (
+    Anything,
+    Bits,
+    GroupIndex,
+    Numbers,
+    PairIndex,
+    PairLogits,
+    ProposedIndex,
+    ProposedScores,
+    RandomBits,
+    Rows,
+    SequenceIndex,
+    Uniforms,
+)
 
 
 @dataclass(frozen=True)
 class Sites:
     """G groups of one level, as places to draw for."""
 
-    sequence: Tensor
+    sequence: GroupIndex
     """(G,) the sequence's row in the batch."""
-    group: Tensor
+    group: GroupIndex
     """(G,) the group's number within its sequence."""
     level: int
     """Level of the outer tree, 0 at the leaves."""
@@ -28,7 +44,7 @@ class Sites:
         """Return G."""
         return len(self.sequence)
 
-    def take(self, rows: Tensor | slice) -> Sites:
+    def take(self, rows: Rows | slice) -> Sites:
         """Return the sites at ``rows``, in that order."""
         return Sites(self.sequence[rows], self.group[rows], self.level)
 
@@ -40,21 +56,21 @@ class Draws:
         """Take a generator that lives on the device of the states; None is PyTorch's global one."""
         self.generator = generator
 
-    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> Tensor:
+    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> PairLogits:
         """Return Gumbel noise (G, ``beams``, ``pairs``) for the choice of each beam's best pairs."""
         return self._gumbel((len(sites), beams, pairs), sites, dtype)
 
-    def candidate_noise(self, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return Gumbel noise (G, B, K) for the choice among candidates: the beams' pairs at ``position`` (G, B, K)."""
+    def candidate_noise(self, sites: Sites, step: int, position: ProposedIndex, dtype: torch.dtype) -> ProposedScores:
+        """Return Gumbel noise (G, V, K) for the choice among candidates: the beams' pairs at ``position`` (G, V, K)."""
         return self._gumbel(tuple(position.shape), sites, dtype)
 
-    def alignment(self, sites: Sites, slots: int) -> Tensor:
+    def alignment(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``) in [0, 1), float64, that draw the beams a group hands on."""
-        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+        return self._uniforms(sites, slots)
 
-    def slot_order(self, sites: Sites, slots: int) -> Tensor:
+    def slot_order(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``) in [0, 1), float64, whose order permutes the slots of systematic alignment."""
-        return torch.rand((len(sites), slots), dtype=torch.float64, device=sites.group.device, generator=self.generator)
+        return self._uniforms(sites, slots)
 
     def cut(self) -> tuple[float, float]:
         """Return two uniforms in [0, 1) that decide how a batch is cut in training: whether, and by which arity."""
@@ -62,15 +78,19 @@ class Draws:
         flat, arity = torch.rand(2, dtype=torch.float64, device=device, generator=self.generator).tolist()
         return flat, arity
 
-    def random_bits(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
-        """Return random bits (N, ``features``), int16 over its whole range, that dropout masks are made of.
+    def random_bits(self, sites: Sites, step: int, beam: Rows, features: int) -> RandomBits:
+        """Return random bits (M, ``features``), int16 over its whole range, that dropout masks are made of.
 
-        Node n is composed at site n by ``beam`` (N,); see [`dropout_mask`][].
+        Node n is composed at site n by ``beam`` (M,); see [`dropout_mask`][].
         """
         drawn = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
         return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]
 
-    def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Tensor:
+    def _uniforms(self, sites: Sites, slots: int) -> Uniforms:
+        device = sites.group.device
+        return torch.rand((len(sites), slots), dtype=widest(device), device=device, generator=self.generator)
+
+    def _gumbel(self, shape: tuple[int, ...], sites: Sites, dtype: torch.dtype) -> Anything:
         uniform = torch.rand(shape, dtype=dtype, device=sites.group.device, generator=self.generator)
         return uniform.clamp_(min=torch.finfo(dtype).tiny).log_().neg_().log_().neg_()
 
@@ -95,7 +115,7 @@ class KeyedDraws(Draws):
 
     _PAIR, _CANDIDATE, _ALIGNMENT, _ORDER, _KEEP, _CUT = range(6)
 
-    def __init__(self, seed: int, *, identities: Tensor | None = None) -> None:
+    def __init__(self, seed: int, *, identities: SequenceIndex | None = None) -> None:
         """Take a seed and, where rows of a batch are to keep their draws in another batch, the rows' names.
 
         Args:
@@ -106,20 +126,20 @@ class KeyedDraws(Draws):
         self.seed = seed
         self.identities = identities
 
-    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> Tensor:
+    def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> PairLogits:
         """Return Gumbel noise (G, ``beams``, ``pairs``)."""
         position = torch.arange(pairs, device=sites.group.device).expand(len(sites), beams, pairs)
         return self._keyed_gumbel(self._PAIR, sites, step, position, dtype)
 
-    def candidate_noise(self, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return Gumbel noise (G, B, K)."""
+    def candidate_noise(self, sites: Sites, step: int, position: ProposedIndex, dtype: torch.dtype) -> ProposedScores:
+        """Return Gumbel noise (G, V, K)."""
         return self._keyed_gumbel(self._CANDIDATE, sites, step, position, dtype)
 
-    def alignment(self, sites: Sites, slots: int) -> Tensor:
+    def alignment(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``)."""
         return self._uniform(self._key(self._ALIGNMENT, sites, 0), slots)
 
-    def slot_order(self, sites: Sites, slots: int) -> Tensor:
+    def slot_order(self, sites: Sites, slots: int) -> Uniforms:
         """Return uniforms (G, ``slots``)."""
         return self._uniform(self._key(self._ORDER, sites, 0), slots)
 
@@ -128,46 +148,57 @@ class KeyedDraws(Draws):
         flat, arity = self._uniform(mix_bits(torch.tensor(self.seed) + self._CUT), 2).tolist()
         return flat, arity
 
-    def random_bits(self, sites: Sites, step: int, beam: Tensor, features: int) -> Tensor:
-        """Return random bits (N, ``features``), int16."""
+    def random_bits(self, sites: Sites, step: int, beam: Rows, features: int) -> RandomBits:
+        """Return random bits (M, ``features``), int16."""
         keys = mix_bits(self._key(self._KEEP, sites, step) + beam)
         return mix_bits(keys.unsqueeze(-1) + torch.arange(features, device=beam.device)).to(torch.int16)
 
-    def _keyed_gumbel(self, kind: int, sites: Sites, step: int, position: Tensor, dtype: torch.dtype) -> Tensor:
+    def _keyed_gumbel(self, kind: int, sites: Sites, step: int, position: PairIndex, dtype: torch.dtype) -> PairLogits:
         beam = torch.arange(position.shape[1], device=position.device)
         keys = mix_bits(self._key(kind, sites, step).unsqueeze(-1) + beam).unsqueeze(-1)
         return _open_interval(mix_bits(keys + position)).log_().neg_().log_().neg_().to(dtype)
 
-    def _key(self, kind: int, sites: Sites, step: int) -> Tensor:
+    def _key(self, kind: int, sites: Sites, step: int) -> GroupIndex:
         sequence = sites.sequence if self.identities is None else self.identities.to(sites.group.device)[sites.sequence]
         key = mix_bits(torch.full_like(sites.group, self.seed))  # else the next seed's draws would be the next kind's
         for coordinate in (kind, sequence, sites.level, sites.group, step):
             key = mix_bits(key + coordinate)
         return key
 
-    def _uniform(self, key: Tensor, count: int) -> Tensor:
+    def _uniform(self, key: Bits, count: int) -> Float[Tensor, "*any draws"]:
         """Return (*key, count) float64 in the open interval (0, 1)."""
         bits = mix_bits(key.unsqueeze(-1) + torch.arange(count, device=key.device))
         return _open_interval(bits)
 
 
-def dropout_mask(random_bits: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+NO_FLOAT64 = ("mps",)
+"""Types of devices that have no float64."""
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the most precise floating dtype that a device has."""
+    return torch.float32 if device.type in NO_FLOAT64 else torch.float64
+
+
+def dropout_mask(random_bits: Bits, rate: float, dtype: torch.dtype) -> Numbers:
     """Return 0 where a feature is dropped and 1 where it stays: with probability ``rate``, to within 2^-17, it is 0."""
     least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 itself is no int16
     return torch.ge(random_bits, least, out=torch.empty(random_bits.shape, dtype=dtype, device=random_bits.device))
 
 
-def _open_interval(bits: Tensor) -> Tensor:
-    """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits."""
+def _open_interval(bits: Bits) -> Numbers:
+    """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits, or float32 from 23."""
+    if widest(bits.device) == torch.float32:
+        return (_shift(bits, 41).float() + 0.5) * 2.0**-23  # exact, too: 23 bits and a half
     return (_shift(bits, 12).double() + 0.5) * 2.0**-52  # exact: float32 would round some numbers up to 1
 
 
-def _shift(bits: Tensor, by: int) -> Tensor:
+def _shift(bits: Bits, by: int) -> Bits:
     """Return an unsigned right shift of signed 64-bit integers."""
     return (bits >> by) & ((1 << (64 - by)) - 1)
 
 
-def mix_bits(bits: Tensor) -> Tensor:
+def mix_bits(bits: Bits) -> Bits:
     """Return splitmix64's next output for each state; int64 multiplication wraps around."""
     bits = bits + -7046029254386353131  # 0x9E3779B97F4A7C15
     bits = (bits ^ _shift(bits, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from nestree.layers import ParentAttention
+from nestree.recursions.shapes import Packed, SequenceRoots, SequenceWeights, State
 from nestree.trees import Span, Tree
 
 
@@ -29,13 +28,13 @@ class Extras:
 class Found:
     """What there was; all tensors know their gradients."""
 
-    root: Tensor
+    root: SequenceRoots
     """(B, D)"""
-    tokens: Tensor | None = None
-    """(N, D) of all sequences, one after the other."""
-    scores: Tensor | None = None
+    tokens: Packed | None = None
+    """(T, D) of all sequences, one after the other."""
+    scores: SequenceWeights | None = None
     """(B, W); -inf where there is no such beam."""
     beams: list[list[Tree]] = field(default_factory=list)
     """Of each sequence: the tree of every beam that has a score."""
-    nodes: list[dict[Span, Tensor]] = field(default_factory=list)
+    nodes: list[dict[Span, State]] = field(default_factory=list)
     """Of each sequence: the states (D,) by (first leaf, one past the last)."""

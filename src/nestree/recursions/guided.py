@@ -7,14 +7,18 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nestree.layers import Scorer
 from nestree.recursions.along import GivenNodes
+from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.naive import score_dtype
+from nestree.recursions.shapes import TableStates
 from nestree.trees import Tree
 
 
-def tree_log_prob(scorer: Scorer, states: Tensor, given: GivenNodes, trees: Sequence[Tree]) -> Tensor:
+def tree_log_prob(scorer: Scorer, states: TableStates, given: GivenNodes, trees: Sequence[Tree]) -> Float[Tensor, " b"]:
     """Return, for each sequence, the log-probability (B,) that every merge is one of its tree's.
 
     The tree is built in the order of its merges. At each step the probabilities of all pairs that are merges of the
@@ -23,7 +27,7 @@ def tree_log_prob(scorer: Scorer, states: Tensor, given: GivenNodes, trees: Sequ
 
     Args:
         scorer: of pairs; one of parents reads the parents of all pairs, which given trees do not have.
-        states: (M, D) of the nodes, as [`fold_along`][nestree.recursions.along.fold_along] returns them.
+        states: (U, D) of the nodes, as [`AlongTrees`][nestree.recursions.along.AlongTrees] makes them.
         given: the nodes of the trees.
         trees: one for each sequence.
     """
@@ -34,9 +38,11 @@ def tree_log_prob(scorer: Scorer, states: Tensor, given: GivenNodes, trees: Sequ
     for sequence, tree in enumerate(trees):
         steps.extend((sequence, *step) for step in _steps(given.rows[sequence], tree, numbers))
     if not steps:
-        return states.new_zeros(len(trees))
+        return states.new_zeros(len(trees), dtype=score_dtype(states))
     left, right = torch.tensor(list(numbers), device=states.device).unbind(1)
-    logits = scorer(states[left], states[right])
+    with torch.autocast(states.device.type, enabled=False), fixed_weights(scorer):
+        logits = scorer(states[left], states[right])
+    logits = logits.to(score_dtype(logits))
     longest = max(len(pairs) for _, pairs, _ in steps)
     places = np.full((len(steps), longest), -1)
     good = np.zeros((len(steps), longest), dtype=bool)

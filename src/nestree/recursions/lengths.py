@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+
+from nestree.recursions.shapes import SequenceIndex
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Lengths:
         tensor([3, 1])
     """
 
-    tensor: Tensor
+    tensor: SequenceIndex
     """(B,) int64, on the device of the states."""
     host: list[int]
     """The same as Python integers."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_probability
-from nestree.layers import GatedRecursiveCell
+from nestree.checks import Checked, check_at_least, check_probability
+from nestree.layers import Cell, GatedRecursiveCell
+from nestree.layers.cell import mask_width
+from nestree.layers.plain import is_plain_cell
 from nestree.recursions.base import Merges, SingleRootRecursion
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import GroupIndex, GroupStates, Items, ItemWeights, Numbers
 
 LEAST = 1e-5
 """A slot within less than this much of the last step's cumulative probability is out of reach."""
@@ -20,13 +25,13 @@ ACTIVATIONS = 28
 """About how many features a cell keeps for its gradients, as a multiple of D."""
 
 
-class OrderedMemory(SingleRootRecursion):
+class OrderedMemory(Checked, SingleRootRecursion):
     """Write every item into a stack of ``slots`` memories, and fold what lies above the place where it is written.
 
     A step attends to the slots with probabilities p; the candidates of the last step replace the memories up to
     there, and from there on the item is composed with one memory after the other. The root of a group is the last
-    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is the
-    cell's.
+    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is that of
+    the gated recursive cell; with another cell it has its own norm.
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 3; GELU instead of ReLU, as in the cell.
     Cost: at most ``slots`` cells an item, one after the other. Slots that no sequence of the batch can reach yet, the
@@ -38,7 +43,9 @@ class OrderedMemory(SingleRootRecursion):
         torch.Size([2, 8])
     """
 
-    def __init__(self, cell: GatedRecursiveCell, *, slots: int = 21, memory_dropout: float = 0.1) -> None:
+    checks: ClassVar = {"memory_dropout": check_probability}
+
+    def __init__(self, cell: Cell, *, slots: int = 21, memory_dropout: float = 0.1) -> None:
         """Make an Ordered Memory.
 
         Args:
@@ -54,17 +61,18 @@ class OrderedMemory(SingleRootRecursion):
         self.dim = cell.dim
         self.cell = cell
         self.slots = check_at_least("slots", slots, 1)
-        self.memory_dropout = check_probability("memory_dropout", memory_dropout)
+        self.memory_dropout = memory_dropout
         self.project = nn.Linear(cell.dim, cell.dim)
+        self.norm = None if isinstance(cell, GatedRecursiveCell) else nn.LayerNorm(cell.dim)
         self.query, self.query_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.key, self.key_norm = nn.Linear(cell.dim, cell.dim), nn.LayerNorm(cell.dim)
         self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
 
-    def fold(self, items: Tensor, sizes: Lengths) -> Tensor:
+    def fold(self, items: Items, sizes: Lengths) -> GroupStates:
         """Run along each group; a group leaves the batch where it ends, so padding is never written."""
         return self._run(items, sizes)[0]
 
-    def parse(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Merges]]:
+    def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
         """Fold, and read off the tree by the slot that each item attends to most; see [`merges_of_slots`][]."""
         root, attended = self._run(items, sizes)
         table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
@@ -72,11 +80,11 @@ class OrderedMemory(SingleRootRecursion):
         merges = {group: merges_of_slots(row[: sizes.host[group]]) for group, row in zip(order, table, strict=True)}
         return root, [merges[group] for group in range(len(order))]
 
-    def _run(self, items: Tensor, sizes: Lengths) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[GroupIndex]]:
         """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
-        projected = self.cell.norm(self.project(items[rows]))
+        projected = self._norm()(self.project(items[rows]))
         queries = self.query_norm(self.query(self._drop(projected))).unbind(1)
         # The first step: every candidate is the item itself, and only the last slot can be reached from there.
         inputs = projected.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
@@ -104,45 +112,64 @@ class OrderedMemory(SingleRootRecursion):
         return torch.cat([candidates[:, -1], *reversed(ended)])[rows.argsort()], attended
 
     def _step(
-        self, item: Tensor, query: Tensor, memories: Tensor, candidates: Tensor, reach: Tensor, first: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Write one item (G, D) into memories (G, n, D); no slot before ``first`` is in reach of any group.
+        self, item: GroupStates, query: GroupStates, memories: Items, candidates: Items, reach: ItemWeights, first: int
+    ) -> tuple[Items, Items, ItemWeights, GroupIndex]:
+        """Write one item (G, D) into memories (G, N, D); no slot before ``first`` is in reach of any group.
 
         Returns:
-            the memories and candidates, what is in reach of the next step (G, n), and the likeliest slot (G,).
+            the memories and candidates, what is in reach of the next step (G, N), and the likeliest slot (G,).
         """
         out_of_reach, near = candidates[:, :first], candidates[:, first:]
         probability = self._attend(query, near, reach[:, first:])
         up_to = probability.cumsum(-1)  # c
         onwards = probability.flip(-1).cumsum(-1).flip(-1)  # r
         written = torch.lerp(memories[:, first:], near, onwards.to(near.dtype).unsqueeze(-1))
-        of_item, of_memory = self.cell.hidden.weight.split(self.dim, dim=1)
-        # The memories' half of the hidden layer is one product for all slots.
-        halves = functional.linear(self._drop_input(written), of_memory, self.cell.hidden.bias).unbind(1)
         shares = up_to.to(item.dtype).unsqueeze(-1).unbind(1)
         composed, state = [item] * first, item
-        for memory, half, share in zip(written.unbind(1), halves, shares, strict=True):
-            hidden = half + functional.linear(self._drop_input(state), of_item)
-            state = torch.lerp(item, self.cell.mix(state, memory, hidden), share)
+        compose = self._composer(written)
+        for slot, share in enumerate(shares):
+            state = torch.lerp(item, compose(state, slot).to(item.dtype), share)
             composed.append(state)
         reached = functional.pad(up_to, (first, 0))[:, 1:]
         reached = functional.pad(reached.masked_fill(reached < LEAST, 0), (0, 1), value=1.0)
         slot = probability.argmax(-1) + first
         return torch.cat([out_of_reach, written], dim=1), torch.stack(composed, dim=1), reached, slot
 
-    def _attend(self, query: Tensor, candidates: Tensor, reach: Tensor) -> Tensor:
-        """Return the probabilities (G, n) of slots, at least in float32."""
+    def _composer(self, memories: Items) -> Callable[[GroupStates, int], GroupStates]:
+        """Return what composes states (G, D) with the memories (G, N, D) of a slot."""
+        dropped, cell = self._drop_input(memories), self.cell
+        if not is_plain_cell(cell, next(cell.parameters(), memories)):
+            return lambda state, slot: cell(self._drop_input(state), dropped[:, slot])
+        of_item, of_memory = cell.hidden.weight.split(self.dim, dim=1)
+        # The memories' half of the hidden layer is one product for all slots.
+        halves = functional.linear(dropped, of_memory, cell.hidden.bias).unbind(1)
+        kept = memories.unbind(1)
+
+        def compose(state: GroupStates, slot: int) -> GroupStates:
+            hidden = halves[slot] + functional.linear(self._drop_input(state), of_item)
+            return cell.mix(state, kept[slot], hidden)
+
+        return compose
+
+    def _norm(self) -> nn.Module:
+        if self.norm is not None:
+            return self.norm
+        assert isinstance(self.cell, GatedRecursiveCell)
+        return self.cell.norm
+
+    def _attend(self, query: GroupStates, candidates: Items, reach: ItemWeights) -> ItemWeights:
+        """Return the probabilities (G, N) of slots, at least in float32."""
         keys = self.key_norm(self.key(self._drop(candidates)))
         logits = self.score(self._drop(functional.gelu(query.unsqueeze(1) + keys))).squeeze(-1).to(reach.dtype)
         logits = (logits / math.sqrt(self.dim)).masked_fill(reach == 0, -torch.inf)
         weights = (logits - logits.detach().amax(-1, keepdim=True)).exp() * reach
         return weights / weights.sum(-1, keepdim=True)
 
-    def _drop(self, states: Tensor) -> Tensor:
+    def _drop(self, states: Numbers) -> Numbers:
         return functional.dropout(states, self.memory_dropout, self.training)
 
-    def _drop_input(self, states: Tensor) -> Tensor:
-        return functional.dropout(states, self.cell.dropout, self.training)
+    def _drop_input(self, states: Numbers) -> Numbers:
+        return functional.dropout(states, self.cell.dropout if mask_width(self.cell) else 0.0, self.training)
 
 
 def merges_of_slots(slots: list[int]) -> Merges:

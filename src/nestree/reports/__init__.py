@@ -1,1 +1,1 @@
-"""Telling what was measured: a page, Markdown, model cards, their tables and plots."""
+"""Reports of results: HTML page, Markdown, model cards, and their tables and plots."""

@@ -1,4 +1,4 @@
-"""Model cards: what a trained model is, what it can do, and how it was made, from its run folder."""
+"""Model cards, written from a run folder: use, accuracy, and training of a model."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nestree.runs import Run
 from nestree.runs.hub import PREFIX
 
 LICENSE = "apache-2.0"
-"""License of the models that ship, as the Hub spells it."""
+"""License of the models that ship with the package, as the Hub spells it."""
 
 
 def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> str:
-    """Return a run's card as Markdown.
+    """Return a run's model card as Markdown.
 
-    What only a person knows, purpose and limits, is taken from ``about.md`` in the folder, where there is one.
+    Purpose and limits, which only a person can know, are copied from ``about.md`` in the run folder, if it exists.
 
     Args:
         run: with or without results.
-        name: what ``nestree.load`` calls the model; None: the last part of the run's name.
-        license: of the model, as the Hub spells it.
+        name: the model's name for ``nestree.load``; None for the last part of the run's name.
+        license: license of the model, as the Hub spells it.
     """
     about, name, results = run.about(), name or run.title, current_results(run)
     title = name.removeprefix(PREFIX).rpartition("/")[2]
@@ -59,10 +59,10 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
 
 
 def write_card(run: Run) -> Path:
-    """Write a run's card as ``README.md`` into its folder, and return its path.
+    """Write a run's model card to ``README.md`` in its folder, and return the path.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     try:
         with replacing(run.card) as temporary:
@@ -73,7 +73,7 @@ def write_card(run: Run) -> Path:
 
 
 def _header(run: Run, title: str, license: str, results: list[Result]) -> dict[str, Any]:
-    """Return what the Hub reads, results among it."""
+    """Return the metadata that the Hub reads, with the results."""
     task = run.config.data.task
     header: dict[str, Any] = {
         "license": license,
@@ -100,9 +100,9 @@ def _header(run: Run, title: str, license: str, results: list[Result]) -> dict[s
 
 
 def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
-    """Return the tables of accuracy, or how to come by them."""
+    """Return the tables of accuracy, or the command that evaluates the model."""
     if not results:
-        return [f"Not evaluated yet: `{command}` does it."]
+        return [f"Not evaluated yet: run `{command}`."]
     named = dict.fromkeys(name for result in results for name in result.strata if name not in EDGES)
     return [
         f"Data: {protocol_about(run.protocol)}, seed {run.config.data.seed}. Intervals are 95 % Wilson "
@@ -117,7 +117,7 @@ def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
 
 
 def training_line(run: Run) -> str:
-    """Return, in a sentence or two, what made a model: seed, time of all its trainings, machine, and commit."""
+    """Return a line about how a model was trained: seed, total time, machine and commit."""
     about, trainings = run.about(), run.trainings()
     minutes = sum(training.get("minutes", 0) for training in trainings)
     runs = f" in {len(trainings)} runs" if len(trainings) > 1 else ""
@@ -133,7 +133,7 @@ def training_line(run: Run) -> str:
 
 
 def figures_table(results: list[Result], *, command: str | None = None) -> str:
-    """Return results as a table of Markdown; with ``command``, the command that reproduces each of them."""
+    """Return results as a Markdown table; with ``command``, each row ends with the command that reproduces it."""
     header = ["test", "inference", "tokens, mean", "examples", "accuracy %", "95 % interval", "baseline %"]
     rows = [
         [
@@ -156,5 +156,5 @@ def figures_table(results: list[Result], *, command: str | None = None) -> str:
 
 
 def _without(cells: list[str]) -> list[str]:
-    """Leave out the column of inferences."""
+    """Remove the column of the inference."""
     return cells[:1] + cells[2:]

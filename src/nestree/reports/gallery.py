@@ -1,4 +1,4 @@
-"""Trees to look at: some of inputs that a model answers right, and of ones that it answers wrong."""
+"""Trees of example inputs, some that a model answers correctly and some that it answers wrong."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from nestree.runs import Run, load
 from nestree.trees.scores import bracket_f1
 
 SEARCHED = 256
-"""Examples of a test that are read at most, in search of wrong answers."""
+"""Maximal number of examples read to find wrong answers."""
 
 AT_ONCE = 32
 FITTING = range(8, 61)
-"""Tokens of inputs whose trees are good to look at."""
+"""Preferred number of tokens, for trees of a size that fits a page."""
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """An example of a test, as a model reads it."""
+    """A test example with the model's reading."""
 
     words: tuple[tuple[str, ...], ...]
-    """Of the input, or of both sides of a pair."""
+    """Words of the input, or of both sides of a pair."""
     gold: str
-    """The right label."""
+    """The correct label."""
     reading: Reading
-    """The model's answer, and of each side its most probable tree."""
+    """The model's answer, and the most probable tree of each side."""
     f1: float | None
-    """Bracket F1 of the first side's tree against the gold one; None where the task knows none."""
+    """Bracket F1 of the first side's tree against the gold tree; None if the task has no gold trees."""
 
     @property
     def right(self) -> bool:
-        """Whether the answer is right."""
+        """Whether the answer is correct."""
         return self.reading.label == self.gold
 
     @property
     def tokens(self) -> int:
-        """How many there are, both sides together."""
+        """Number of tokens of all sides."""
         return sum(map(len, self.words))
 
 
 def gallery(run: Run, test: str, *, each: int) -> tuple[list[Specimen], int]:
-    """Read the first examples of a test and choose some that are answered right and wrong, short and long.
+    """Read the first examples of a test, and choose short and long ones that are answered correctly and wrong.
 
     Args:
-        run: with weights.
+        run: a run with weights.
         test: a split of its task.
-        each: how many right ones and how many wrong ones, at most.
+        each: maximal number of correct answers, and of wrong answers.
 
     Returns:
-        The chosen ones, wrong ones last, and how many were read.
+        The chosen examples, wrong answers last, and the number of examples that were read.
 
     Raises:
-        UserError: the run has no weights; or files that the task needs are missing.
+        UserError: the run has no weights, or the task's files are missing.
     """
     model, task = load(run), run.task
     examples = task.load(test, size=min(SEARCHED, task.splits[test].size or SEARCHED))
@@ -82,7 +82,7 @@ def gallery(run: Run, test: str, *, each: int) -> tuple[list[Specimen], int]:
 
 
 def spread(specimens: Sequence[Specimen], count: int) -> list[Specimen]:
-    """Choose from the shortest to the longest, evenly; from those of a good size, if there are as many."""
+    """Choose ``count`` specimens evenly by length, of preferred lengths if there are enough of these."""
     fitting = [one for one in specimens if one.tokens in FITTING]
     ordered = sorted(fitting if len(fitting) >= count else specimens, key=lambda one: one.tokens)
     if len(ordered) <= count:

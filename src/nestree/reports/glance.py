@@ -1,4 +1,4 @@
-"""What ``nestree train --report`` shows at its end: accuracy by length, a tree, and kept figures to compare with."""
+"""Output at the end of ``nestree train --report``: accuracy by length, a tree, and figures of other recipes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from nestree.tasks.base import SplitAbout
 from nestree.trees.terminal import ascii_only, draw_text
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40
-"""Columns of a bar that stands for 100 %."""
+"""Width of a bar of 100 %, in columns."""
 WIDTH = 76
-"""Columns of the table of accuracy without its bars."""
+"""Width of the table without its bars, in columns."""
 SIGNS = {False: "█·│", True: "#.|"}
-"""What a bar is drawn with: what is reached, what is not, and the mark; in ASCII alone, too."""
+"""Characters of a bar (reached, missing, mark), by whether only ASCII can be used."""
 TREE_TOKENS = 300
-"""Tokens of the expression whose tree is drawn, if there is one as long among the tests' examples."""
+"""Preferred length of the example whose tree is drawn, in tokens."""
 TREE_LINES = 24
-"""Leaves and folded parts of that tree, at most."""
+"""Maximal number of leaves and folded parts of that tree."""
 
 
 def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
-    """Print accuracy by length, figures kept of other recipes, and one tree."""
+    """Print accuracy by length, the kept figures of other recipes, and one tree."""
     plain, room = console.options.ascii_only, console.width - WIDTH
     title = f"{run.config.recipe}: accuracy, {run.protocol}"
     bars = max(SHORTEST_BAR, min(LONGEST_BAR, room))
@@ -41,7 +41,7 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     kept = kept_figures(run.config.recipe)
     if kept is not None:
         console.print(kept_table(kept, run, results))
-        console.print(f"kept from a run on {kept.date} of: {kept.command}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"measured on {kept.date} with: {kept.command}", style="dim", markup=False, soft_wrap=True)
     show_tree(console, run, results)
 
 
@@ -53,14 +53,14 @@ def accuracy_table(
     columns: int = LONGEST_BAR,
     plain: bool = False,
 ) -> Table:
-    """Return accuracy by test, with a bar in which a mark says what is published.
+    """Return a table of accuracy by test, with bars; a mark in a bar is a published accuracy.
 
     Args:
         results: one per test.
-        splits: the task's.
-        title: of the table.
-        columns: of a bar that stands for 100 %.
-        plain: draw in ASCII.
+        splits: splits of the task.
+        title: title of the table.
+        columns: width of a bar of 100 %.
+        plain: use only ASCII.
     """
     inferences = {result.inference for result in results} - {None}
     title += "".join(f", {inference} inference" for inference in sorted(map(str, inferences)))
@@ -84,7 +84,7 @@ def accuracy_table(
 
 
 def bar(share: float, mark: float | None, *, columns: int = LONGEST_BAR, plain: bool = False) -> Text:
-    """Draw a share as a bar; ``mark`` is another share to compare with."""
+    """Draw a share from 0 to 1 as a bar, with a mark at the share ``mark``."""
     reached, missing, line = SIGNS[plain]
     filled = round(columns * share)
     drawn = Text.assemble((reached * filled, "green"), (missing * (columns - filled), "dim"))
@@ -95,14 +95,14 @@ def bar(share: float, mark: float | None, *, columns: int = LONGEST_BAR, plain: 
 
 
 def claims(results: Sequence[Result], splits: Mapping[str, SplitAbout]) -> list[str]:
-    """Say what the marks in the bars stand for: who claims what."""
+    """Return the sources of the published accuracies that are marked in the bars."""
     families = [splits[result.test].family for result in results if result.test in splits]
     return list(dict.fromkeys(family.claim.about for family in families if family.claim is not None))
 
 
 def kept_table(kept: Kept, run: Run, results: Sequence[Result]) -> Table:
-    """Return a run's accuracy with that of other recipes at the same budget, which was measured before."""
-    table = Table(title="accuracy of others at the same budget", title_justify="left")
+    """Return a table of a run's accuracy and the kept figures of other recipes with the same budget."""
+    table = Table(title="accuracy of other recipes with the same budget", title_justify="left")
     table.add_column("recipe")
     tests = [result.test for result in results]
     for test in tests:
@@ -115,7 +115,7 @@ def kept_table(kept: Kept, run: Run, results: Sequence[Result]) -> Table:
 
 
 def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
-    """Draw the most probable tree of an example of the tests, if the encoder has trees."""
+    """Draw the most probable tree of one test example, if the encoder has trees."""
     found = chosen(results, run)
     if found is None:
         return
@@ -133,9 +133,9 @@ def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
 
 
 def chosen(results: Sequence[Result], run: Run) -> tuple[Result, int] | None:
-    """Return the result and number of the example whose length is nearest to [`TREE_TOKENS`][].
+    """Return the example whose length is closest to [`TREE_TOKENS`][]: its result and row.
 
-    One that was answered right, if there is any.
+    It is one that was answered correctly, if there is any.
     """
     best: tuple[tuple[bool, int], Result, int] | None = None
     for result in results:
@@ -153,7 +153,7 @@ def chosen(results: Sequence[Result], run: Run) -> tuple[Result, int] | None:
 
 
 def _said(reading: Reading, label: str, test: str) -> str:
-    """Say what is drawn."""
+    """Return the caption of a tree."""
     trees = [side[0] for side in reading.sides]
     tokens = " and ".join(f"{tree.tree.leaves} tokens" for tree in trees)
     right = "right" if reading.label == label else f"wrong, should be {label}"

@@ -1,4 +1,4 @@
-"""A run's report as Markdown with two pictures; [`nestree.reports.page`][] makes the one with trees."""
+"""A run's report as Markdown with two plots; [`nestree.reports.page`][] writes the HTML page with trees."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from nestree.runs.history import read_history
 from nestree.tasks.stages import LABEL
 
 EXAMPLES = 200
-"""How many examples of each test a report evaluates of its own accord."""
+"""Number of examples per test that a report evaluates by default."""
 
 
 def write_report(run: Run) -> Path:
-    """Write ``report.md`` and its pictures from what the run folder holds, and return its path.
+    """Write ``report.md`` and its plots from the files of the run folder, and return its path.
 
     Raises:
-        UserError: there are no results of the run's present weights.
+        UserError: there are no results of the run's current weights.
     """
     results = current_results(run)
     if not results:
-        raise UserError(f"{run.path} has no results of its present weights: run `nestree evaluate {run.name}` first")
+        raise UserError(f"{run.path} has no results of its current weights: run `nestree evaluate {run.name}` first")
     about = run.about()
     series = all_series({"": run})
     drawn = panels(series)
@@ -50,7 +50,7 @@ def write_report(run: Run) -> Path:
         markdown_table(["", ""], training_facts(about)),
         *curriculum_table(about),
         "## How to reproduce it",
-        *_again(run, about),
+        *_reproduction(run, about),
     ]
     with replacing(run.report) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n")
@@ -58,7 +58,7 @@ def write_report(run: Run) -> Path:
 
 
 def current_results(run: Run) -> list[Result]:
-    """Return the results of the run's present weights; of each test and inference the one with most examples."""
+    """Return the results of the run's current weights: per test and inference, the one with the most examples."""
     if not run.weights.is_file():
         return []
     results = [Result.from_dict(entry) for entry in largest(as_configured(run))]
@@ -66,10 +66,10 @@ def current_results(run: Run) -> list[Result]:
 
 
 def all_series(runs: Mapping[str, Run]) -> list[Series]:
-    """Return what is drawn of runs: a series for each run and for each way in which RIR read its inputs.
+    """Return the series to draw: one per run and inference.
 
     Args:
-        runs: by name; a run alone may do without one.
+        runs: runs by name; the name of a single run may be empty.
     """
     found: list[Series] = []
     for name, run in runs.items():
@@ -82,11 +82,11 @@ def all_series(runs: Mapping[str, Run]) -> list[Series]:
 
 
 def accuracy_about(series: Sequence[Series], drawn: Sequence[Panel]) -> list[str]:
-    """Say of which examples the panels are, in a sentence or two each."""
+    """Return sentences about the examples that the panels show, and about tests without a panel."""
     said = [panel.about for panel in drawn]
     missing = left_out(series, drawn)
     if missing:
-        said.append(f"Not drawn, as not all were tested on the same examples: {', '.join(missing)}.")
+        said.append(f"Not shown, as the runs were not tested on the same examples: {', '.join(missing)}.")
     return [*said, "Bars are 95 % Wilson intervals."]
 
 
@@ -101,7 +101,7 @@ def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
         f"{config.seed}; best weights at step {about.get('best_step')} of {about.get('steps')}, validation accuracy "
         f"{percent(accuracy)} % on {about.get('validation_examples', 0):,} examples.",
         f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
-        + (f", against {percent(first.baseline)} % for the baseline" if first.baseline is not None else "")
+        + (f"; baseline {percent(first.baseline)} %" if first.baseline is not None else "")
         + f". The baseline always answers {run.task.baseline_about}.",
         f"Data: {protocol_about(run.protocol)}. Intervals are 95 % Wilson intervals.",
     ]
@@ -109,15 +109,15 @@ def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
 
 
 def protocol_about(protocol: str) -> str:
-    """Say how the splits came about, and whether there was a curriculum."""
+    """Return the origin of the splits, and the curriculum if there was one."""
     kind, *curricula = protocol.split(LABEL)
-    taught = f"; trained with curriculum {' and '.join(curricula)}, not on the published distribution alone"
+    taught = f"; trained with curriculum {' and '.join(curricula)}, not only on the published distribution"
     about = {
-        "generated": "generated (sampling as published), not the official files",
+        "generated": "generated with the published sampling procedure, not the official files",
         "official": "official files, with their own validation split",
-        "own": "tables of the user's own, one of them for validation",
-        "clean": "protocol clean: validation is held out of the training split",
-        "paper": "protocol paper: validated on the test split, as published, so the test is not held out",
+        "own": "user's own tables, with one for validation",
+        "clean": "protocol clean: the validation split is held out of the training split",
+        "paper": "protocol paper: validated on the test split, as published, so the test split is not held out",
     }.get(kind, kind)
     return about + (taught if curricula else "")
 
@@ -131,14 +131,14 @@ def _accuracy(results: Sequence[Result]) -> list[str]:
     for name in strata:
         parts += [
             f"### By {name}",
-            "Accuracy in per cent, its interval, and examples.",
+            "Accuracy in per cent, its interval, and number of examples.",
             markdown_table(*stratum_rows(results, name)),
         ]
     return parts
 
 
 def training_facts(about: dict[str, Any]) -> list[list[str]]:
-    """Return rows of what a training took, and where it ran."""
+    """Return table rows about a training run: time, steps, speed, memory, machine and versions."""
     memory = about.get("peak_memory_bytes")
     versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
     return [
@@ -147,7 +147,7 @@ def training_facts(about: dict[str, Any]) -> list[list[str]]:
         ["steps, epochs, sequences", f"{about.get('steps')}, {about.get('epochs')}, {about.get('sequences', 0):,}"],
         [
             "speed",
-            f"{about.get('sequences_per_second', 0):.1f} sequences per second of training, all processes together",
+            f"{about.get('sequences_per_second', 0):.1f} sequences per second, all processes together",
         ],
         ["peak memory", f"{memory / 1e9:.2f} GB, all processes together" if memory else "not known"],
         ["machine", f"{about.get('platform')}, {about.get('cpus')} CPUs, {about.get('threads')} threads used"],
@@ -157,8 +157,8 @@ def training_facts(about: dict[str, Any]) -> list[list[str]]:
 
 
 def curriculum_rows(about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of when each stage of a curriculum was left; no rows where there was none."""
-    how = {"mark": "its mark was reached", "time": "its time was over", "again": "begun anew"}
+    """Return header and rows of a table of when each stage of a curriculum ended; no rows without a curriculum."""
+    how = {"mark": "reached its mark", "time": "ran out of time", "again": "started again"}
     rows = [
         [
             left["stage"] + (f", attempt {left['attempt']}" if left["attempt"] > 1 else ""),
@@ -169,20 +169,20 @@ def curriculum_rows(about: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         ]
         for left in about.get("curriculum") or ()
     ]
-    return ["stage", "left at step", "minutes", "training accuracy %", "because"], rows
+    return ["stage", "ended at step", "minutes", "training accuracy %", "because it"], rows
 
 
 def curriculum_table(about: dict[str, Any]) -> list[str]:
-    """Return the parts of a Markdown text that show when each stage was left; none where there was no curriculum."""
+    """Return the Markdown parts that show when each stage ended; none without a curriculum."""
     header, rows = curriculum_rows(about)
-    return ["Curriculum: when each stage was left.", markdown_table(header, rows, right=(1, 2, 3))] if rows else []
+    return ["Curriculum: when each stage ended.", markdown_table(header, rows, right=(1, 2, 3))] if rows else []
 
 
-def _again(run: Run, about: dict[str, Any]) -> list[str]:
+def _reproduction(run: Run, about: dict[str, Any]) -> list[str]:
     config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
     return [
         f"```sh\n{about.get('command')}\n```",
-        f"As a page, with trees: `nestree report {run.path}`. "
+        f"HTML page with trees: `nestree report {run.path}`. "
         f"All examples of every test: `nestree evaluate {run.path}`.",
         "Every option, resolved:",
         f"```yaml\n{config}```",

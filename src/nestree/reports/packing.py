@@ -1,4 +1,4 @@
-"""Packing a run for others: what a package or the Hub holds of a model, and nothing else of the run folder."""
+"""Packing a run for others: the files of a model that belong in a package or on the Hub."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from nestree.runs.history import read_history, thinned
 def pack(run: Run, folder: Path, *, name: str | None = None, license: str = LICENSE) -> Run:
     """Write a run's model into an empty folder, and return it.
 
-    Options, weights, what the task found in the data, results of the present weights, the thinned log, and the card.
-    No checkpoint, so no optimizer and nothing that would have to be unpickled.
+    It gets options, weights, the task's state (vocabulary, labels), results of the current weights, a thinned log and
+    the model card. It gets no checkpoint, so no optimizer state and nothing that must be unpickled.
 
     Args:
-        run: with weights.
-        folder: exists.
-        name: what ``nestree.load`` will call the model, for the card; None: the folder's name.
-        license: of the model, for the card, as the Hub spells it.
+        run: a run with weights.
+        folder: an empty folder.
+        name: the model's name for ``nestree.load``, on the card; None for the last part of the run's name.
+        license: license of the model, on the card, as the Hub spells it.
 
     Raises:
-        UserError: there are no weights, or they do not fit the options; or a file cannot be written.
+        UserError: there are no weights, they do not fit the options, or a file cannot be written.
     """
-    load(run)  # nobody should get a model that does not load
+    load(run)  # fails if the model cannot be loaded
     packed = Run(folder)
     made = {packed.card, packed.thin_log, packed.evaluation_file}
     try:

@@ -1,4 +1,4 @@
-"""A report as one HTML page about a run, or several side by side, that needs nothing from elsewhere."""
+"""The report as one self-contained HTML page, about one run or several side by side."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from nestree.runs.provenance import nestree_version
 from nestree.trees.svg import STYLE, draw_svg
 
 TREES = 3
-"""Trees of right answers, and of wrong ones, unless told otherwise."""
+"""Default number of trees for correct answers, and for wrong ones."""
 
 WIDTH = 80
-"""Tokens and folded parts of a tree that are drawn."""
+"""Maximal number of tokens and folded parts per tree."""
 
 
 @dataclass(frozen=True)
 class _RunView:
-    """A run, and what the page tells of it."""
+    """A run, and what the page shows of it."""
 
     name: str
     run: Run
@@ -62,7 +62,7 @@ class _RunView:
 
     @property
     def evaluate(self) -> str:
-        """The command that evaluates it."""
+        """Command that evaluates the run."""
         return f"nestree evaluate {shlex.quote(self.run.name)}"
 
 
@@ -75,18 +75,18 @@ def write_page(
     command: str = "",
     advance: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Write a page from what the run folders hold; only the gallery of trees is computed anew.
+    """Write the page from the files of the run folders; only the trees are computed.
 
     Args:
         runs: at least one.
-        path: of the page.
-        trees: of each run, so many of right answers and so many of wrong ones; 0 leaves them out.
-        overwrite: let it replace a file.
-        command: that makes the page again, told in it.
-        advance: called with what is begun.
+        path: path of the page.
+        trees: number of trees per run for correct answers, and for wrong ones; 0 for no trees.
+        overwrite: replace an existing file.
+        command: command that writes the page, which the page shows.
+        advance: called with a description of each step that begins.
 
     Raises:
-        UserError: the file is there, or cannot be written; or a run folder is damaged.
+        UserError: the file exists or cannot be written, or a run folder is damaged.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
@@ -102,7 +102,7 @@ def write_page(
 def render_page(
     runs: Sequence[Run], *, trees: int = TREES, command: str = "", advance: Callable[[str], None] = lambda _: None
 ) -> str:
-    """Return the page; see [`write_page`][]."""
+    """Return the page as HTML; for the arguments see [`write_page`][]."""
     views = [_RunView(name, run) for name, run in zip(names(runs), runs, strict=True)]
     series = all_series({one.run.labelled(one.name) if len(views) > 1 else "": one.run for one in views})
     drawn = panels(series, advance=advance)
@@ -136,13 +136,13 @@ def render_page(
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """Return the folders' names; with what is above where two have the same."""
+    """Return the names of the runs' folders, or the full paths where two names are equal."""
     short = [run.title for run in runs]
     return [run.title if short.count(run.title) == 1 else run.address or str(run.path.resolve()) for run in runs]
 
 
 def _summary(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table that comes first."""
+    """Return header and rows of the first table."""
     header = ["run", "encoder", "task", "parameters", "seed", "validation %", "examples trained on", "longest", "step"]
     rows = [
         [
@@ -162,7 +162,7 @@ def _summary(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
 
 
 def _protocols(views: Sequence[_RunView]) -> dict[str, list[str]]:
-    """Return what there is to say of the data, and the runs of which it is true."""
+    """Return the descriptions of the data, each with the runs that it applies to."""
     found: dict[str, list[str]] = {}
     for one in views:
         protocol = protocol_about(one.run.protocol)
@@ -172,7 +172,7 @@ def _protocols(views: Sequence[_RunView]) -> dict[str, list[str]]:
 
 
 def _baseline(views: Sequence[_RunView]) -> str | None:
-    """Return what the baseline always answers, if it is the same in all runs."""
+    """Return the baseline's answer if it is the same for all runs."""
     about = {one.run.task.baseline_about for one in views}
     return about.pop() if len(about) == 1 else None
 
@@ -188,10 +188,10 @@ def _joined(
     *,
     alone: bool,
 ) -> tuple[list[str], list[list[str]]]:
-    """Join the runs' tables to one, as narrow as can be.
+    """Join the runs' tables to one.
 
-    The run is a column unless it is ``alone`` on the page. Columns that are empty are left out, protocols that are all
-    the same (they stand above), and seconds (speeds have their own table).
+    The first column is the run, unless it is ``alone`` on the page. To save width, empty columns, a protocol that is
+    the same everywhere (it is given above) and seconds (speed has its own table) are left out.
     """
     header: list[str] = []
     joined: list[list[str]] = []
@@ -208,7 +208,7 @@ def _joined(
 
 
 def _strata(views: Sequence[_RunView], drawn: Sequence[Panel]) -> list[dict[str, Any]]:
-    """Return by stratum: its chart, and each run's table."""
+    """Return a chart and a table per run for each stratum."""
     found = list(dict.fromkeys(name for one in views for result in one.results for name in result.strata))
     strata = []
     for number, name in enumerate(found):
@@ -221,13 +221,13 @@ def _strata(views: Sequence[_RunView], drawn: Sequence[Panel]) -> list[dict[str,
 
 
 def _in_order(results: Sequence[Result], drawn: Sequence[Panel]) -> list[Result]:
-    """Return results in the order in which their tests are drawn."""
+    """Sort results in the order of the tests in the panels."""
     order = [test for panel in drawn for test in panel.tests]
     return sorted(results, key=lambda result: order.index(result.test) if result.test in order else len(order))
 
 
 def _speed(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of what was measured of speed and memory."""
+    """Return header and rows of the table of speed and memory."""
     header = ["run", "what", "mean length", "sequences per second", "peak memory"]
     rows = []
     for one in views:
@@ -242,7 +242,7 @@ def _speed(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
 
 
 def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[str, Any]:
-    """Return a run's trees, or why there are none."""
+    """Return a run's trees, or the reason why there are none."""
     task = one.run.config.data.task
     try:
         tests = [result.test for result in sorted(one.results, key=lambda result: result.mean_length)]
@@ -254,7 +254,7 @@ def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[s
         return {"one": one, "why": str(error), "specimens": []}
     if not any(specimen.reading.sides[0] for specimen in specimens):
         return {"one": one, "why": f"encoder {one.run.config.encoder_name} has no trees", "specimens": []}
-    why = f"From the first {read} examples of {test} of {task}; the most probable tree of each."
+    why = f"The most probable tree of some of the first {read} examples of {task}, {test}."
     shown = [(specimen, [Markup(svg) for svg in _drawings(specimen)]) for specimen in specimens]
     return {"one": one, "why": why, "specimens": shown}
 
@@ -268,7 +268,7 @@ def _drawings(specimen: Specimen) -> list[str]:
 
 
 def _options(views: Sequence[_RunView]) -> list[tuple[str, list[str], bool]]:
-    """Return each option, its value in every run, and whether they differ."""
+    """Return each option, its value in each run, and whether the values differ."""
     flat = [_flat(one.run.config.as_dict()) for one in views]
     found = []
     for name in dict.fromkeys(name for options in flat for name in options):
@@ -291,5 +291,5 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _stage(options: dict[str, Any]) -> str:
-    """Return what is set of a stage's options, in a line."""
+    """Return a stage's options that are set, in one line."""
     return ", ".join(f"{name} {value}" for name, value in options.items() if name != "name" and value not in (None, {}))

@@ -1,4 +1,4 @@
-"""The charts of a page, each with its legend and with what a reader has to know of it."""
+"""The charts of the HTML page, with legends and captions."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ from nestree.runs.history import Row
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels that stand side by side where there is room, and below one another where there is none."""
+    """Panels, side by side as far as the page is wide enough."""
 
     legend: Sequence[tuple[Markup, str]]
-    """Swatches, and what they mean."""
+    """Swatches and their meaning."""
     panels: Sequence[tuple[int, Markup]]
     """Width in points, and drawing."""
     about: Sequence[str]
-    """What stands below."""
+    """Sentences of the caption."""
 
 
 def accuracy_chart(panels: Sequence[Panel], about: Sequence[str], *, baseline: str | None) -> Chart | None:
-    """Draw panels of tests; None without any.
+    """Draw panels of tests; None if there are none.
 
     Args:
-        panels: drawn in this order.
-        about: what stands below.
-        baseline: what the baseline always answers; None where runs have several.
+        panels: the panels in order.
+        about: sentences of the caption.
+        baseline: the baseline's answer; None if it differs between runs.
     """
     if not panels:
         return None
     drawings = [
-        _panel(panel_figure(panel), f"accuracy-{number}", f"Accuracy: {panel.title}", _heard(panel))
+        _panel(panel_figure(panel), f"accuracy-{number}", f"Accuracy: {panel.title}", _as_text(panel))
         for number, panel in enumerate(panels)
     ]
     return Chart(_swatches(legend(panels, baseline=baseline), "accuracy"), drawings, about)
 
 
 def stratum_chart(panels: Sequence[Panel], stratum: str, *, name: str) -> Chart | None:
-    """Draw accuracy by the groups of a stratum; None where no two series share a test.
+    """Draw accuracy by the groups of a stratum; None if the series of no panel share a test.
 
     Args:
-        panels: one for each of the chart's.
-        stratum: by which tests are broken down.
-        name: told apart from those of the page's other charts.
+        panels: panels of the tests.
+        stratum: name of the stratum.
+        name: a name that no other chart of the page has.
     """
     pools = [pool for panel in panels if (pool := panel.pooled(stratum)).tests]
     if not pools:
         return None
     drawings = [
-        _panel(figure, f"{name}-{number}", f"Accuracy by {stratum}: {pool.panel.title}", _heard_groups(pool))
+        _panel(figure, f"{name}-{number}", f"Accuracy by {stratum}: {pool.panel.title}", _groups_as_text(pool))
         for number, (pool, figure) in enumerate(zip(pools, pool_figures(pools, label=stratum), strict=True))
     ]
-    about = [f"Tests of one panel counted together. {pools[0].about}", *(pool.about for pool in pools[1:])]
+    about = [f"Each panel combines its tests. {pools[0].about}", *(pool.about for pool in pools[1:])]
     return Chart(_swatches(series_legend([pool.panel for pool in pools]), name), drawings, about)
 
 
 def training_chart(histories: Mapping[str, Sequence[Row]]) -> Markup | None:
-    """Draw the course of trainings by name; None without any."""
+    """Draw loss and validation accuracy of training runs, by name; None if there are none."""
     if not histories:
         return None
     return Markup(
@@ -72,7 +72,7 @@ def training_chart(histories: Mapping[str, Sequence[Row]]) -> Markup | None:
             training_figure(histories),
             name="training",
             title="Training loss and validation accuracy",
-            about=f"Against optimizer steps, of {', '.join(histories)}.",
+            about=f"By optimizer step, for {', '.join(histories)}.",
         )
     )
 
@@ -88,16 +88,16 @@ def _swatches(keys: Sequence[tuple[str, Key]], name: str) -> list[tuple[Markup, 
     ]
 
 
-def _heard(panel: Panel) -> str:
-    """Say what a panel shows."""
+def _as_text(panel: Panel) -> str:
+    """Return the content of a panel as text, for screen readers."""
     return "; ".join(
         f"{one.name}: " + ", ".join(f"{result.test} {percent(result.total.accuracy)} %" for result in one.results)
         for one in panel.series
     )
 
 
-def _heard_groups(pool: Pool) -> str:
-    """Say what a panel of groups shows."""
+def _groups_as_text(pool: Pool) -> str:
+    """Return the content of a panel of groups as text, for screen readers."""
     return "; ".join(
         f"{name}: " + ", ".join(f"{share.group} {percent(share.accuracy)} %" for share in shares.values())
         for name, shares in pool.shares.items()

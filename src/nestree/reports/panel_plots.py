@@ -1,4 +1,4 @@
-"""Accuracy as pictures: a panel per family of tests, or per group of a stratum."""
+"""Plots of accuracy, with a panel per family of tests: by test, or by group of a stratum."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from nestree.reports.panels import Panel, Pool, Series
 from nestree.reports.plots import BAND, COLOURS, INK, LINE, MARKERS, PAPER
 
 HEIGHT = 3.0
-"""Of a panel, inches."""
-APART = 5.0
-"""Points from one series' marker to the next one's at the same place, unless there are many series."""
+"""Height of a panel, inches."""
+SHIFT = 5.0
+"""Horizontal distance between the markers of two series at the same place, points; less for many series."""
 WIDEST = 4.9
-"""A panel, inches, unless its title needs more."""
-ABREAST = 2.5
-"""Inches that labels of groups may take side by side; where they need more, they stand upright."""
+"""Maximal width of a panel, inches, unless its title needs more."""
+HORIZONTAL = 2.5
+"""Maximal total width of horizontal labels of groups, inches; wider ones are rotated."""
 
 Key = Line2D | Patch
-"""What stands in a legend for what is drawn."""
+"""Symbol in a legend."""
 
 
 def panels_figure(panels: Sequence[Panel], *, baseline: str | None = None, title: str | None = None) -> Figure:
@@ -36,8 +36,8 @@ def panels_figure(panels: Sequence[Panel], *, baseline: str | None = None, title
 
     Args:
         panels: at least one.
-        baseline: what the baseline always answers; None where runs have several.
-        title: above all.
+        baseline: the baseline's answer; None if it differs between runs.
+        title: title of the figure.
     """
     widths = [panel_width(panel) for panel in panels]
     keys = legend(panels, baseline=baseline)
@@ -74,9 +74,9 @@ def panel_figure(panel: Panel) -> Figure:
 
 
 def pool_figures(pools: Sequence[Pool], *, label: str) -> list[Figure]:
-    """Draw accuracy by group of a stratum, with 95 % intervals, a figure per pool; without a legend.
+    """Draw accuracy by group of a stratum, with 95 % intervals, as one figure per pool without a legend.
 
-    Labels of the groups stand upright in all of the figures or in none.
+    If the labels of one figure need to be rotated, those of all figures are.
     """
     figures = [_pool_figure(pool, label) for pool in pools]
     if any(_overlap(figure, axes) for figure in figures for axes in figure.axes):
@@ -87,7 +87,7 @@ def pool_figures(pools: Sequence[Pool], *, label: str) -> list[Figure]:
 
 def _pool_figure(pool: Pool, label: str) -> Figure:
     names = list(dict.fromkeys(group for shares in pool.shares.values() for group in shares))
-    width = max(0.9 + _slots(names, most=ABREAST, upright=0.26), _title_width(pool.panel.title))
+    width = max(0.9 + _slots(names, most=HORIZONTAL, upright=0.26), _title_width(pool.panel.title))
     figure = Figure(figsize=(width, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     for one, shift in _shifts(pool.panel.series):
@@ -111,9 +111,9 @@ def panel_width(panel: Panel) -> float:
 
 
 def _slots(names: Sequence[str], *, most: float, upright: float) -> float:
-    """Return the inches that labels take: side by side if that is at most ``most``, or ``upright`` for each."""
-    abreast = len(names) * (0.12 + 0.09 * max(map(len, names)))
-    return abreast if abreast <= most else upright * len(names)
+    """Return the total width of labels, inches: horizontal if at most ``most``, else rotated, ``upright`` per label."""
+    horizontal = len(names) * (0.12 + 0.09 * max(map(len, names)))
+    return horizontal if horizontal <= most else upright * len(names)
 
 
 def _title_width(title: str) -> float:
@@ -121,7 +121,7 @@ def _title_width(title: str) -> float:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    """Draw a panel's tests, a point each, joined by lines where they differ in a number."""
+    """Draw one point per test, joined by lines if the family's axis is a number."""
     family, lined = panel.family, panel.family.axis is not None
     low, high = _limits(panel)
     if panel.trained is not None and lined:
@@ -147,7 +147,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
-    """Return where a panel's axis begins and ends."""
+    """Return the limits of a panel's horizontal axis."""
     first, last = min(panel.places.values()), max(panel.places.values())
     if panel.family.by_length:
         return min(first, panel.trained or first) / 1.8, last * 1.8
@@ -171,8 +171,8 @@ def _look(one: Series) -> dict[str, Any]:
 
 
 def _shifts(series: Sequence[Series]) -> list[tuple[Series, float]]:
-    """Return by how many points each series stands to the right of its places, so that all can be seen."""
-    step = min(APART, 24 / len(series))
+    """Return the horizontal offset of each series, points, so that no marker hides another."""
+    step = min(SHIFT, 24 / len(series))
     return [(one, step * (number - (len(series) - 1) / 2)) for number, one in enumerate(series)]
 
 
@@ -197,11 +197,11 @@ def _draw_shares(
 
 
 def legend(panels: Iterable[Panel], *, baseline: str | None = None) -> list[tuple[str, Key]]:
-    """Return what the panels' lines, marks and areas mean.
+    """Return the entries of the legend: text and symbol.
 
     Args:
-        panels: those that share the legend.
-        baseline: what the baseline always answers; None where runs have several.
+        panels: the panels that share the legend.
+        baseline: the baseline's answer; None if it differs between runs.
     """
     panels = list(panels)
     entries = series_legend(panels)
@@ -211,18 +211,18 @@ def legend(panels: Iterable[Panel], *, baseline: str | None = None) -> list[tupl
         if panel.family.claim is not None:
             entries.append((panel.family.claim.about, Line2D([], [], **_CLAIM)))
     if any(panel.trained is not None and panel.family.axis for panel in panels):
-        entries.append(("range of training", Patch(color=BAND)))
+        entries.append(("training range", Patch(color=BAND)))
     return list(dict(entries).items())
 
 
 def series_legend(panels: Iterable[Panel]) -> list[tuple[str, Key]]:
-    """Return which series is which."""
+    """Return the entries of the legend for series: name and symbol."""
     every = {one.name: one for panel in panels for one in panel.series}
     return [(one.name, Line2D([], [], **_look(one))) for one in sorted(every.values(), key=lambda one: one.look)]
 
 
 def swatch_figure(key: Key) -> Figure:
-    """Draw what stands in a legend."""
+    """Draw the symbol of a legend's entry."""
     figure = Figure(figsize=(0.5, 0.2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, 2), ylim=(0, 2))
@@ -237,7 +237,7 @@ def swatch_figure(key: Key) -> Figure:
 
 
 def _fit_ticks(figure: Figure) -> None:
-    """Choose ticks at lengths, and turn labels upright, so that no two labels overlap."""
+    """Choose the ticks of lengths, and rotate labels, so that no two labels overlap."""
     for axes in figure.axes:
         if axes.get_xscale() == "log":
             for steps in ((1, 2, 5), (1, 3), (1,)):
@@ -264,7 +264,7 @@ def _overlap(figure: Figure, axes: Axes) -> bool:
 
 
 def _finish(axes: Axes, *, title: str, label: str, limits: tuple[float, float]) -> None:
-    """Set what all charts of accuracy have in common."""
+    """Set title, labels, limits and grid."""
     axes.set(xlabel=label, ylabel="accuracy, %", ylim=(0, 104), xlim=limits, yticks=range(0, 101, 20))
     axes.set_title(title, loc="left", fontsize="medium", fontweight="bold")
     axes.grid(color=LINE)

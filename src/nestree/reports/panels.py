@@ -1,4 +1,4 @@
-"""What a report draws of results: a panel per family of tests, in which all series answered the same examples."""
+"""Panels of a report's plots: one per family of tests, with all series tested on the same examples."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nestree.tasks.families import TESTS, Family
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Results that share a colour and a marker: of a run, under one inference."""
+    """Results of one run with one inference, drawn with one colour and marker."""
 
     name: str
     run: Run
     results: Sequence[Result]
-    """No two of the same test."""
+    """At most one per test."""
     look: int
-    """Number of its colour and marker."""
+    """Index of the colour and the marker."""
     dashed: bool = False
-    """Whether its line is."""
+    """Whether the line is dashed."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +33,30 @@ class Panel:
 
     family: Family
     name: str
-    """To begin a sentence about it."""
+    """Name to begin a sentence with."""
     title: str
-    """To stand above it."""
+    """Title above the panel."""
     tests: tuple[str, ...]
-    """In the order in which they are drawn."""
+    """Tests in drawing order."""
     places: Mapping[str, float]
-    """Where each test stands on the axis."""
+    """Position of each test on the horizontal axis."""
     series: tuple[Series, ...]
-    """Those with results of ``tests``, and no other results; of a test, all on the same examples."""
+    """Series with results of ``tests``; all results of a test are on the same examples."""
     trained: float | None
-    """Up to where on the axis there are training examples, if that is the same in all series."""
+    """Largest position on the axis with training examples; None if it differs between series."""
     counted: Mapping[str, int]
-    """Examples of each test."""
+    """Number of examples per test."""
     recounted: frozenset[str] = frozenset()
-    """Tests of which a series answered more examples than are drawn."""
+    """Tests for which a series has results on more examples than are drawn."""
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The tests that every series answered."""
+        """Tests with results of every series."""
         tests = [{result.test for result in one.results} for one in self.series]
         return tuple(test for test in self.tests if all(test in answered for answered in tests))
 
     def baselines(self) -> dict[str, float]:
-        """Return the baseline of each test that has one, the same for all series."""
+        """Return the baseline accuracy of each test where it is the same for all series."""
         found: dict[str, set[float]] = {}
         for one in self.series:
             for result in one.results:
@@ -65,7 +65,7 @@ class Panel:
         return {test: found[test].pop() for test in self.tests if len(found.get(test, ())) == 1}
 
     def pooled(self, stratum: str) -> Pool:
-        """Count the shared tests together, by group of a stratum."""
+        """Combine the shared tests, by group of a stratum."""
         tests = [test for test in self.shared if all(stratum in _of(one, test).strata for one in self.series)]
         shares = {}
         for one in self.series:
@@ -82,7 +82,7 @@ class Panel:
 
     @property
     def about(self) -> str:
-        """Say what is drawn, and of which examples."""
+        """Sentences about the tests and the number of examples."""
         sentences = [f"{self.name}: {_counts(self, self.tests)}."]
         for one in self.series:
             answered = {result.test for result in one.results}
@@ -93,16 +93,16 @@ class Panel:
 
 @dataclass(frozen=True)
 class Pool:
-    """Tests of a panel counted together, by group of a stratum."""
+    """Combined results of a panel's tests, by group of a stratum."""
 
     panel: Panel
     tests: tuple[str, ...]
     shares: Mapping[str, Mapping[str, Share]]
-    """By name of the series and group; all series have the same groups with the same numbers of examples."""
+    """By name of the series, then by group; all series have the same groups and numbers of examples."""
 
     @property
     def about(self) -> str:
-        """Say what was counted together."""
+        """Sentence about the tests and the number of examples."""
         return f"{self.panel.name}: {_counts(self.panel, self.tests)}."
 
 
@@ -112,18 +112,18 @@ class _Gathered:
 
     family: Family
     rank: tuple[int, int]
-    """By which families are sorted: the task's, then its own."""
+    """Sort key: index of the task, then of the family."""
     trained: set[float | None] = field(default_factory=set)
     places: dict[str, float | None] = field(default_factory=dict)
     results: dict[str, list[tuple[Series, Result]]] = field(default_factory=dict)
 
 
 def panels(series: Sequence[Series], *, advance: Callable[[str], None] = lambda _: None) -> list[Panel]:
-    """Sort results into panels, as the runs' tasks say; only such as have results.
+    """Group results into panels, by the families of tests that the runs' tasks define.
 
     Args:
-        series: of one run or several.
-        advance: called with what is begun and may take seconds.
+        series: series of one or several runs.
+        advance: called with a description before each step that may take seconds.
     """
     several = len({_task(one) for one in series}) > 1
     made = [_panel(gathered, advance) for gathered in _gather(series)]
@@ -131,7 +131,7 @@ def panels(series: Sequence[Series], *, advance: Callable[[str], None] = lambda 
 
 
 def left_out(series: Sequence[Series], drawn: Iterable[Panel]) -> list[str]:
-    """Return the tests of which nothing is drawn."""
+    """Return the tests that no panel shows."""
     shown = {(_task(one), test) for panel in drawn for one in panel.series for test in panel.tests}
     every = dict.fromkeys((_task(one), result.test) for one in series for result in one.results)
     return list(dict.fromkeys(test for task, test in every if (task, test) not in shown))
@@ -142,7 +142,7 @@ def _task(one: Series) -> str:
 
 
 def _with_task(panel: Panel) -> Panel:
-    """Return a panel that says of which task it is."""
+    """Return the panel with its task in name and title."""
     task = _task(panel.series[0])
     return replace(panel, name=f"{task}, {panel.family.name}", title=f"{task}: {panel.title}")
 
@@ -167,7 +167,7 @@ def _gather(series: Sequence[Series]) -> list[_Gathered]:
 
 
 def _splits(run: Run) -> Mapping[str, SplitAbout]:
-    """Return the splits of a run's task; none where its files have gone."""
+    """Return the splits of a run's task; none if its files are missing."""
     try:
         return run.task.splits
     except UserError:
@@ -175,13 +175,13 @@ def _splits(run: Run) -> Mapping[str, SplitAbout]:
 
 
 def _panel(gathered: _Gathered, advance: Callable[[str], None]) -> Panel:
-    """Bring the results of each test to the same examples."""
+    """Reduce the results of each test to the examples that all series share."""
     kept: dict[str, list[tuple[Series, Result]]] = {}
     recounted = set()
     for test, found in gathered.results.items():
         sizes = {result.total.examples for _, result in found}
         if len(sizes) > 1:
-            advance(f"recounting {test} on {min(sizes):,} examples that all answered")
+            advance(f"recounting {test} on the {min(sizes):,} examples that all runs were tested on")
             recounted.add(test)
         counted = on_same_examples([(one.run, result) for one, result in found])
         if counted is not None:
@@ -208,7 +208,7 @@ def _panel(gathered: _Gathered, advance: Callable[[str], None]) -> Panel:
 
 
 def _places(gathered: _Gathered, kept: Mapping[str, list[tuple[Series, Result]]]) -> dict[str, float]:
-    """Return where each test stands."""
+    """Return the position of each test on the axis."""
     if gathered.family.by_length:
         return {test: found[0][1].mean_length for test, found in kept.items()}
     return {
@@ -221,7 +221,7 @@ def _of(series: Series, test: str) -> Result:
 
 
 def _counts(panel: Panel, tests: Iterable[str]) -> str:
-    """Return how many examples of which tests there are, tests with the same number together."""
+    """Return the number of examples of each test as text, combining tests with the same number."""
     by_count: dict[tuple[int, bool], list[str]] = {}
     for test in tests:
         by_count.setdefault((panel.counted[test], test in panel.recounted), []).append(test)
@@ -229,6 +229,6 @@ def _counts(panel: Panel, tests: Iterable[str]) -> str:
 
 
 def _count_of(count: int, tests: Sequence[str], *, part: bool) -> str:
-    """Say how many examples of each of these tests there are, and whether some answered more."""
+    """Return the number of examples of these tests as text; ``part`` if some runs were tested on more."""
     said = f"{count:,} examples {'each ' if len(tests) > 1 else ''}of {', '.join(tests)}"
-    return f"the {said} that all answered" if part else said
+    return f"the {said} that all runs were tested on" if part else said

@@ -1,4 +1,4 @@
-"""The reports' pictures, as PNG for Markdown or as SVG for a page, and the course of a training as one."""
+"""Plots as PNG for Markdown and as SVG for HTML, and the plot of a training run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from nestree.runs.history import Row, series
 
 COLOURS = ("#1f77b4", "#d95f02", "#117733", "#aa4499", "#b8860b", "#5d5d9c")
 MARKERS = "os^Dv*P"
-"""Of one series after another, so that they differ without colours too."""
+"""Markers of the series, so that they differ without colours too."""
 
 INK, PAPER, LINE, BAND, FAINT = "#000000", "#ffffff", "#cccccc", "#eeeeee", "#bbbbbb"
 VARIABLES = {INK: "currentColor", PAPER: "var(--paper)", LINE: "var(--line)", BAND: "var(--band)", FAINT: "var(--line)"}
-"""What becomes of fixed colours on a page, which may be dark."""
+"""CSS values that replace these colours on a page, which may be dark."""
 
 
 def training_figure(histories: Mapping[str, Sequence[Row]]) -> Figure:
-    """Draw loss and validation accuracy against steps, a colour a run."""
+    """Draw training loss and validation accuracy by optimizer step, one colour per run."""
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     loss_axes, accuracy_axes = figure.subplots(2, 1, sharex=True)
     for number, (name, history) in enumerate(histories.items()):
         colour = COLOURS[number % len(COLOURS)]
         steps, losses = series(list(history), "loss")
-        loss_axes.plot(steps, losses, linewidth=0.6, color=FAINT, label=None if number else "a step")
+        loss_axes.plot(steps, losses, linewidth=0.6, color=FAINT, label=None if number else "per step")
         loss_axes.plot(steps, smooth(losses), color=colour, label=f"{name}, smoothed" if name else "smoothed")
         steps, shares = series(list(history), "validation_accuracy")
         marker = MARKERS[number % len(MARKERS)]
@@ -44,7 +44,7 @@ def training_figure(histories: Mapping[str, Sequence[Row]]) -> Figure:
 
 
 def smooth(values: Sequence[float], *, keep: float = 0.9) -> list[float]:
-    """Return the exponential moving average of ``values``, without the bias of its start."""
+    """Return the exponential moving average of ``values``, with bias correction; ``keep`` is its decay."""
     smoothed, total, weight = [], 0.0, 0.0
     for value in values:
         total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
@@ -53,7 +53,7 @@ def smooth(values: Sequence[float], *, keep: float = 0.9) -> list[float]:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure, all at once."""
+    """Write a figure as PNG, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
@@ -61,13 +61,13 @@ def save_png(figure: Figure, path: Path) -> None:
 def inline_svg(figure: Figure, *, name: str, title: str, about: str) -> str:
     """Return a figure as an SVG element for a page.
 
-    Its colours are the page's: ``currentColor`` and the variables --paper, --line, --band, --c0, --c1, ...
+    It uses the page's colours: ``currentColor`` and the variables --paper, --line, --band, --c0, --c1, ...
 
     Args:
-        figure: drawn by this module.
-        name: told apart from those of the page's other figures; its ids begin with it.
-        title: what a screen reader says first.
-        about: what it says then.
+        figure: a figure with the colours of this module.
+        name: prefix of all ids, unique on the page.
+        title: title for screen readers.
+        about: description for screen readers.
     """
     labelled = f'<svg role="img" class="chart" aria-labelledby="{name}-title {name}-about"'
     inside = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-about">{escape(about)}</desc>'
@@ -75,12 +75,12 @@ def inline_svg(figure: Figure, *, name: str, title: str, about: str) -> str:
 
 
 def inline_swatch(figure: Figure, *, name: str) -> str:
-    """Return a figure as an SVG element that says nothing of its own; see [`inline_svg`][]."""
+    """Return a figure as an SVG element that screen readers skip; see [`inline_svg`][]."""
     return re.sub(r"^<svg", '<svg aria-hidden="true" class="swatch"', _page_svg(figure, name), count=1)
 
 
 def _page_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an SVG element in a page's colours, with ids that begin with ``name``."""
+    """Return a figure as an SVG element in the page's colours, with ids that begin with ``name``."""
     stream = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

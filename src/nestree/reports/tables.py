@@ -1,4 +1,4 @@
-"""Results as tables on the screen."""
+"""Tables of results, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rich.table import Table
 
 from nestree.evaluation.evaluate import Result, Share, group_order
 
-ABREAST = 5
-"""Groups of a stratum that stand side by side, at most."""
+MAX_COLUMNS = 5
+"""Maximal number of groups of a stratum that are columns."""
 
 
 def percent(share: float | None) -> str:
-    """Return a share in per cent, with one decimal."""
+    """Return a share in per cent with one decimal; an empty string for None."""
     return "" if share is None else f"{100 * share:.1f}"
 
 
 def interval(share: Share) -> str:
-    """Return the 95 % interval in per cent."""
+    """Return the 95 % interval of a share in per cent."""
     low, high = share.interval
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
@@ -56,7 +56,7 @@ def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
 
 
 def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the scores of the most probable trees, beside those of trees that take no learning.
+    """Return header and rows of the scores of the most probable trees, and of trees that need no training.
 
     See [`nestree.trees.scores.tree_scores`][] for the columns.
     """
@@ -70,10 +70,10 @@ def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
 
 
 def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of accuracy by the groups of a stratum, so that the table is never wide.
+    """Return header and rows of accuracy by the groups of a stratum.
 
-    Up to [`ABREAST`][] groups are columns, and a cell is the accuracy, its interval, and the number of examples. More
-    groups have a row each, test by test.
+    Up to [`MAX_COLUMNS`][] groups are columns; a cell has accuracy, interval and number of examples. With more groups,
+    there is a row per test and group.
     """
     groups = {share.group: None for result in results for share in result.strata.get(stratum, [])}
     order = sorted(groups, key=group_order)
@@ -82,19 +82,19 @@ def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], li
     for result in results:
         shares = {share.group: share for share in result.strata.get(stratum, [])}
         test = [result.test, *([result.inference or ""] if several else [])]
-        if len(order) <= ABREAST:
+        if len(order) <= MAX_COLUMNS:
             rows.append([*test, *(cell(shares.get(group)) for group in order)])
         else:
             rows += [
                 [*test, group, percent(share.accuracy), interval(share), str(share.examples)]
                 for group, share in sorted(shares.items(), key=lambda item: group_order(item[0]))
             ]
-    columns = order if len(order) <= ABREAST else [stratum, "accuracy %", "95 % interval", "examples"]
+    columns = order if len(order) <= MAX_COLUMNS else [stratum, "accuracy %", "95 % interval", "examples"]
     return ["test", *(["inference"] if several else []), *columns], rows
 
 
 def cell(share: Share | None) -> str:
-    """Return accuracy, interval and number of examples."""
+    """Return accuracy, interval and number of examples in one cell."""
     if share is None:
         return ""
     low, high = share.interval
@@ -102,17 +102,17 @@ def cell(share: Share | None) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Return a Markdown table; the columns numbered in ``right`` are flush right."""
+    """Return a Markdown table; columns whose indices are in ``right`` are right-aligned."""
     rule = ["---:" if number in right else "---" for number in range(len(header))]
     lines = [header, rule, *rows]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
 def show(console: Console, results: Sequence[Result], *, strata: bool = True) -> None:
-    """Print the table of tests and, if wanted, one for each stratum."""
+    """Print the table of tests and, with ``strata``, one table per stratum."""
     _print(console, *summary_rows(results), title="accuracy")
     if any(result.trees for result in results):
-        _print(console, *tree_rows(results), title="most probable trees against the gold ones")
+        _print(console, *tree_rows(results), title="most probable trees compared with gold trees")
     names: dict[str, None] = {}
     for result in results:
         names |= dict.fromkeys(result.strata)

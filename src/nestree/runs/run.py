@@ -7,15 +7,17 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
 from nestree.config.config import Config, read_config
+from nestree.consoles import messages
 from nestree.data.files import read_json, read_yaml, replacing, replacing_folder, write_json
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
@@ -24,6 +26,10 @@ from nestree.runs.hub import PREFIX, download
 from nestree.runs.provenance import provenance
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
+
+if TYPE_CHECKING:
+    from nestree.evaluation import Prediction, Reading, Result
+    from nestree.trees import ParsedTree
 
 RUNS = Path("runs")
 """Where runs go that are not told otherwise."""
@@ -36,7 +42,10 @@ SHARED = (
 
 
 class Run:
-    """A run folder.
+    """A run folder, and what its model makes of tests and texts.
+
+    [`open`][] one that exists; `nestree.train` makes one. [`evaluate`][], [`predict`][], [`read`][] and [`parse`][] use
+    its best weights, which are loaded once.
 
     ========================= =============================================================================
     ``config.yaml``           every option, resolved
@@ -51,6 +60,11 @@ class Run:
     ``about.md``              what only a person knows of the model, for its card; nothing writes it
     ``log.csv``               in place of ``logs/`` in a model that was packed: the course of the training, thinned
     ========================= =============================================================================
+
+    Examples:
+        >>> run = Run.open("listops-rir")
+        >>> run.predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])[0].label
+        '9'
     """
 
     def __init__(self, path: str | Path, *, address: str | None = None) -> None:
@@ -73,6 +87,7 @@ class Run:
         self.card = self.path / "README.md"
         self.written_about = self.path / "about.md"
         self.thin_log = self.path / "log.csv"
+        self._model: tuple[tuple[str | None, int | None], Classifier] | None = None
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
@@ -199,6 +214,178 @@ class Run:
         except OSError as error:
             raise UserError(f"{copy.path}: cannot be written ({error.strerror or error})") from None
         return copy
+
+    def model(self, inference: str | None = None) -> Classifier:
+        """Return the model that the methods below use, loaded once; [`nestree.load`][] gives one of your own.
+
+        Args:
+            inference: for RIR: grouped or flat; None as in the run's configuration.
+
+        Raises:
+            UserError: see [`nestree.runs.loading.load`][].
+        """
+        from nestree.runs.loading import load
+
+        key = (inference, self.weights.stat().st_mtime_ns if self.weights.is_file() else None)
+        if self._model is None or self._model[0] != key:
+            self._model = key, load(self, **({} if inference is None else {"inference": inference}))
+        return self._model[1]
+
+    def evaluate(
+        self,
+        tests: Sequence[str] | None = None,
+        *,
+        limit: int | None = None,
+        inference: str | None = None,
+        encoder_options: Mapping[str, Any] | None = None,
+        tokens: int | None = None,
+        trees: bool = False,
+        write: bool = True,
+        progress: bool = True,
+    ) -> list[Result]:
+        """Return the accuracy of the best weights on tests of the run's task, with 95 % intervals, and record it.
+
+        Args:
+            tests: by name, see ``run.task.splits``; None: every test whose files are there.
+            limit: so many examples of each, a sample; None takes all.
+            inference: for RIR: grouped, flat, or both one after the other; None as in the run's configuration.
+            encoder_options: options of the encoder to change for this evaluation.
+            tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
+            trees: also score the trees found against the gold ones.
+            write: record the results in ``evaluation.json``; for a model of the package or the Hub in that of a copy in
+                ``runs/``, which is made unless it is there.
+            progress: show a bar on standard error.
+
+        Raises:
+            UserError: no such test, or files are missing.
+            ValueError: names the argument that is out of range.
+
+        Examples:
+            >>> (result,) = Run.open("listops-rir").evaluate(["near-iid"], limit=100, write=False)
+            >>> result.total.accuracy, result.total.interval
+            (1.0, (0.963..., 1.0))
+        """
+        from nestree.evaluation.evaluate_run import evaluate_run
+
+        return evaluate_run(
+            self.to_write_in() if write else self,
+            tests,
+            limit=limit,
+            inference=inference,
+            encoder_options=encoder_options,
+            tokens=tokens,
+            trees=trees,
+            write=write,
+            console=messages(shown=progress),
+        )
+
+    def predict(
+        self,
+        texts: Sequence[str | Sequence[str]],
+        *,
+        inference: str | None = None,
+        where: Sequence[str] | None = None,
+        progress: bool = False,
+    ) -> list[Prediction]:
+        """Return label and probabilities of every text, in their order.
+
+        Args:
+            texts: for a task of pairs two texts each, or one in which a tab separates the two.
+            inference: for RIR: grouped or flat; None as in the run's configuration.
+            where: what errors call each text; None: "input 1" and so on.
+            progress: show a bar on standard error.
+
+        Raises:
+            UserError: a text is no input of the task; says which and why.
+
+        Examples:
+            >>> (found,) = Run.open("listops-rir").predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
+            >>> found.label, round(found.probability, 2), len(found.probabilities)
+            ('9', 1.0, 10)
+        """
+        from nestree.evaluation.predictions import encode_all, predict
+        from nestree.evaluation.progress import progress_bars
+
+        inputs = encode_all(self.task, texts, where=where)
+        with progress_bars(messages(shown=progress)) as bars:
+            bar = bars.add_task("predicting", total=len(inputs))
+            return predict(
+                self.model(inference),
+                self.task,
+                inputs,
+                tokens=self.config.data.evaluation_tokens,
+                advance=lambda count: bars.advance(bar, count),
+            )
+
+    def read(
+        self,
+        texts: Sequence[str | Sequence[str]],
+        *,
+        beams: int | None = None,
+        inference: str | None = None,
+        where: Sequence[str] | None = None,
+    ) -> list[Reading]:
+        """Return how the model reads every text: its answer, and the trees that it found, most probable first.
+
+        Args:
+            texts: see [`predict`][].
+            beams: trees of each text, the most probable so many; None: all.
+            inference: for RIR: grouped or flat; None as in the run's configuration.
+            where: what errors call each text; None: "input 1" and so on.
+
+        Raises:
+            UserError: a text is no input of the task, or the encoder has no trees.
+            ValueError: ``beams`` is below 1.
+        """
+        from nestree.checks import check_at_least
+        from nestree.evaluation.predictions import encode_all
+        from nestree.evaluation.readings import read
+
+        if beams is not None:
+            check_at_least("beams", beams, 1)
+        inputs = encode_all(self.task, texts, where=where)
+        tokens = self.config.data.evaluation_tokens
+        found = read(self.model(inference), self.task, inputs, beams=beams, tokens=tokens)
+        if not all(all(reading.sides) for reading in found):
+            raise UserError(
+                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` gives its labels"
+            )
+        return found
+
+    @overload
+    def parse(
+        self, text: str, second: None = None, *, beams: int | None = None, inference: str | None = None
+    ) -> list[ParsedTree]: ...
+
+    @overload
+    def parse(
+        self, text: str, second: str, *, beams: int | None = None, inference: str | None = None
+    ) -> tuple[list[ParsedTree], list[ParsedTree]]: ...
+
+    def parse(
+        self, text: str, second: str | None = None, *, beams: int | None = None, inference: str | None = None
+    ) -> list[ParsedTree] | tuple[list[ParsedTree], list[ParsedTree]]:
+        """Return the trees that the model found for a text, most probable first; of a pair those of both texts.
+
+        A notebook draws a tree that is the last line of a cell; see [`nestree.trees.parsed.ParsedTree`][] for the rest.
+
+        Args:
+            text: an input of the task.
+            second: for a task of pairs, the second text.
+            beams: the most probable so many trees; None: all.
+            inference: for RIR: grouped or flat; None as in the run's configuration.
+
+        Raises:
+            UserError: the text is no input of the task, or the encoder has no trees.
+
+        Examples:
+            >>> trees = Run.open("listops-rir").parse("[MAX 2 9 [MIN 4 7 ] 0 ]")
+            >>> print(trees[0].brackets())
+            ((((([MAX 2) 9) ((([MIN 4) 7) ])) 0) ])
+        """
+        (reading,) = self.read([text if second is None else (text, second)], beams=beams, inference=inference)
+        found = [list(trees) for trees in reading.sides]
+        return found[0] if len(found) == 1 else (found[0], found[1])
 
     def shared_files(self) -> list[Path]:
         """Return those of its files that go where others see them: those of ``SHARED`` that are there."""

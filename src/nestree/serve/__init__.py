@@ -1,1 +1,1 @@
-"""A local page that shows how a model reads what one types: its answer, its trees, and what the options change."""
+"""A local web page that shows a model's answer and trees for an input while you type, with options to change."""

@@ -1,4 +1,4 @@
-"""The page's web application: static files, and what they ask for as JSON."""
+"""The web application: static files and a JSON API."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from nestree.serve.reader import Busy, Reader, Refused
 from nestree.trees.svg import STYLE
 
 BODY_BYTES = 64 * 1024
-"""Bytes of a request that are read at most."""
+"""Maximal size of a request, bytes."""
 
 HEADERS = {
-    # Nothing but our own three files runs or is loaded, whatever an input may hold.
+    # The browser loads and runs only our three files, whatever an input contains.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -43,9 +43,9 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
     """Return the application.
 
     Args:
-        reader: answers.
-        hosts: the names under which the page may be asked for; ``*`` allows any. A foreign page that has its own name
-            point at this machine is turned away.
+        reader: reads the inputs.
+        hosts: accepted host names; ``*`` accepts any. This refuses other websites that let their name point to this
+            machine (DNS rebinding).
     """
 
     async def about(_: Request) -> Response:
@@ -55,11 +55,11 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
         asked = await _asked(request)
         texts, options = asked.get("texts"), asked.get("options", {})
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise HTTPException(400, "texts must be a list of texts")
+            raise HTTPException(400, "texts must be a list of strings")
         if not isinstance(options, dict):
             raise HTTPException(400, "options must be an object")
         if len(texts) != reader.task.sides:
-            raise HTTPException(400, f"an input of {reader.task.name} has {reader.task.sides} texts, not {len(texts)}")
+            raise HTTPException(400, f"texts must be {reader.task.sides} for {reader.task.name}, not {len(texts)}")
         return JSONResponse(await run_in_threadpool(reader.read, texts, options, width=asked.get("width", 100)))
 
     async def random(request: Request) -> Response:
@@ -82,7 +82,7 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
         exception_handlers={
             Refused: lambda _, error: _error(422, str(error)),
             Busy: lambda _, error: _error(503, str(error)),
-            ClientDisconnect: lambda _, error: _error(400, "the reader has left"),
+            ClientDisconnect: lambda _, error: _error(400, "the client has disconnected"),
             HTTPException: _http_error,
         },
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
@@ -96,7 +96,6 @@ class _Headers:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -108,9 +107,9 @@ class _Headers:
 
 
 async def _asked(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a request's body, no longer than [`BODY_BYTES`][].
+    """Return the JSON object in a request's body, of at most [`BODY_BYTES`][].
 
-    Only JSON is taken, which no foreign page can send without being asked first.
+    Other content types are refused: browsers let other websites send those without a preflight request.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the request must be application/json")
@@ -118,7 +117,7 @@ async def _asked(request: Request) -> dict[str, Any]:
     async for part in request.stream():
         body += part
         if len(body) > BODY_BYTES:
-            raise HTTPException(413, f"that is too long: this page reads at most {BODY_BYTES // 1024} KiB at once")
+            raise HTTPException(413, f"the input is too long: the limit is {BODY_BYTES // 1024} KiB")
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):

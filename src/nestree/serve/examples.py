@@ -1,4 +1,4 @@
-"""Inputs to begin with, random ones, and the right answer where it can be computed."""
+"""Example inputs, random inputs, and the correct answer where it can be computed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ SENTENCES = (
 )
 
 SHORTEST = 5
-"""Tokens of a random expression, at least."""
+"""Minimal length of a random expression, tokens."""
 
 
 def examples(task: Task) -> tuple[tuple[str, ...], ...]:
-    """Return inputs to click on."""
+    """Return the example inputs for a task."""
     if isinstance(task, ListOps):
         return LISTOPS
     if isinstance(task, Logic):
@@ -46,23 +46,23 @@ def examples(task: Task) -> tuple[tuple[str, ...], ...]:
 
 
 def right_answer(task: Task, sequences: Sequence[NDArray[np.unsignedinteger]]) -> str | None:
-    """Return the right label of an input; None where only its author knows."""
+    """Return the correct label of an input; None if it cannot be computed."""
     if isinstance(task, ListOps):
         return str(evaluate(sequences[0]))
     if isinstance(task, Logic):
         tables = [truth_table(" ".join(task.words(sequence))) for sequence in sequences]
-        # The relations are defined between formulas that are sometimes true and sometimes not.
+        # Relations are not defined for formulas that are always true or always false.
         return None if {0, EVERYWHERE}.intersection(tables) else relation(*tables)
     return None
 
 
 def random_lengths(task: Task, most: int) -> list[int] | None:
-    """Return the fewest and the most tokens that a random input can be asked for; None where there are none."""
+    """Return the smallest and the largest length of random inputs, tokens; None if the task has none."""
     return [SHORTEST, most] if isinstance(task, ListOps) and most >= SHORTEST else None
 
 
 def random_expression(length: int) -> dict[str, Any]:
-    """Draw a ListOps expression of about so many tokens (at most, and at least nine tenths of it), with its value."""
+    """Draw a ListOps expression of 0.9 ``length`` to ``length`` tokens; return it with its value."""
     drawn = sample_within(_law(length), 1, np.random.default_rng())
     return {"text": decode(drawn.tokens), "right": str(int(drawn.labels[0]))}
 

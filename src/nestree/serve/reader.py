@@ -1,4 +1,4 @@
-"""What the page asks: how the model reads an input, with options that may be others at every request."""
+"""Reading inputs for the page, with encoder options that may change with every request."""
 
 from __future__ import annotations
 
@@ -19,41 +19,40 @@ from nestree.trees.scores import GoldTree, bracket_f1
 from nestree.trees.svg import draw_svg
 
 WIDTHS = (8, 200)
-"""Fewest and most tokens and folded parts that a drawing may show side by side."""
+"""Range of the maximal number of tokens and folded parts in a drawing."""
 
 BEAMS = 16
 ARITY = 60
-"""Where the sliders end, unless the run was trained with more than half of it."""
+"""Upper ends of the sliders, or twice the trained value if that is larger."""
 
 KEPT_MODELS = 16
 WAIT_SECONDS = 20.0
-"""How long a request waits for those before it."""
+"""Longest time that a request waits for earlier ones."""
 
 
 class Refused(ValueError):
-    """An input or an option that is turned down, in one line for the reader of the page."""
+    """An input or an option is invalid; the message is one line for the user of the page."""
 
 
 class Busy(RuntimeError):
-    """Others before it have taken too long."""
+    """Earlier requests took longer than [`WAIT_SECONDS`][]."""
 
 
 class Reader:
-    """A run's model, for any number of threads.
+    """A run's model, safe to use from several threads.
 
-    Every combination of options is a model of its own over the same weights, so no request sees another one's options.
+    Each combination of options has its own model object; all share the weights. So requests cannot change each other's
+    options.
+
+    Args:
+        run: a run with weights.
+        max_tokens: maximal length of an input, both sides of a pair together.
+
+    Raises:
+        UserError: as for [`nestree.runs.loading.load`][].
     """
 
     def __init__(self, run: Run, *, max_tokens: int = 1000) -> None:
-        """Load the weights.
-
-        Args:
-            run: a run with weights.
-            max_tokens: of one input, both sides of a pair together.
-
-        Raises:
-            UserError: see [`nestree.runs.loading.load`][].
-        """
         self.run = run
         self.task = run.task
         self.max_tokens = max_tokens
@@ -62,7 +61,7 @@ class Reader:
         self._lock = threading.Lock()
 
     def about(self) -> dict[str, Any]:
-        """Return what the page has to know before it can ask: the task, the sliders, examples and limits."""
+        """Return what the page needs at its start, as JSON values: task, controls, examples and limits."""
         shown, about = examples(self.task), self.run.about()
         return {
             "run": self.run.title,
@@ -80,7 +79,7 @@ class Reader:
         }
 
     def controls(self) -> list[dict[str, Any]]:
-        """Return the options that the encoder has of those the page can change, each with its range and value."""
+        """Return the encoder's options that the page can change, each with its range and value."""
         options = self.run.config.encoder
         names = {field.name for field in fields(options)}
         found: list[dict[str, Any]] = []
@@ -91,21 +90,21 @@ class Reader:
                     {"name": name, "label": label, "least": least, "most": max(most, 2 * value), "value": value}
                 )
         if "inference" in names:
-            value = getattr(options, "inference")  # noqa: B009 (of RIR's options, and no other's)
-            found.append({"name": "inference", "label": "Reading", "choices": list(INFERENCES), "value": value})
+            value = getattr(options, "inference")  # noqa: B009 (only RIR's options have it)
+            found.append({"name": "inference", "label": "Inference", "choices": list(INFERENCES), "value": value})
         return found
 
     def read(self, texts: Sequence[str], options: Mapping[str, Any], *, width: int = 100) -> dict[str, Any]:
-        """Return how the model reads an input, as JSON can hold it.
+        """Return the model's reading of an input, as JSON values.
 
         Args:
-            texts: one, or two for a task of pairs.
-            options: of the encoder, by name; those that are not named are as the run was trained.
-            width: tokens and folded parts that a drawing shows side by side, at most.
+            texts: one text, or two for pairs.
+            options: encoder options by name; the others are as in training.
+            width: maximal number of tokens and folded parts in a drawing.
 
         Raises:
-            Refused: the input or an option cannot be taken; says why.
-            Busy: there was no turn for it.
+            Refused: the input or an option is invalid; says why.
+            Busy: earlier requests took too long.
         """
         chosen = self._checked(options)
         if isinstance(width, bool) or not isinstance(width, int) or not WIDTHS[0] <= width <= WIDTHS[1]:
@@ -113,7 +112,7 @@ class Reader:
         sequences = self._encoded(texts)
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             raise Busy("too many requests at once: try again")
-        began = time.perf_counter()  # waiting for others is no part of reading
+        began = time.perf_counter()  # without the time spent waiting
         try:
             (reading,) = read(self._model(chosen), self.task, [sequences])
         finally:
@@ -134,12 +133,12 @@ class Reader:
         }
 
     def _labels(self, reading: Reading) -> list[list[Any]]:
-        """Return the labels with their probabilities, most probable first, no more than ten."""
+        """Return the ten most probable labels with their probabilities."""
         named = zip(self.task.label_names, reading.probabilities, strict=True)
         return [list(pair) for pair in sorted(named, key=lambda pair: -pair[1])[:10]]
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return every option that can be changed, with its value."""
+        """Return the values of all options that can be changed."""
         controls = {control["name"]: control for control in self.controls()}
         for name, value in options.items():
             control = controls.get(name)
@@ -155,25 +154,23 @@ class Reader:
         return {name: options.get(name, control["value"]) for name, control in controls.items()}
 
     def _encoded(self, texts: Sequence[str]) -> tuple[Any, ...]:
-        """Return token ids of both sides."""
+        """Return the token ids of each text."""
         for text in texts:
             if not text.strip():
                 raise Refused("nothing to read yet")
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                raise Refused("the text holds half of a character, which cannot be read")
+                raise Refused("the text contains half of a character (a lone surrogate)")
         try:
             sequences = self.task.encode(*texts)
         except ValueError as error:
             raise Refused(" ".join(str(error).split())) from None
         tokens = sum(len(sequence) for sequence in sequences)
         if tokens > self.max_tokens:
-            raise Refused(
-                f"{tokens:,} tokens are too many: this page reads at most {self.max_tokens:,} (option max_tokens)"
-            )
+            raise Refused(f"{tokens:,} tokens are too many: the limit is {self.max_tokens:,} (option max_tokens)")
         return sequences
 
     def _model(self, options: Mapping[str, Any]) -> Classifier:
-        """Return the model with these options; called with the lock held."""
+        """Return the model with these options; the caller has the lock."""
         key = tuple(sorted(options.items()))
         model = self._models.pop(key, None)
         if model is None:
@@ -183,14 +180,14 @@ class Reader:
                 raise Refused(str(error)) from None
             model.load_state_dict(self._weights, assign=True)
             model = model.requires_grad_(requires_grad=False).eval()
-        self._models[key] = model  # the one used last is the last to go
+        self._models[key] = model  # moved to the end: the least recently used model is removed first
         while len(self._models) > KEPT_MODELS:
             del self._models[next(iter(self._models))]
         return model
 
 
 def _side(trees: Sequence[ParsedTree], gold: GoldTree | None, width: int) -> list[dict[str, Any]]:
-    """Return a sequence's trees, most probable first."""
+    """Return a sequence's trees as JSON values, most probable first."""
     found = []
     for number, parsed in enumerate(trees, start=1):
         caption = f"tree {number} of {len(trees)}, probability {parsed.probability:.2f}"

@@ -1,1 +1,1 @@
-"""Sweeps: looking for better options of a recipe with Optuna, an extra (``nestree[sweep]``)."""
+"""Sweeps: searching for better options of a recipe with Optuna (install ``nestree[sweep]``)."""

@@ -1,4 +1,4 @@
-"""Trying what a sweep's sampler proposes, trial after trial."""
+"""Running the trials of a sweep, one after the other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nestree.training.child_process import OVER, Train, note_end, train_in_child
 
 
 def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = train_in_child_process) -> None:
-    """Train until there are ``trials`` trials, over all processes and sessions; a trial left half done goes on.
+    """Train until there are ``trials`` trials, over all processes and sessions; unfinished trials are resumed.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the trial goes on next time.
+        KeyboardInterrupt: Ctrl-C; the trial is resumed next time.
     """
     while (taken := sweep.take(trials)) is not None:
         with taken.held:
@@ -29,14 +29,14 @@ def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = tra
 
 
 def _try(sweep: Sweep, taken: Taken, train: Train) -> tuple[TrialState, float | None]:
-    """Train a trial and return what came of it."""
+    """Train a trial, and return its state and its validation accuracy if it finished."""
     trial, run = taken.trial, taken.run
     if not run.config_file.is_file():
         try:
             config = sweep.config(trial.params)
             task = config.data.open()
             build_model(config, task)
-        except UserError as error:  # values that are right one by one may not go together
+        except UserError as error:  # values that are valid individually may not fit together
             run.note(state="failed", error=str(error))
             return TrialState.FAIL, None
         run.begin(config, command=sweep.command(trial.params)).keep_task(task)
@@ -63,10 +63,10 @@ class _Watch:
     def __init__(self, trial: Trial, run: Run) -> None:
         self.trial, self.run = trial, run
         self.pruned = False
-        self.seen = 0  # of the checkpoint: validations are in the logs when it is written
+        self.seen = 0  # modification time of the checkpoint, which is written after each validation
 
     def should_stop(self) -> bool:
-        """Tell whether the trial is worse than the others were."""
+        """Whether the pruner stops this trial."""
         written = self.run.checkpoint.stat().st_mtime_ns if self.run.checkpoint.is_file() else 0
         if written == self.seen:
             return self.pruned
@@ -76,7 +76,7 @@ class _Watch:
         return self.pruned
 
     def report(self) -> bool:
-        """Report the validations that have not been, counted from 1, and tell whether there were any."""
+        """Report new validations, numbered from 1, and return whether there were any."""
         reported = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
         values = dict(enumerate(series(read_history(self.run), ACCURACY)[1], start=1))
         new = {step: value for step, value in values.items() if step not in reported}

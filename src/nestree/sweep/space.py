@@ -1,4 +1,4 @@
-"""What a sweep may choose: options, and the values that each may take."""
+"""The search space of a sweep: options, and the values that each may have."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from nestree.errors import OptionError, UserError, located, within
 from nestree.suggest import unknown
 
 KEYS = ("low", "high", "log", "step")
-"""What describes a range."""
+"""Keys of a range."""
 
 
 def read_space(path: str | Path, configure: Callable[[Mapping[str, Any]], Config]) -> dict[str, BaseDistribution]:
     """Read a YAML file of options: ``optimizer.learning_rate: {low: 1e-4, high: 1e-2, log: true}``.
 
-    A range has ``low`` and ``high``, both included, and perhaps ``log: true`` or a ``step``; it is of integers where
-    the option takes no other numbers. A list holds choices.
+    A range has ``low`` and ``high``, both inclusive, and may have ``log: true`` or a ``step``. It is a range of
+    integers if the option takes only integers. A list is a list of choices.
 
     Args:
         path: the file.
-        configure: returns the configuration in which some options have these values, or raises UserError.
+        configure: returns the configuration with some options set, or raises UserError.
 
     Raises:
-        UserError: names the file and the option; every end of a range and every choice has been tried.
+        UserError: the ends of a range or a choice are invalid; names the file and the option.
     """
     space = {}
     for name, values in read_yaml(Path(path)).items():
         with located(path):
             space[name] = _distribution(name, values, configure)
     if not space:
-        raise UserError(f"{path}: holds no options")
+        raise UserError(f"{path}: not a mapping of options")
     return space
 
 
@@ -56,7 +56,7 @@ def _distribution(name: str, values: object, configure: Callable[[Mapping[str, A
         return CategoricalDistribution(values)
     if not isinstance(values, Mapping) or not {"low", "high"} <= values.keys():
         raise OptionError(
-            name, "must be a list of choices, or a range: {low: ..., high: ...}, perhaps with log or step"
+            name, "must be a list of choices, or a range {low: ..., high: ...}, optionally with log or step"
         )
     for key in values:
         if key not in KEYS:
@@ -83,7 +83,7 @@ def _check_range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> Non
     if low >= high:
         raise OptionError("low", f"must be below high, not {low:g} and {high:g}")
     if log and (low <= 0 or step is not None):
-        raise OptionError("log", "needs a low above 0, and takes no step")
+        raise OptionError("log", "needs a low above 0 and no step")
     if step is not None and step <= 0:
         raise OptionError("step", f"must be above 0, not {step:g}")
 
@@ -91,14 +91,14 @@ def _check_range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> Non
 def _range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> IntDistribution | FloatDistribution:
     low, high, step = numbers["low"], numbers["high"], numbers.get("step")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a step does not reach the end exactly
+        warnings.simplefilter("ignore", UserWarning)  # Optuna's warning that a step does not reach the end exactly
         if whole:
             return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
         return FloatDistribution(low, high, log=log, step=step)
 
 
 def _number(key: str, value: object) -> float:
-    """Return a number; YAML takes 1e-4, without a point, for a word."""
+    """Return a number; YAML reads 1e-4, without a decimal point, as a string."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
@@ -109,10 +109,10 @@ def _number(key: str, value: object) -> float:
 
 
 def _is_whole(name: str, config: Config) -> bool:
-    """Tell whether an option takes integers and no other numbers.
+    """Whether an option takes integers but no other numbers.
 
     Raises:
-        UserError: it takes no numbers.
+        UserError: the option takes no numbers.
     """
     section, _, option = name.partition(".")
     hint = get_type_hints(type(getattr(config, section)))[option] if option else int

@@ -1,4 +1,4 @@
-"""A sweep: its storage, which several processes share and which survives a crash, and the runs of its trials."""
+"""A sweep: its storage, which several processes may share and which survives crashes, and the runs of its trials."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from nestree.runs import Run
 from nestree.sweep.space import argument
 
 NAME = "nestree"
-"""Of the one study in a storage."""
+"""Name of the study; a storage has only one."""
 SIGNATURE = "sweep"
-"""The study's attribute that says what is swept."""
+"""Attribute of the study with configuration and search space."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass
 class Taken:
-    """A trial that this process is at, and nobody else while the lock is held."""
+    """A trial that this process works on, and no other while ``held`` is open."""
 
     trial: Trial
     run: Run
@@ -45,7 +45,15 @@ class Taken:
 
 
 class Sweep:
-    """The trials of one recipe over one space: run folders, and a journal file that says how they did."""
+    """The trials of one recipe over one search space: run folders, and a journal file with their results.
+
+    Args:
+        recipe: name, or path of a YAML file.
+        shared: options of all trials, such as ``--data.train_size=1000``.
+        storage: the journal file.
+        folder: the folder of the runs.
+        prune: stop a trial early if it is worse than the median of the others after equally many validations.
+    """
 
     def __init__(
         self,
@@ -56,15 +64,6 @@ class Sweep:
         folder: Path,
         prune: bool = True,
     ) -> None:
-        """Name it.
-
-        Args:
-            recipe: name, or path of a YAML file.
-            shared: options of all trials, as ``--data.train_size=1000``.
-            storage: the journal file.
-            folder: where the runs are.
-            prune: whether a trial ends early that is below the median of the others at as many validations.
-        """
         self.recipe = recipe
         self.shared = tuple(shared)
         self.storage = storage
@@ -73,14 +72,14 @@ class Sweep:
 
     @cached_property
     def base(self) -> Config:
-        """The configuration without what is chosen."""
+        """The configuration without any chosen values."""
         return self.config({})
 
     def config(self, chosen: Mapping[str, Any]) -> Config:
-        """Return the configuration of chosen values.
+        """Return the configuration with chosen values.
 
         Raises:
-            UserError: names the option.
+            UserError: a value is invalid; names the option.
         """
         return configure(load_recipe(self.recipe).values, [*self.shared, *self.arguments(chosen)])
 
@@ -93,10 +92,10 @@ class Sweep:
         return shlex.join(["nestree", "train", self.recipe, *self.shared, *self.arguments(chosen)])
 
     def open(self, space: Mapping[str, BaseDistribution]) -> None:
-        """Make the storage, or find what is in it.
+        """Create the storage, or open an existing one.
 
         Raises:
-            UserError: it cannot be read or written, or holds another sweep.
+            UserError: the storage cannot be read or written, or belongs to another sweep.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -115,11 +114,11 @@ class Sweep:
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"{self.storage}: is no storage of a sweep ({error})") from None
+            raise UserError(f"{self.storage}: not the storage of a sweep ({error})") from None
         self.space = dict(space)
 
     def _sign(self, space: Mapping[str, BaseDistribution]) -> None:
-        """Write into the storage what is swept, or compare."""
+        """Write configuration and search space into the storage, or compare them with those that it has."""
         signature = {
             "config": self.base.as_dict(),
             "space": {name: json.loads(distribution_to_json(values)) for name, values in space.items()},
@@ -131,10 +130,10 @@ class Sweep:
         elif known != signature:
             different = next(part for part in signature if known.get(part) != signature[part])
             what = "space" if different == "space" else "recipe or options"
-            raise OptionError("storage", f"must be another: {self.storage} holds a sweep with another {what}")
+            raise OptionError("storage", f"must be another: {self.storage} is of a sweep with another {what}")
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials so far, by number."""
+        """Return all trials so far, in order of their numbers."""
         return self.study.get_trials(deepcopy=False)
 
     def run(self, number: int) -> Run:
@@ -142,9 +141,9 @@ class Sweep:
         return Run(self.folder / f"trial-{number:04d}")
 
     def take(self, trials: int) -> Taken | None:
-        """Take a trial that nobody is at: one that a process left, or the next; None if there are ``trials`` of them.
+        """Take an unfinished trial that no process works on, or a new one; None if there are ``trials`` already.
 
-        A trial's number decides, with ``--seed``, what the sampler draws.
+        ``--seed`` and the trial's number decide what the sampler draws.
         """
         with locked(self.folder, wait=True):
             there = self.trials()
@@ -159,7 +158,7 @@ class Sweep:
             return self._hold(trial.number, trial)
 
     def _hold(self, number: int, trial: Trial) -> Taken | None:
-        """Hold a trial's folder, unless somebody does."""
+        """Lock a trial's folder; None if another process has."""
         run, held = self.run(number), ExitStack()
         run.path.mkdir(exist_ok=True)
         lock = held.enter_context(locked(run.path))
@@ -167,7 +166,7 @@ class Sweep:
 
 
 def mend(path: Path) -> None:
-    """Take an unfinished last line off a journal: its process went down while it was writing."""
+    """Remove an incomplete last line from a journal, which a process leaves that is killed while writing."""
     if not path.is_file():
         return
     lock = JournalFileSymlinkLock(str(path))

@@ -1,4 +1,4 @@
-"""What came of a sweep, best first."""
+"""The table of a sweep's trials, best first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def header(sweep: Sweep) -> list[str]:
 
 
 def table_rows(sweep: Sweep) -> list[list[str]]:
-    """Return the texts of all trials; a pruned one has the last accuracy it reported."""
+    """Return the cells of all trials; a pruned trial has the last accuracy that it reported."""
     found = []
     for trial in _ordered(sweep):
         about = sweep.run(trial.number).about()
@@ -40,7 +40,7 @@ def table_rows(sweep: Sweep) -> list[list[str]]:
 
 
 def screen_table(sweep: Sweep) -> Table:
-    """Return the table for a screen."""
+    """Return the table for the terminal."""
     table = Table(title=escape(f"{_recipe(sweep)}, {len(sweep.trials())} trials"), title_justify="left")
     for name in header(sweep):
         table.add_column(escape(name), justify="right" if name else "left", overflow="fold")
@@ -55,20 +55,20 @@ def write(sweep: Sweep) -> None:
     parts = [
         f"# {_recipe(sweep)}: {len(sweep.trials())} trials",
         markdown_table(names, table_rows(sweep), right=range(len(names) - 1)),
-        *(["The best again:", f"```sh\n{sweep.command(winner.params)}\n```"] if winner else []),
+        *(["To train the best one again:", f"```sh\n{sweep.command(winner.params)}\n```"] if winner else []),
     ]
     with replacing(sweep.folder / "sweep.md") as temporary:
         temporary.write_text("\n\n".join(parts) + "\n")
 
 
 def _recipe(sweep: Sweep) -> str:
-    """Name the recipe, and its curriculum if it has one that is not swept over itself."""
+    """Return the recipe's name, with its curriculum unless that is an option of the search space."""
     plan = None if "data.curriculum" in sweep.space else sweep.base.data.plan
     return sweep.recipe if plan is None else LABEL.join([sweep.recipe, plan.name])
 
 
 def _ordered(sweep: Sweep) -> list[FrozenTrial]:
-    """Return the trials: finished ones, best first, then the others."""
+    """Return the trials: finished ones, best first, then the others by last accuracy."""
 
     def order(trial: FrozenTrial) -> tuple[bool, float, int]:
         value = _value(trial)
@@ -78,7 +78,7 @@ def _ordered(sweep: Sweep) -> list[FrozenTrial]:
 
 
 def _value(trial: FrozenTrial) -> float | None:
-    """Return the accuracy of a finished trial, or the last one that another has reported."""
+    """Return a trial's accuracy, or the last one it reported if it has not finished."""
     if trial.state == TrialState.COMPLETE:
         return trial.value
     reported = trial.intermediate_values

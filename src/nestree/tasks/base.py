@@ -1,4 +1,4 @@
-"""What a task is, what can be set about one, and what a reader of official files yields."""
+"""Interfaces of tasks, their options, and datasets in official files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nestree.tasks.stages import NONE, Plan, Stage, read_plan
 from nestree.trees.scores import GoldTree
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) now and then."""
+"""Called regularly with (done, total)."""
 
 
 SECTION = "data"
@@ -28,77 +28,77 @@ SECTION = "data"
 
 
 class SplitAbout(Protocol):
-    """What there is to say of a split before it is loaded."""
+    """What is known about a split before it is loaded."""
 
     @property
     def size(self) -> int | None:
-        """How many examples; None where only the file tells."""
+        """Number of examples; None if unknown before reading the file."""
         ...
 
     @property
     def description(self) -> str:
-        """One line."""
+        """Description in one line."""
         ...
 
     @property
     def family(self) -> Family:
-        """The tests it belongs on one chart with."""
+        """Tests that are drawn in the same chart."""
         ...
 
     @property
     def place(self) -> float | None:
-        """Where it stands on its family's axis; None where that is measured, or there is no axis."""
+        """Position on the family's axis; None if it is measured or there is no axis."""
         ...
 
 
 class Task(Protocol):
-    """What a trainer asks of a task: to classify one sequence, or a pair. Token ids are below ``vocabulary_size``."""
+    """A task: classification of sequences or of pairs of sequences, given as token ids below ``vocabulary_size``."""
 
     @property
     def name(self) -> str:
-        """Its name in [`nestree.tasks.TASKS`][], and the folder of its cached files."""
+        """Name in [`nestree.tasks.TASKS`][], and of the folder with cached files."""
         ...
 
     @property
     def vocabulary_size(self) -> int:
-        """How many token ids there are, padding (0, which no example contains) among them."""
+        """Number of token ids, with padding (0, which no example contains)."""
         ...
 
     @property
     def sides(self) -> int:
-        """Sequences of one example: 1, or 2 where a pair is to be classified."""
+        """Sequences per example: 1, or 2 for pairs."""
         ...
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """What a user reads for each label; labels are numbered from 0."""
+        """Names of the labels, which are numbered from 0."""
         ...
 
     @property
     def splits(self) -> Mapping[str, SplitAbout]:
-        """What each split is, by name. "train" and "validation" are among them, the others are tests."""
+        """Splits by name: "train", "validation" and the tests."""
         ...
 
     @property
     def protocol(self) -> str:
-        """How the splits came about, written beside every result: "generated", "official", "clean", "paper", "own"."""
+        """Origin of the splits, recorded with every result: "generated", "official", "clean", "paper" or "own"."""
         ...
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the split can be loaded as far as its files go; what is generated always is."""
+        """Whether the split is generated, or its files exist."""
         ...
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the whole split lies in the cache, for [`load`][] to find."""
+        """Whether the whole split is in the cache."""
         ...
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
-        """Return a split, the same for the same options, from the cache where it is there.
+        """Return a split, from the cache if it is there. The same options give the same examples.
 
         Args:
             split: One of [`splits`][].
-            size: Only so many examples: a random sample, or of generated ones the first.
-            progress: Told how far making the split is.
+            size: Number of examples: a random sample, or the first ones if they are generated; None for all.
+            progress: Called while the split is prepared.
 
         Raises:
             ValueError: An argument is out of range; the message lists what is allowed.
@@ -107,7 +107,7 @@ class Task(Protocol):
         ...
 
     def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
-        """Turn a user's text (two for a task of pairs) into token ids, each of shape (tokens,).
+        """Return the token ids of a user's text (two for pairs), each of shape (tokens,).
 
         Raises:
             ValueError: The text is not an input of this task; the message says where and why.
@@ -115,100 +115,100 @@ class Task(Protocol):
         ...
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
-        """Return what a reader sees for each of a sequence's token ids: the leaves' words of its tree."""
+        """Return the word of each token id, as shown at the leaves of a tree."""
         ...
 
     def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree | None:
-        """Return the right tree of a sequence of token ids; None where the task knows none."""
+        """Return the gold tree of a sequence of token ids; None if the task has no gold trees."""
         ...
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
-        """Return, by name, what accuracy is to be broken down by, one value an example; "length" is among them."""
+        """Return properties to break accuracy down by: one value per example, by name, among them "length"."""
         ...
 
     def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
-        """Return the accuracy on ``test`` of the trivial answer that ``baseline_about`` describes."""
+        """Return the accuracy on ``test`` of always giving the answer in ``baseline_about``."""
         ...
 
     @property
     def baseline_about(self) -> str:
-        """What the baseline always answers, to follow "The baseline always answers"."""
+        """The baseline's answer, to follow "The baseline always answers"."""
         ...
 
     @property
     def first_tests(self) -> tuple[str, ...]:
-        """The tests that a first look evaluates, shortest first."""
+        """Tests to evaluate by default, from short to long inputs."""
         ...
 
     def pretrained(self) -> Vectors | None:
-        """Return vectors for the embedding to begin with, if there are any."""
+        """Return word vectors to initialise the embedding with, if there are any."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what was found in the data and a model depends on (words, labels), as JSON can hold it.
+        """Return what a model depends on and was read from the data (words, labels), as JSON values.
 
-        A run keeps it, and [`DataOptions.open`][] takes it back; empty where all is fixed.
+        A run keeps the state for [`DataOptions.open`][]. It is empty if everything is fixed.
         """
         ...
 
 
 @dataclass(frozen=True)
 class DataOptions(ABC):
-    """What every task can be told: what is learnt from, and in what batches."""
+    """Options of every task: the examples, and their batches.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     task: str = ""
-    """Task, by name."""
+    """Name of the task."""
     seed: int = 0
-    """Seed that the data is generated, or held-out examples are chosen, with."""
+    """Seed for generating data, or for choosing held-out examples."""
     train_size: int | None = None
-    """Training examples to use, a random sample of so many; null: all."""
+    """Number of training examples to use, a random sample; null: all."""
     validation_size: int | None = None
-    """Validation examples to use, a random sample of so many; null: all."""
+    """Number of validation examples to use, a random sample; null: all."""
     validation_longest: int | None = None
-    """Longest validation example to use, tokens; null: no limit."""
+    """Length of the longest validation example to use, tokens; null: no limit."""
     batch: int = 128
-    """Examples of one optimizer step, over all devices together."""
+    """Examples per optimizer step, over all devices."""
     micro_batch: int | None = None
-    """Examples that one device runs at once, to save memory; the step stays the same; null: its whole share."""
+    """Examples per forward pass on one device, to save memory; does not change the step; null: the device's whole share
+    of the batch."""
     window: int = 5
-    """Batches within which examples are sorted by length, so that a batch has little padding."""
+    """Number of batches that are sorted by length together, to reduce padding."""
     evaluation_tokens: int = 16384
-    """Tokens, padding included, that a batch holds at most when validating."""
+    """Maximal number of tokens per batch in validation, padding included."""
     curriculum: tuple[dict[str, Any], ...] | dict[str, Any] | str = NONE
-    """What is drawn before the training split, and for how long: none, a name that the task knows (listops: sums-first;
-    logic: by-operators), or in YAML a list of stages. The run's config.yaml has them all."""
+    """Stages before the training split: none, the name of a curriculum of the task (listops: sums-first; logic:
+    by-operators), or in YAML a list of stages. The run's config.yaml lists the stages."""
 
     stage_kind: ClassVar[type[Stage]] = Stage
-    """Class of the stages."""
+    """Class of the task's stages."""
     curricula: ClassVar[Mapping[str, tuple[Stage, ...]]] = {}
-    """Those that the task knows, by name."""
+    """The task's curricula by name."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         check_at_least("seed", self.seed, 0)
         for name in ("batch", "window", "evaluation_tokens"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("train_size", "validation_size", "validation_longest", "micro_batch"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
-        self.stages  # noqa: B018 (reads the curriculum, and finds what is wrong with it)
+        self.stages  # noqa: B018 (checks the curriculum)
 
     @cached_property
     def plan(self) -> Plan | None:
-        """The curriculum; None without one."""
+        """The curriculum; None if there is none."""
         return read_plan(self.curriculum, kind=self.stage_kind, known=self.curricula)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of the curriculum; none without one."""
+        """The stages of the curriculum; empty if there is none."""
         return () if self.plan is None else self.plan.stages
 
     def settled(self) -> Self:
-        """Return the options with a curriculum's name spelt out, so that a run keeps to it whatever becomes of it."""
+        """Return the options with the stages of a named curriculum, so that a run does not depend on later changes."""
         return self if self.plan is None else replace(self, curriculum=self.plan.as_dict())
 
     @abstractmethod
@@ -216,10 +216,10 @@ class DataOptions(ABC):
         """Return the task.
 
         Args:
-            state: what [`Task.state`][] gave when a model was trained; None finds it in the data when first needed.
+            state: the [`Task.state`][] of a trained model; None to read it from the data when it is first needed.
 
         Raises:
-            UserError: files that the task needs are missing; says which, and where they come from.
+            UserError: the task's files are missing; says which, and where they come from.
         """
 
 
@@ -230,51 +230,52 @@ class Row:
     texts: tuple[str, ...]
     """One text, or two for a pair."""
     label: str
-    """One of the dataset's label names."""
+    """Name of the label."""
     where: str
-    """File and line, or the member of an archive, for messages."""
+    """File and line, or member of an archive, for messages."""
 
 
 @dataclass(frozen=True)
 class OfficialSplit:
-    """A split as the official files have it."""
+    """A split in official files."""
 
     size: int | None
-    """Rows of the official files that the reader yields; None where it is not known."""
+    """Number of rows that the reader yields; None if unknown."""
     description: str
-    """One line."""
+    """Description in one line."""
     family: Family = TESTS
-    """The tests it belongs on one chart with."""
+    """Tests that are drawn in the same chart."""
     place: float | None = None
-    """Where it stands on its family's axis, if that has numbers."""
+    """Position on the family's axis, if it has one."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A text classification dataset in its official files: what it is, how to find them, how to read them."""
+    """A text classification dataset in official files, with functions that find and read them."""
 
     name: str
-    """Name of the task, too."""
+    """Name of the dataset and of its task."""
     about: str
-    """What it is, in a line."""
+    """Description in one line."""
     origin: str
-    """Where the official files come from, and what they are called."""
+    """Source and names of the official files."""
     label_names: tuple[str, ...]
-    """In the order of their numbers."""
+    """Names of the labels, in order of their numbers."""
     splits: Mapping[str, OfficialSplit]
-    """The official ones, by name: "train", perhaps "validation", and tests."""
+    """Official splits by name: "train", sometimes "validation", and tests."""
     find: Callable[[Path], Path | None]
-    """Return the file or folder of the dataset that is ``path`` itself or lies somewhere under it; None: not there."""
+    """Return the dataset's file or folder at or below a path; None if there is none."""
     files: Callable[[Path, str], Sequence[Path]]
-    """Return the files (or folders full of them) that hold a split, of what ``find`` returned; where one is not there,
-    its path all the same, or nothing if it could be anywhere."""
+    """Return the files (or folders of files) of a split, given the result of ``find``. Missing files are included,
+    unless their place is unknown."""
     read: Callable[[Path, str], Iterator[Row]]
-    """Yield the rows of a split of what ``find`` returned. UserError names file and line of what is damaged."""
+    """Yield the rows of a split, given the result of ``find``. Raises UserError with file and line of damaged rows."""
     sides: int = 1
-    """Texts of a row."""
+    """Texts per row."""
     level: str = "word"
-    """What a token is unless the user says otherwise: byte, char or word."""
+    """Default kind of tokens: byte, char or word."""
     max_tokens: int | None = None
-    """Tokens of a text that are kept, the first so many, unless the user says otherwise; None: all."""
+    """Default maximal number of tokens per text; longer texts are cut; None: no limit."""
     held_out: int | None = None
-    """Training rows that protocol "clean" holds out for validation, where there is no official validation split."""
+    """Number of training rows that protocol "clean" holds out for validation, if there is no official validation
+    split."""

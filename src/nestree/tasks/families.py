@@ -1,47 +1,46 @@
-"""Which tests of a task belong on one chart."""
+"""Families of tests, which are drawn in one chart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MEAN_LENGTH = "mean length, tokens"
-"""The axis of families whose tests differ in length; where a test stands is measured, not declared."""
+"""Axis of families whose tests differ in length; the positions of these tests are measured."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A published accuracy, for a chart to compare with."""
+    """A published accuracy to compare with."""
 
     accuracy: float
-    """At least this share of right answers."""
+    """Claimed minimal share of correct answers."""
     until: float
-    """Where on the family's axis the claim ends."""
+    """Largest position on the family's axis that the claim is for."""
     about: str
-    """Who claims what, in a few words."""
+    """The claim and its source, in a few words."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Tests that differ in one thing only, so that a line may join them, or that just stand side by side."""
+    """Tests that differ only in one number, and can be joined by a line, or tests without such an order."""
 
     name: str
-    """In a word, for captions."""
+    """Name for captions, one word."""
     title: str
-    """What is tested, to stand above the chart."""
+    """Title of the chart."""
     axis: str | None = None
-    """What the tests differ in: [`MEAN_LENGTH`][], or what each split's ``place`` counts; None: they stand side by side
-    under their names."""
+    """What the tests differ in: [`MEAN_LENGTH`][], or the unit of each split's ``place``; None: no axis."""
     trained: float | None = None
-    """Up to where on the axis there are training examples; None where that is not known (of [`MEAN_LENGTH`][] the run
-    knows it)."""
+    """Largest position on the axis with training examples; None if unknown (for [`MEAN_LENGTH`][], each run records
+    it)."""
     claim: Claim | None = None
-    """What is published of these tests."""
+    """Published accuracy on these tests."""
 
     @property
     def by_length(self) -> bool:
-        """Whether tests stand at their mean length."""
+        """Whether the position of a test is its mean length."""
         return self.axis == MEAN_LENGTH
 
 
 TESTS = Family("tests", "Tests")
-"""Tests of which nothing more is known."""
+"""Family of tests without an order."""

@@ -1,4 +1,4 @@
-"""What the readers of official files share: finding them, and their lines."""
+"""Functions that the readers of official files share: finding files, and reading lines."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nestree.errors import UserError
 from nestree.tasks.base import Row
 
 DEEPEST = 4
-"""Folders below the one that the user names in which files are looked for."""
+"""Maximal depth of folders, below the user's, in which files are looked for."""
 
 READER_VERSION = 1
-"""Raised with every change to what the readers make of a file; cached data of another version is made again."""
+"""Increased whenever a reader's result changes; cached data of another version are replaced."""
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -26,10 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Yield (number, line without its end) of a text file; both kinds of line ends and a byte order mark are taken.
+    """Yield (number, line without its end) of a text file, with LF or CRLF, with or without a byte order mark.
 
     Raises:
-        UserError: the file cannot be read, or, naming the line, is not in this encoding.
+        UserError: the file cannot be read, or a line is not in this encoding; names the line.
     """
     try:
         with path.open("rb") as file:
@@ -44,7 +44,7 @@ def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
 
 
 def under(path: Path, *, deepest: int = DEEPEST) -> Iterator[Path]:
-    """Yield ``path`` and what lies in it, folder by folder; what lies in a folder that cannot be read is passed over.
+    """Yield ``path`` and everything below it, folder by folder; folders that cannot be read are skipped.
 
     Raises:
         UserError: ``path`` is a folder that cannot be read.
@@ -60,7 +60,7 @@ def under(path: Path, *, deepest: int = DEEPEST) -> Iterator[Path]:
                 except OSError as error:
                     if place == path:
                         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-                    _log.info("%s: passed over, it cannot be read (%s)", place, error.strerror or error)
+                    _log.info("%s: skipped, as it cannot be read (%s)", place, error.strerror or error)
         waiting = below
 
 
@@ -71,13 +71,13 @@ def find(
     accept: Callable[[Path], bool] = lambda _: True,
     deepest: int = DEEPEST,
 ) -> Path | None:
-    """Return ``path`` or, a few folders below it, the first file or folder with a name that fits one of ``names``.
+    """Return the first file or folder at or below ``path`` whose name matches one of ``names``.
 
     Args:
         path: a file or a folder.
-        names: patterns as of a shell.
-        accept: a last look at what was found, for names that others use too.
-        deepest: folders below ``path`` to look in.
+        names: shell patterns.
+        accept: a further check, for names that other datasets use too.
+        deepest: maximal depth below ``path``.
 
     Raises:
         UserError: ``path`` is a folder that cannot be read.
@@ -87,29 +87,29 @@ def find(
 
 
 def files_beside(found: Path, split: str, *, files: Mapping[str, str]) -> list[Path]:
-    """Return the path of the file of a split, in the folder of one that was found."""
+    """Return the path of a split's file, in the folder of the file ``found``."""
     return [found.parent / files[split]]
 
 
 def beside(found: Path, files: Mapping[str, str], split: str) -> Path:
-    """Return the file of a split, in the folder of one that was found.
+    """Return a split's file, in the folder of the file ``found``.
 
     Raises:
-        UserError: it is not there.
+        UserError: the file does not exist.
     """
     (path,) = files_beside(found, split, files=files)
     if not path.is_file():
-        raise UserError(f"{path}: not there; it holds the split {split}")
+        raise UserError(f"{path}: missing; it is needed for the split {split}")
     return path
 
 
 def first_line(path: Path, *, behind: int = 0, most: int = 10_000) -> str:
-    """Return a file's first line, for a look at what it holds; nothing where there is no file that can be read.
+    """Return the first line of a file, to recognise its format; an empty string if it cannot be read.
 
     Args:
-        path: of a file, or of anything else.
-        behind: lines to be passed over before it.
-        most: bytes of a line that are read, at most.
+        path: any path.
+        behind: number of lines to skip first.
+        most: maximal number of bytes of a line.
     """
     try:
         with path.open("rb") as file:
@@ -121,35 +121,35 @@ def first_line(path: Path, *, behind: int = 0, most: int = 10_000) -> str:
 
 
 def columns(line: str, count: int, where: str) -> list[str]:
-    """Cut a line at its tabs.
+    """Split a line at tabs.
 
     Raises:
-        UserError: there are more columns or fewer.
+        UserError: the number of columns is not ``count``.
     """
     found = line.split("\t")
     if len(found) != count:
-        raise UserError(f"{where}: {len(found)} column{'s' * (len(found) != 1)}; a row has {count}, tabs between")
+        raise UserError(f"{where}: {len(found)} column{'s' * (len(found) != 1)}; a row has {count}, separated by tabs")
     return found
 
 
 @functools.cache
 def note(message: str) -> None:
-    """Log what was counted in a file, once however often the file is read."""
+    """Log a message about a file, only once even if the file is read several times."""
     _log.warning("%s", message)
 
 
 def count_empty(rows: Iterator[Row], path: Path) -> Iterator[Row]:
-    """Yield the rows of a file; when they have ended, note how many texts had nothing in them."""
+    """Yield the rows of a file; at the end, log the number of empty texts."""
     empty = 0
     for row in rows:
         empty += sum(not text.strip() for text in row.texts)
         yield row
     if empty:
-        note(f"{path}: {empty:,} empty text{'s are' if empty > 1 else ' is'} taken as one unknown word each")
+        note(f"{path}: {empty:,} empty text{'s become' if empty > 1 else ' becomes'} a single unknown word")
 
 
 def files_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return size and time of change of each file, or of a folder's subfolders, by path."""
+    """Return size and modification time of each file, or of a folder's subfolders, by path."""
     found = {}
     for path in paths:
         for part in [path] if path.is_file() else [path, *sorted(p for p in path.rglob("*") if p.is_dir())]:

@@ -1,4 +1,4 @@
-"""The stages of a curriculum: what is drawn in each, and when a training leaves it."""
+"""The stages of a curriculum: what is drawn in each, and when it ends."""
 
 from __future__ import annotations
 
@@ -18,44 +18,43 @@ if TYPE_CHECKING:
     from nestree.tasks.base import Task
 
 NONE = "none"
-"""Name of the curriculum that is none."""
+"""Option value for no curriculum."""
 OWN = "own"
-"""Name of a list of stages that was given without a name."""
+"""Name of a list of stages without a name."""
 TRAIN = "train"
-"""What the training split is called among the sources of a stage's examples."""
+"""Name of the training split as a source of a stage's examples."""
 LABEL = ", curriculum "
-"""Stands between the protocol of a result's data and each curriculum that its model was trained with."""
+"""Separates the protocol of a result's data from each curriculum that its model was trained with."""
 OTHERWISE = ("next", "again")
 
 Sampler = Callable[[int, np.random.Generator], RaggedExamples]
-"""Draws so many examples."""
+"""Draws a number of examples."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training. Its examples are drawn from the training split; a task's own stages say from what else."""
+    """A part of training. Examples are drawn from the training split; tasks have subclasses that draw others.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     name: str
     mark: float | None = None
-    """Training accuracy over the last batches at which the stage is left; None in the last stage alone."""
+    """Training accuracy over the last batches at which the stage ends; None only in the last stage."""
     longest: float = 0.1
-    """Longest time in the stage, as a share of the training's limit: of its minutes, or its steps, whichever share is
+    """Maximal time in the stage, as a share of the limit of training: of its minutes or its steps, whichever share is
     larger."""
     otherwise: str = OTHERWISE[0]
-    """What follows when that time is over: next (the next stage), or again (the same one, with fresh weights)."""
+    """What follows if the stage runs out of time: next (the next stage) or again (the same one, with new weights)."""
     rate: float = 1.0
-    """Factor on the learning rate."""
+    """Factor of the learning rate."""
     batch: int | None = None
-    """Examples of one step, over all devices; None: as data.batch says."""
+    """Examples per step, over all devices; None: data.batch."""
     also: Mapping[str, float] = field(default_factory=dict)
-    """Shares of the examples that are drawn as in other stages, by name, or from the training split ("train")."""
+    """Shares of examples that are drawn as in other stages, by name, or from the training split ("train")."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         if self.mark is not None:
             check_share("mark", self.mark)
         if check_share("longest", self.longest) == 0:
@@ -72,28 +71,28 @@ class Stage:
             raise OptionError("also", f"must be shares that are together at most 1, not {sum(self.also.values()):g}")
 
     def drawn(self) -> list[str]:
-        """Return those of its options that say what is drawn; none of them is set in the last stage."""
+        """Return the names of the options set that decide what is drawn; there are none in the last stage."""
         common = {common.name for common in fields(Stage)}
         return [own.name for own in fields(self) if own.name not in common and getattr(self, own.name) != own.default]
 
     @property
     def most_tokens(self) -> int:
-        """Tokens of its longest example, where that is not one of the training split; else 0."""
+        """Length of the longest example, tokens; 0 if the examples are from the training split."""
         return 0
 
     def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
-        """Return what draws the stage's own examples.
+        """Return the sampler of the stage's own examples.
 
         Args:
             task: the task.
-            train: its training examples.
+            train: the training examples.
         """
         del task
         return from_split(train)
 
 
 def from_split(examples: RaggedExamples) -> Sampler:
-    """Return what draws from examples, any of them perhaps more than once."""
+    """Return a sampler that draws from examples with replacement."""
 
     def draw(count: int, rng: np.random.Generator) -> RaggedExamples:
         return examples.select(rng.integers(len(examples), size=count))
@@ -103,26 +102,26 @@ def from_split(examples: RaggedExamples) -> Sampler:
 
 @dataclass(frozen=True)
 class Plan:
-    """A curriculum: its stages in order, the last of which draws the training split."""
+    """A curriculum: stages in order; the last one draws from the training split."""
 
     name: str
     stages: tuple[Stage, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, which [`read_plan`][] turns into an equal plan."""
+        """Return the curriculum as JSON values; [`read_plan`][] is the inverse."""
         return {"name": self.name, "stages": [{**asdict(stage), "also": dict(stage.also)} for stage in self.stages]}
 
 
 def read_plan(values: object, *, kind: type[Stage], known: Mapping[str, tuple[Stage, ...]]) -> Plan | None:
-    """Return the curriculum that an option spells; None if it says that there is none.
+    """Return the curriculum that an option's value describes; None for "none".
 
     Args:
-        values: "none", a known name, a list of stages as plain values, or a mapping with ``name`` and ``stages``.
+        values: "none", a known name, a list of stages as JSON values, or a mapping with ``name`` and ``stages``.
         kind: class of the task's stages.
         known: the task's curricula by name.
 
     Raises:
-        ValueError: names the stage and what would be right.
+        ValueError: the value is invalid; names the stage and what would be right.
     """
     if isinstance(values, str):
         check_one_of("curriculum", values, (NONE, *known))
@@ -141,7 +140,6 @@ def read_plan(values: object, *, kind: type[Stage], known: Mapping[str, tuple[St
 
 
 def _read_stage(values: object, number: int, kind: type[Stage]) -> Stage:
-    """Return one stage of plain values."""
     name = values.get("name") if isinstance(values, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(name, str) or not name:
         raise OptionError("curriculum", f"stage {number} must be a mapping with a name, not {values!r}")
@@ -154,7 +152,7 @@ def _read_stage(values: object, number: int, kind: type[Stage]) -> Stage:
 
 
 def _check_order(stages: Sequence[Stage]) -> None:
-    """Check the stages of a curriculum against one another."""
+    """Raise a ValueError if the stages do not fit together."""
     names = [stage.name for stage in stages]
     for number, stage in enumerate(stages):
         last = number == len(stages) - 1

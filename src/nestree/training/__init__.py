@@ -1,6 +1,6 @@
 """Training: options, batches, the Lightning module, and runs that can be stopped and resumed exactly.
 
-The names here import without Lightning; [`nestree.training.fit`][] brings it in.
+Importing this package does not import Lightning; importing [`nestree.training.fit`][] does.
 """
 
 from nestree.config.config import Config as Config

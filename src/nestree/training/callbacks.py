@@ -1,9 +1,10 @@
-"""What happens around the steps: the best weights, checkpoints to resume from, limits, interruptions, random states."""
+"""Callbacks: best weights, checkpoints, limits, interruptions, random states, curriculum stages and peak memory."""
 
 from __future__ import annotations
 
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -28,18 +29,17 @@ from nestree.training.stream import TrainingStream
 
 
 class Interrupted(Exception):
-    """The user asked to stop, and a checkpoint was written."""
+    """The user stopped the training, and a checkpoint was written."""
 
 
 class InterruptedAtOnce(BaseException):
-    """The user asked twice: nothing more was written."""
+    """The user asked twice to stop, and no checkpoint was written."""
 
 
 class KeepBest(Callback):
-    """Writes the weights whenever the validation accuracy, or loss, is better than ever before."""
+    """Writes the weights to the run whenever a validation is the best so far, by ``selection``."""
 
     def __init__(self, run: Run, selection: Selection = SELECTIONS["accuracy"]) -> None:
-        """Write into ``run`` what ``selection`` finds best."""
         self.run = run
         self.selection = selection
         self.best = selection.worst
@@ -47,7 +47,7 @@ class KeepBest(Callback):
         self.step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare, and write."""
+        """Write the weights if they are the best so far."""
         accuracy, loss = (float(trainer.callback_metrics[name]) for name in (ACCURACY, LOSS))
         value = float(trainer.callback_metrics[self.selection.monitor])
         if not self.selection.better(value, self.best):
@@ -58,37 +58,39 @@ class KeepBest(Callback):
             self.run.save_weights(pl_module.model, step=self.step, validation_accuracy=accuracy, validation_loss=loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is best so far, its accuracy and loss, and its step."""
+        """Return the best value so far, with its accuracy, loss and step."""
         return {"best": self.best, "accuracy": self.accuracy, "loss": self.loss, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the state of a checkpoint."""
         self.accuracy, self.step = state_dict["accuracy"], state_dict["step"]
-        # Checkpoints from before there was a choice hold the accuracy alone.
+        # Older checkpoints, which were always selected by accuracy, have only the accuracy.
         self.loss, self.best = state_dict.get("loss", self.loss), state_dict.get("best", self.accuracy)
 
 
 class KeepRandomStates(Callback):
-    """Puts every random state into the checkpoint, and back before the first step of a resumed run."""
+    """Saves all random states in the checkpoint, and restores them before the first step of a resumed run.
+
+    It also seeds the processes of a parallel training differently, so that their dropout masks differ.
+    """
 
     def __init__(self, seed: int) -> None:
-        """Seed the processes but the first apart from it, so that each drops other features."""
         self.seed = seed
         self.pending: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give each further process randomness of its own."""
+        """Seed every process except the first with its rank."""
         if trainer.global_rank > 0:
             seed_everything(self.seed + trainer.global_rank * 1_000_003)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
-        """Restore the states at the last moment, after all that may draw while training starts."""
+        """Restore the states only now, as starting the training may draw random numbers."""
         if self.pending is not None:
             restore_random_states(self.pending)
             self.pending = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of all processes."""
+        """Return the random states of all processes."""
         states: list[Any] = [random_states()]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             states = [None] * torch.distributed.get_world_size()
@@ -96,50 +98,48 @@ class KeepRandomStates(Callback):
         return {"states": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Note this process's state."""
+        """Keep this process's state until the first step."""
         parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.pending = state_dict["states"][torch.distributed.get_rank() if parallel else 0]
 
 
 class Patience(EarlyStopping):
-    """Ends a training whose validations do not improve; those before a curriculum's last stage do not count."""
+    """Stops training after ``patience`` validations without improvement, counted in the last stage of a curriculum."""
 
     def __init__(self, curriculum: Curriculum, selection: Selection, *, patience: int) -> None:
-        """Wait for ``patience`` validations without a better figure."""
         super().__init__(selection.monitor, mode=selection.mode, patience=patience, check_on_train_epoch_end=False)
         self.curriculum = curriculum
 
     @property
     def state_key(self) -> str:
-        """Name of its state in checkpoints."""
+        """Name of the callback's state in checkpoints."""
         return f"EarlyStopping{ {'monitor': self.monitor, 'mode': self.mode}!r}"
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare."""
+        """Count the validation in the last stage."""
         if not self.curriculum.running:
             super().on_validation_end(trainer, pl_module)
 
 
 class Stages(Callback):
-    """Counts each batch for the curriculum, and does what it takes to leave a stage."""
+    """Counts each batch for the curriculum, prints when a stage ends, and resets the weights if the stage starts again.
+
+    Args:
+        curriculum: the curriculum.
+        stream: the stream of batches.
+        console: for messages.
+        fresh: returns a new model, initialised as at the beginning of training, for the given attempt.
+    """
 
     def __init__(
         self, curriculum: Curriculum, stream: TrainingStream, console: Console, fresh: Callable[[int], Classifier]
     ) -> None:
-        """Follow ``stream`` through ``curriculum``.
-
-        Args:
-            curriculum: it.
-            stream: where batches come from.
-            console: told when a stage is left.
-            fresh: returns a model as at the beginning of the training, of another attempt.
-        """
         self.curriculum, self.stream, self.console, self.fresh = curriculum, stream, console, fresh
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Count the batch; if its stage is left by it, say so, and begin anew where it takes that."""
+        """Count the batch, and end the stage if it is time."""
         minutes, number = outputs["minutes"], self.curriculum.number
         spent = Spent(self.stream.position, self.stream.sequences, minutes)
         left = self.curriculum.count(outputs["correct"], batch.size, spent)
@@ -156,9 +156,9 @@ class Stages(Callback):
     def _said(self, left: Left, number: int) -> str:
         mark = self.curriculum.stages[number].mark
         why = {
-            "mark": f"left, its mark {mark} is reached",
-            "time": "left, its time is over",
-            "again": f"begun anew (attempt {left.attempt + 1}), its time is over",
+            "mark": f"ended, reached its mark {mark}",
+            "time": "ended, out of time",
+            "again": f"starts again (attempt {left.attempt + 1}), out of time",
         }
         return (
             f"step {left.step:>6}  stage {number + 1} of {len(self.curriculum.stages)}, {left.stage}: "
@@ -167,14 +167,13 @@ class Stages(Callback):
 
 
 class PeakMemory(Callback):
-    """Knows the most memory that the training has held: of all its processes together, and of all its sessions."""
+    """Measures the peak memory of the training: of all processes together, over all sessions."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
         self.peak: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Look, and return the peak; every process asks at the same time, as a checkpoint is written."""
+        """Measure and return the peak, bytes; all processes call this together, when a checkpoint is written."""
         mine = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else peak_memory()
         peaks: list[int | None] = [mine]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -186,19 +185,25 @@ class PeakMemory(Callback):
         return {"peak": self.peak}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from an earlier session's peak."""
+        """Start with an earlier session's peak."""
         self.peak = state_dict["peak"]
 
 
 class Keeper(Callback):
-    """Ends the training at its limit, and writes checkpoints where training can be resumed exactly.
+    """Ends training at its limit, and writes checkpoints at points where training can be resumed exactly.
 
-    A validation belongs to the step before it, so where one is due the checkpoint waits until it is over. This callback
-    must be the last one, to see what the others decided.
+    If a validation is due after a step, the checkpoint is written after the validation. This callback must be the last
+    one, as it depends on the decisions of the others.
+
+    Args:
+        run: the run to write to.
+        stream: the stream of batches.
+        steps: maximal number of steps.
+        validate_every: steps between validations.
+        checkpoint_every: steps between checkpoints; there is one after each validation too.
     """
 
     def __init__(self, run: Run, stream: TrainingStream, *, steps: int, validate_every: int, checkpoint_every: int):
-        """Train for at most ``steps`` steps, and write every ``checkpoint_every`` steps and after validations."""
         self.run = run
         self.stream = stream
         self.steps = steps
@@ -209,7 +214,7 @@ class Keeper(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """End at the limit; unless a validation comes first, write a checkpoint when it is time."""
+        """Stop at the limit; write a checkpoint if one is due and no validation is."""
         step = self.stream.position
         if step >= self.steps or self.stream.ended:
             trainer.should_stop = True
@@ -228,7 +233,7 @@ class Keeper(Callback):
             raise Interrupted
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint, in place of the one before."""
+        """Write the checkpoint, replacing the previous one."""
         before = random.getstate()
         for logger in trainer.loggers:
             logger.save()
@@ -236,18 +241,21 @@ class Keeper(Callback):
             with replacing(self.run.checkpoint) as temporary:
                 trainer.save_checkpoint(temporary)
         else:
-            trainer.save_checkpoint(self.run.checkpoint)  # gives its states; only the first process writes
-        random.setstate(before)  # names of temporary files are drawn from it
+            trainer.save_checkpoint(self.run.checkpoint)  # contributes its states; only the first process writes
+        random.setstate(before)  # the names of temporary files draw from it
 
     @contextmanager
     def watching_signals(self) -> Iterator[None]:
-        """Turn the first Ctrl-C (or SIGTERM) into a stop at the next step's end; the second stops at once."""
+        """Stop after the current step on the first Ctrl-C (or SIGTERM), and immediately on the second."""
 
         def stop(signum: int, _frame: FrameType | None) -> None:
             if self.interrupted:
                 raise InterruptedAtOnce
             self.interrupted = True
 
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread is signalled
+            return
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -264,7 +272,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """Return the states of all random generators, as tensors and plain values."""
+    """Return the states of all random generators, as tensors and JSON values."""
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),
@@ -275,7 +283,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any]) -> None:
-    """Put all random generators into these states."""
+    """Restore the states of all random generators."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]

@@ -1,4 +1,4 @@
-"""Training in a process of its own: its peak memory is its own, and whatever becomes of it can be reported."""
+"""Training in a child process, whose peak memory is measured separately and whose crash can be reported."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from nestree.errors import INTERRUPTED
 from nestree.runs import Run
 from nestree.tasks import Task
 
-LOOK_EVERY = 0.25
-"""Seconds between two looks whether a training should stop."""
+POLL_EVERY = 0.25
+"""Time between two checks whether training should stop, seconds."""
 OVER = ("finished", "not finite")
-"""States of a run whose training, gone on with, would come to the same end."""
+"""States of a run that resuming would not change."""
 
 
 class Train(Protocol):
-    """What trains a run that has begun, to its end or from where it stopped, and returns an exit code."""
+    """A function that trains or resumes a run, and returns the exit code."""
 
     def __call__(self, run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> int:
         """Train.
 
         Args:
-            run: it; ``run.json`` says afterwards how far it got.
-            stop: asked now and then; true interrupts the training as Ctrl-C does.
-            keep: open files that live on in the process that trains (a lock is free only when that has ended too).
+            run: a run with options; training updates its ``run.json``.
+            stop: called regularly; if it returns true, training is interrupted as by Ctrl-C.
+            keep: file descriptors that the training process inherits, so that a lock lasts until it has ended too.
         """
         ...
 
 
 def settle(config: Config, console: Console) -> tuple[Config, Task]:
-    """Put a training together without beginning it.
+    """Set up training without starting it, to check the options and fill in defaults.
 
     Args:
-        config: its configuration.
-        console: for progress of what the data takes on first use.
+        config: the configuration.
+        console: for progress while data are prepared.
 
     Returns:
-        The configuration with what was left to the machine filled in, and the task.
+        The configuration with defaults for this machine filled in, and the task.
 
     Raises:
-        UserError: options that fit neither the data nor the machine.
+        UserError: options do not fit the data or the machine.
     """
     from nestree.training.fit import Training, load_examples
 
@@ -66,10 +66,10 @@ def settle(config: Config, console: Console) -> tuple[Config, Task]:
 
 
 def train_in_child_process(run: Run, *, stop: Callable[[], bool] = lambda: False, keep: Sequence[int] = ()) -> int:
-    """Train in a process of its own; see [`Train`][].
+    """Train in a child process; see [`Train`][].
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, or SIGTERM: the training has saved and ended, and somebody wants to stop.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; training has saved a checkpoint and ended.
     """
     command = [sys.executable, "-m", "nestree", "train", "--resume", str(run.path)]
     code, signalled = attended(command, stop=stop, keep=keep, output=subprocess.DEVNULL)
@@ -85,23 +85,23 @@ def attended(
     keep: Sequence[int] = (),
     output: int | None = None,
 ) -> tuple[int, bool]:
-    """Run a command to its end, and hand on the signals to stop that come here.
+    """Run a command to its end, forwarding SIGINT and SIGTERM to it.
 
     Args:
-        command: what to run.
+        command: the command.
         stop: see [`Train`][].
         keep: see [`Train`][].
-        output: where its standard output goes; None: where that of this process goes.
+        output: file descriptor for its standard output; None for that of this process.
 
     Returns:
-        Its exit code, and whether there were signals.
+        The exit code, and whether any signals were forwarded.
     """
     with _collected_signals() as came:
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
-            start_new_session=True,  # or a terminal's Ctrl-C would reach it twice, which means: at once
+            start_new_session=True,  # otherwise a terminal's Ctrl-C would reach it twice, and stop it immediately
             pass_fds=keep,
         )
         asked, sent = False, 0
@@ -116,7 +116,7 @@ def attended(
 
 
 def note_end(run: Run, code: int) -> str:
-    """Return the state of a run after its training, and note it where the training itself could not any more."""
+    """Return the state of a run after its training process has ended, and record it if the process could not."""
     about = run.about()
     state = str(about.get("state", "begun"))
     if code in (0, INTERRUPTED) or state in (*OVER, "failed"):
@@ -128,7 +128,7 @@ def note_end(run: Run, code: int) -> str:
 
 @contextmanager
 def _collected_signals() -> Iterator[list[int]]:
-    """Yield the list of the signals to stop that come."""
+    """Catch SIGINT and SIGTERM; yield the list that they are appended to."""
     came: list[int] = []
 
     def collect(signum: int, _frame: FrameType | None) -> None:
@@ -143,14 +143,14 @@ def _collected_signals() -> Iterator[list[int]]:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait a little, and return the exit code if there is one."""
+    """Wait briefly, and return the exit code if the process has ended."""
     try:
-        return process.wait(timeout=LOOK_EVERY)
+        return process.wait(timeout=POLL_EVERY)
     except subprocess.TimeoutExpired:
         return None
 
 
 def _send(process: subprocess.Popen[bytes], signum: int) -> None:
-    """Send a signal to a process and those that it started."""
+    """Send a signal to a process and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signum)

@@ -1,4 +1,4 @@
-"""Where a training is in its curriculum: in which stage, since when, and whether it is time to leave it."""
+"""State of a curriculum during training: the current stage, and when it ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from nestree.tasks.stages import TRAIN, Stage
 
 WINDOW = 50
-"""Batches over which the training accuracy is taken; a stage has at least so many, too."""
+"""Number of batches for the training accuracy; a mark cannot be reached earlier in a stage."""
 
 ATTEMPTS = 5
-"""Times that a stage is tried with fresh weights; after the last one the training goes on."""
+"""Maximal number of attempts at a stage with new weights; the last one is followed by the next stage."""
 
 
 class Spent(NamedTuple):
-    """How much of a training is done."""
+    """Amount of training done so far."""
 
     steps: int = 0
     sequences: int = 0
@@ -25,78 +25,84 @@ class Spent(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What ends a training; None where there is no limit of a kind."""
+    """Limits of training; None for no limit."""
 
     steps: int | None = None
     sequences: int | None = None
     minutes: float | None = None
 
     def share(self, spent: Spent, since: Spent = Spent()) -> float:  # noqa: B008 (immutable)
-        """Return the share that was spent since then, of the limit that it is the largest of."""
+        """Return what was spent after ``since`` as a share of the limits, the largest of the three."""
         parts = zip(spent, since, self, strict=True)
         return max((now - then) / limit if limit else 0.0 for now, then, limit in parts)
 
 
 @dataclass(frozen=True)
 class Left:
-    """A stage that was left."""
+    """The end of a stage."""
 
     stage: str
     attempt: int
-    """Counts from 1."""
+    """Counted from 1."""
     step: int
     minutes: float
-    """From the beginning of the training."""
+    """Time since the beginning of training."""
     accuracy: float
-    """In training, over the last batches."""
+    """Training accuracy over the last batches."""
     how: str
-    """By its "mark", by "time", or to begin "again" with fresh weights."""
+    """"mark" if the mark was reached, "time" if out of time, "again" if the stage starts again with new weights."""
 
 
 class Curriculum:
-    """Goes through the stages, and is left in the last one; without a curriculum there is only that.
+    """The current stage, from the first to the last; without ``stages``, there is only the training split.
 
-    Everything that it decides follows from the figures it is given, which are the same in every process.
+    Decisions depend only on the arguments of [`count`][], which are the same in every process.
+
+    Args:
+        stages: the stages in order.
+        limits: limits of training; the longest time of a stage is a share of these.
     """
 
     def __init__(self, stages: Sequence[Stage] = (), limits: Limits = Limits()) -> None:  # noqa: B008 (immutable)
-        """Begin with the first of ``stages``; their longest times are shares of ``limits``."""
         self.stages = tuple(stages) or (Stage(TRAIN),)
         self.limits = limits
         self.number = 0
         self.attempt = 0
         self.began = Spent()
         self.weights_since = 0
-        """Step after which the weights began."""
+        """Number of steps before the current weights were initialised."""
         self.left: list[Left] = []
         self._recent: deque[tuple[int, int]] = deque(maxlen=WINDOW)
 
     @property
     def stage(self) -> Stage:
-        """The present one."""
+        """The current stage."""
         return self.stages[self.number]
 
     @property
     def running(self) -> bool:
-        """Whether there is a stage to come."""
+        """Whether the last stage has not begun yet."""
         return self.number < len(self.stages) - 1
 
     @property
     def accuracy(self) -> float:
-        """Training accuracy of the stage's last batches."""
+        """Training accuracy over the stage's last batches."""
         return sum(correct for correct, _ in self._recent) / max(1, sum(examples for _, examples in self._recent))
 
     def __str__(self) -> str:
-        """Name the stage; nothing where there is only one."""
+        """Return number and name of the stage; an empty string if there is only one."""
         return f"stage {self.number + 1} of {len(self.stages)}, {self.stage.name}" if len(self.stages) > 1 else ""
 
     def count(self, correct: int, examples: int, spent: Spent) -> Left | None:
-        """Count a batch, and return the stage if it is left now.
+        """Count a batch, and go to the next stage if it is time.
 
         Args:
-            correct: right answers of the whole batch.
-            examples: of the whole batch.
-            spent: the training so far, the batch included.
+            correct: number of correct answers in the whole batch.
+            examples: number of examples in the whole batch.
+            spent: amount of training so far, including the batch.
+
+        Returns:
+            The end of the stage, or None if it continues.
         """
         if not self.running:
             return None
@@ -116,7 +122,7 @@ class Curriculum:
         return left
 
     def _how(self, spent: Spent) -> str | None:
-        """Say how the stage is left now; None if it is not."""
+        """Return how the stage ends now; None if it continues."""
         stage = self.stage
         if len(self._recent) == WINDOW and stage.mark is not None and self.accuracy >= stage.mark:
             return "mark"
@@ -125,7 +131,7 @@ class Curriculum:
         return "again" if stage.otherwise == "again" and self.attempt + 1 < ATTEMPTS else "time"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where it is."""
+        """Return the state for a checkpoint."""
         return {
             "number": self.number,
             "attempt": self.attempt,
@@ -136,7 +142,7 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the state of a checkpoint."""
         self.number, self.attempt = state["number"], state["attempt"]
         self.began, self.weights_since = Spent(*state["began"]), state["weights_since"]
         self._recent = deque(((correct, examples) for correct, examples in state["recent"]), maxlen=WINDOW)

@@ -27,6 +27,8 @@ from nestree.data.batches import EvaluationBatches
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
+from nestree.recursions.beam.beam_tree import BeamTree
+from nestree.recursions.beam.engine.native import library
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
 from nestree.training.callbacks import (
@@ -46,37 +48,40 @@ from nestree.training.progress import TrainingProgress
 from nestree.training.stream import TrainingStream
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
-"""Trainer options that may change when a run is resumed: none changes what a step does (max_sequences cuts a batch)."""
+"""Trainer options that may change when a run is resumed, as none changes a step (max_sequences would cut a batch)."""
 
 ATTEMPT_SEED = 7_919
-"""What the seed of the weights grows by when they begin anew."""
+"""Added to the seed of the weights for each further attempt at a stage."""
 
 
 class TrainingData(pl.LightningDataModule):
-    """The training stream and the validation batches, each process's share of them."""
+    """One process's share of the training stream and of the validation batches."""
 
     def __init__(self, stream: TrainingStream, validation: RaggedExamples, *, evaluation_tokens: int) -> None:
-        """Hold both."""
         super().__init__()
         self.stream = stream
         self.validation = validation
         self.evaluation_tokens = evaluation_tokens
 
     def train_dataloader(self) -> TrainingStream:
-        """Return the stream, now that the process knows its number."""
+        """Return the stream, set to this process's share."""
         assert self.trainer is not None
         self.stream.share = self.trainer.global_rank
         return self.stream
 
     def val_dataloader(self) -> EvaluationBatches:
-        """Return the validation batches."""
+        """Return this process's validation batches."""
         assert self.trainer is not None
         share, shares = self.trainer.global_rank, self.trainer.world_size
         return EvaluationBatches(self.validation, tokens=self.evaluation_tokens, share=share, shares=shares)
 
 
 class Training:
-    """The parts of a run, put together; [`fit`][] trains."""
+    """Everything that training a run needs; [`fit`][] trains.
+
+    Raises:
+        UserError: options do not fit the data or the machine.
+    """
 
     def __init__(
         self,
@@ -88,16 +93,16 @@ class Training:
         *,
         console: Console,
     ) -> None:
-        """Put a run together.
-
-        Raises:
-            UserError: options that fit neither the data nor the machine.
-        """
-        config = replace(config, trainer=config.trainer.settled(), data=config.data.settled())
+        trainer = config.trainer.settled(compiled=config.encoder.compiled)
+        config = replace(config, trainer=trainer, data=config.data.settled())
         data, options, devices = config.data, config.trainer, config.trainer.devices or 1
         if len(validation) < devices:
-            raise UserError(f"{len(validation)} validation examples do not do for {devices} devices")
+            raise UserError(f"{len(validation)} validation examples are too few for {devices} devices")
         self.run, self.config, self.task, self.console = run, config, task, console
+        if options.precision == "tf32":
+            if options.accelerator == "cpu" or not torch.cuda.is_available():
+                raise OptionError("trainer.precision", "must be 32 or bf16-mixed without a GPU, not 'tf32'")
+            torch.set_float32_matmul_precision("high")
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         if config.optimizer.tree_supervision:
@@ -140,7 +145,9 @@ class Training:
             patience=sys.maxsize if options.patience is None else options.patience + 1,
         )
         self.memory = PeakMemory()
-        self.progress = TrainingProgress(console, self.stream, self.timer, self.best, steps=self.steps)
+        self.progress = TrainingProgress(
+            console, self.stream, self.timer, self.best, steps=self.steps, log_every=options.log_every
+        )
         self.stages = Stages(self.curriculum, self.stream, console, self._fresh)
         self.keeper = Keeper(
             run,
@@ -153,10 +160,10 @@ class Training:
             self.trainer = self._trainer(options, devices)
 
     def _model(self, seed: int, *, begins: bool, console: Console) -> Classifier:
-        """Return a model; if its training begins with it, with vectors and the weights of another run, if any.
+        """Return a new model; if training ``begins``, with pretrained word vectors and weights if there are any.
 
         Raises:
-            UserError: they do not fit.
+            UserError: the vectors or the weights do not fit the model.
         """
         seed_everything(seed)
         model, start = build_model(self.config, self.task), self.config.trainer.start
@@ -169,34 +176,41 @@ class Training:
                 new = Run.open(start).read_weights(model, whole=False)
             except UserError as error:
                 raise OptionError("trainer.start", f"cannot be used: {error}") from None
-            console.print(f"begins with {start}" + (f"; {', '.join(new)} anew" if new else ""))
+            console.print(f"start       {start}" + (f"; newly initialised: {', '.join(new)}" if new else ""))
         return model
 
     def _fresh(self, attempt: int) -> Classifier:
-        """Return a model as at the beginning of the training, with other random numbers."""
+        """Return a new model for a further attempt, with another seed."""
         return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=Console(quiet=True))
 
+    def missing_library(self) -> str | None:
+        """Say why the compiled library is missing, where it would serve this training; None where it would not."""
+        served = any(isinstance(part, BeamTree) and part.compilable for part in self.module.model.modules())
+        if not served or self.trainer.strategy.root_device.type != "cpu" or library.switched_off():
+            return None
+        return library.status()[1]
+
     def over(self) -> str | None:
-        """Say why there is nothing left to train; None if there is."""
+        """Return why training is complete; None if it is not."""
         about = self.run.about()
         if about.get("state") != "finished":
             return None
         minutes, sequences = self.config.trainer.max_minutes, self.config.trainer.max_sequences
         done = about["steps"] >= self.most_steps or (sequences is not None and about["sequences"] >= sequences)
         if done or (minutes is not None and about["minutes"] >= minutes):
-            return f"{about['why']}; a higher limit (trainer.max_epochs, max_steps, max_minutes) goes on"
+            return f"{about['why']}; raise the limit to continue (trainer.max_epochs, max_steps, max_minutes)"
         return about["why"] if about["early"] else None
 
     def fit(self) -> dict[str, Any]:
-        """Train from the beginning, or from the run's checkpoint, and return what was noted in ``run.json``.
+        """Train from the beginning or from the run's checkpoint, and return the facts written to ``run.json``.
 
-        The same configuration gives the same weights, bit for bit, however often the run is stopped and resumed, on
-        the same machine with the same threads and versions.
+        On the same machine, with the same threads and versions, the same configuration gives bitwise equal weights, no
+        matter how often the run is stopped and resumed.
 
         Raises:
             NotFinite: the loss became infinite or NaN; says where the last good checkpoint is.
-            Interrupted: Ctrl-C or SIGTERM, and a checkpoint was written.
-            InterruptedAtOnce: the same a second time; the checkpoint before counts.
+            Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+            InterruptedAtOnce: a second Ctrl-C or SIGTERM; no further checkpoint was written.
             UserError: the checkpoint is damaged.
         """
         self._note("training")
@@ -231,11 +245,12 @@ class Training:
         return facts
 
     def _trainer(self, options: TrainerOptions, devices: int) -> pl.Trainer:
-        # Lightning sees one epoch without an end: all resuming is then in mid-epoch, the one case it restores exactly.
+        # For Lightning, training is one endless epoch: it resumes exactly only in the middle of an epoch.
         try:
             return pl.Trainer(
                 accelerator=options.accelerator,
                 devices=devices,
+                precision="bf16-mixed" if options.precision == "bf16-mixed" else "32-true",
                 strategy="ddp" if devices > 1 else "auto",
                 max_epochs=1,
                 val_check_interval=self.validate_every,
@@ -254,7 +269,7 @@ class Training:
             raise OptionError("trainer.accelerator", reason) from None
 
     def _callbacks(self) -> list[pl.Callback]:
-        # In this order: the random states come back first, and the keeper sees what all others decided.
+        # The order matters: random states are restored first, and the keeper depends on all other decisions.
         return [
             KeepRandomStates(self.config.seed),
             self.timer,
@@ -267,7 +282,7 @@ class Training:
         ]
 
     def _loggers(self) -> list[CSVLogger | TensorBoardLogger]:
-        # Each session has a CSV file of its own: Lightning's logger begins a file anew.
+        # One CSV file per session, as Lightning's logger overwrites its file.
         sessions = len(list((self.run.logs / "csv").glob("*"))) if self.run.logs.is_dir() else 0
         return [
             CSVLogger(self.run.logs, name="csv", version=f"{sessions:03d}"),
@@ -275,7 +290,7 @@ class Training:
         ]
 
     def facts(self, state: str) -> dict[str, Any]:
-        """Return how far the run got, for ``run.json``."""
+        """Return the state and results of the training for ``run.json``."""
         return {
             "state": state,
             "why": self._why() if state == "finished" else state,
@@ -301,17 +316,17 @@ class Training:
         }
 
     def _why(self) -> str:
-        """Say what ended the training."""
+        """Return why training ended."""
         if self.stream.ended:
-            return f"{self.config.trainer.max_sequences} sequences are done"
+            return f"reached {self.config.trainer.max_sequences} sequences"
         if self.stream.position >= self.most_steps:
-            return f"{self.most_steps} steps are done"
+            return f"reached {self.most_steps} steps"
         if self.patience.wait_count >= self.patience.patience:
             return f"{self.patience.wait_count} validations without a {self.best.selection.comparative}"
-        return f"{self.config.trainer.max_minutes:g} minutes are over"
+        return f"reached {self.config.trainer.max_minutes:g} minutes"
 
     def _advice(self) -> str:
-        """Say what is left after a loss that is not finite."""
+        """Return what to do after a loss that is not finite."""
         saved = (
             f"the last good checkpoint is {self.run.checkpoint}" if self.run.checkpoint.is_file() else "nothing saved"
         )
@@ -319,8 +334,8 @@ class Training:
 
 
 def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[RaggedExamples, RaggedExamples]:
-    """Return training and validation examples, prepared on first use."""
-    with console.status(f"preparing {options.task} (done on first use, then kept)"):
+    """Return training and validation examples, which are prepared on first use."""
+    with console.status(f"preparing {options.task} (on first use only)"):
         train = task.load("train")
         validation = task.load("validation")
     if options.validation_longest is not None:
@@ -334,7 +349,7 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice from the user, who cannot act on it; its errors still raise."""
+    """Suppress Lightning's warnings and hints, which the user cannot act on; errors are still raised."""
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

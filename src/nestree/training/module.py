@@ -1,4 +1,4 @@
-"""The Lightning module: one optimizer step, one validation, parameter groups."""
+"""The Lightning module: optimizer step, validation and learning rates."""
 
 from __future__ import annotations
 
@@ -30,14 +30,24 @@ from nestree.trees.scores import GoldTree
 
 
 class NotFinite(UserError):
-    """The loss or a gradient became infinite or NaN; the weights have not been touched by it."""
+    """The loss or a gradient became infinite or NaN; the weights are still those of the step before."""
 
 
 class ClassifierModule(pl.LightningModule):
     """Trains a [`Classifier`][nestree.models.Classifier] with cross-entropy.
 
-    Optimization is by hand so that a batch is one step whatever the micro-batch and the number of processes: each
-    process weighs its examples by the size of the whole batch.
+    It uses Lightning's manual optimization, so that a batch is one step for any micro-batch and any number of
+    processes: each process weights its examples by the size of the whole batch.
+
+    Args:
+        model: the model to train.
+        classes: number of labels.
+        options: options of optimizer and schedule.
+        micro_batch: maximal number of examples per forward pass; None for the whole batch.
+        selection: the metric for the schedule "plateau".
+        curriculum: the curriculum, whose stages may scale the learning rate.
+        clock: returns the minutes of training so far.
+        gold: returns the gold tree of a sequence of token ids, for supervision of trees.
     """
 
     def __init__(
@@ -52,18 +62,6 @@ class ClassifierModule(pl.LightningModule):
         clock: Callable[[], float] = lambda: 0.0,
         gold: Callable[[NDArray[np.unsignedinteger]], GoldTree | None] | None = None,
     ) -> None:
-        """Wrap a model.
-
-        Args:
-            model: it.
-            classes: how many labels there are.
-            options: of optimizer and schedule.
-            micro_batch: examples that run at once, at most; None: all.
-            selection: what a plateau's schedule goes by.
-            curriculum: whose stages have rates of their own.
-            clock: returns the minutes of training so far.
-            gold: returns the gold tree of a sequence, where trees are supervised.
-        """
         super().__init__()
         self.automatic_optimization = False
         self.model = model
@@ -78,7 +76,7 @@ class ClassifierModule(pl.LightningModule):
         self.loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimizer and schedule; a plateau's schedule moves on with validations, others with every step."""
+        """Return optimizer and schedule; "plateau" is stepped after each validation, others after each step."""
         optimizer = build_optimizer(self.model, self.options)
         schedule = build_schedule(
             optimizer,
@@ -90,14 +88,14 @@ class ClassifierModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": self.selection.monitor}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Make one optimizer step and return what is known of it.
+        """Make one optimizer step.
 
         Returns:
-            ``loss`` (this process's part of it), ``norm`` of the gradient, learning ``rate``, ``correct`` answers of
-            all processes (0 when no stage of a curriculum is to come), ``minutes`` of training so far.
+            ``loss`` (this process's share), ``norm`` of the gradient, learning ``rate``, number of ``correct`` answers
+            of all processes (0 in the last stage, where it is not needed), ``minutes`` of training so far.
 
         Raises:
-            NotFinite: before the weights are changed.
+            NotFinite: the gradient is not finite; the weights are unchanged.
         """
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
@@ -107,12 +105,15 @@ class ClassifierModule(pl.LightningModule):
             logits = self.model(tokens, lengths)
             total = functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.detach().argmax(dim=-1) == labels).sum()
-            # DistributedDataParallel averages gradients over processes; the whole batch's mean is wanted.
             if self.options.tree_supervision:
                 total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
+            # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
             part = total * (self.trainer.world_size / batch.size)
-            self.manual_backward(part + self._touch_all())
+            self.manual_backward(self._reaching_all(part))
             loss += part.detach()
+        for parameter in self._trained():
+            if parameter.grad is None:  # Lookahead passes over such parameters
+                parameter.grad = torch.zeros_like(parameter)
         largest = math.inf if self.options.clip is None else self.options.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
         if not torch.isfinite(norm):
@@ -138,7 +139,7 @@ class ClassifierModule(pl.LightningModule):
 
     @contextmanager
     def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:
-        """Multiply the scheduled learning rates by the stage's factor during a step."""
+        """Multiply the learning rates by the stage's factor within this context."""
         scheduled = [group["lr"] for group in groups]
         for group in groups:
             group["lr"] *= self.curriculum.stage.rate
@@ -147,7 +148,7 @@ class ClassifierModule(pl.LightningModule):
             group["lr"] = rate
 
     def _agreed(self, correct: Tensor) -> tuple[int, float]:
-        """Return right answers of all processes and the first one's minutes, as far as decisions depend on them."""
+        """Return the correct answers of all processes and the first process's minutes, if decisions depend on them."""
         minutes = self.clock()
         if not self.curriculum.running and self.options.total_minutes is None:
             return 0, minutes
@@ -158,32 +159,35 @@ class ClassifierModule(pl.LightningModule):
         return int(correct), minutes
 
     def begin_anew(self, model: Classifier) -> None:
-        """Take another model's weights, and let the optimizer forget what it knows of those before."""
+        """Copy another model's weights, and reset optimizer and warm-up."""
         self.model.load_state_dict(model.state_dict())
         for optimizer in self.trainer.optimizers:
             forget(optimizer)
         schedule = self.lr_schedulers()
-        if isinstance(schedule, LambdaLR):  # it moved on with the last step: now to where a warm-up begins
+        if isinstance(schedule, LambdaLR):  # recompute the rate of the last step, now that the warm-up begins again
             schedule.last_epoch -= 1
             schedule.step()
 
-    def _touch_all(self) -> Tensor:
-        """Return a zero that depends on every parameter, so that each has a gradient in every step.
+    def _reaching_all(self, loss: Tensor) -> Tensor:
+        """Return the loss, made to depend on every parameter if DistributedDataParallel waits for every gradient.
 
-        Sequences of one or two tokens leave the scorer nothing to choose. DistributedDataParallel waits for every
-        gradient, and Lookahead passes over parameters that have none.
+        With sequences of one or two tokens the scorer is not used.
         """
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in trained]).sum()
+        if self.trainer.world_size == 1:
+            return loss
+        return loss + 0.0 * torch.stack([parameter.reshape(-1)[0] for parameter in self._trained()]).sum()
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def _micro_batches(self, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Cut a batch into micro-batches, as many on every process, each without padding that it does not need."""
+        """Split a batch into micro-batches, equally many on every process, each padded only as far as necessary."""
         if self.micro_batch is None:
             return [(batch.tokens, batch.lengths, batch.labels)]
         sides = self.model.sides
         rows = (batch.tokens.unflatten(0, (-1, sides)), batch.lengths.unflatten(0, (-1, sides)), batch.labels)
         largest_share = math.ceil(batch.size / self.trainer.world_size)
-        # A process whose share is one smaller than another's still needs as many backward passes.
+        # Shares may differ by one example, but every process needs the same number of backward passes.
         count = min(math.ceil(largest_share / self.micro_batch), batch.size // self.trainer.world_size)
         parts = zip(*(part.tensor_split(max(1, count)) for part in rows), strict=True)
         return [
@@ -192,7 +196,7 @@ class ClassifierModule(pl.LightningModule):
         ]
 
     def on_validation_start(self) -> None:
-        """Give every process the first one's running statistics, which are those that are kept."""
+        """Copy the first process's running statistics, which are those that are saved, to all processes."""
         if self.trainer.world_size > 1:
             for buffer in self.model.buffers():
                 torch.distributed.broadcast(buffer, src=0)
@@ -204,7 +208,7 @@ class ClassifierModule(pl.LightningModule):
         self.loss.update(functional.cross_entropy(logits, batch.labels, reduction="none"))
 
     def on_validation_epoch_end(self) -> None:
-        """Log accuracy and loss over all processes, and let the schedule see the one that decides."""
+        """Log accuracy and loss over all processes, and step the schedule "plateau"."""
         figures = {ACCURACY: self.accuracy.compute(), LOSS: self.loss.compute()}
         self.log_dict(figures)
         self.accuracy.reset()

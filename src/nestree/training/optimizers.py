@@ -1,4 +1,4 @@
-"""Optimizers by name, and the groups of parameters that they treat differently."""
+"""Optimizers by name, and their groups of parameters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from nestree.layers.s4d import ssm_parameters
 
 
 def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
-    """Return the optimizer that ``options`` name; its weight decay is decoupled.
+    """Return the optimizer that ``options`` names, with decoupled weight decay.
 
-    State-space parameters have a group of their own: no weight decay, and a capped learning rate (Gu et al. 2022).
+    State-space parameters are a separate group, without weight decay and with a capped learning rate (Gu et al. 2022).
 
     Args:
-        model: what to optimize; with Muon a [`Classifier`][nestree.models.Classifier].
-        options: name, rates and the rest.
+        model: the model to optimize; for Muon, a [`Classifier`][nestree.models.Classifier].
+        options: name, rates and other options.
     """
     ssm = ssm_parameters(model)
     matrices = encoder_matrices(model) if options.name == "muon" else []
-    apart = {id(parameter) for parameter in (*ssm, *matrices)}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart and parameter.requires_grad]
+    grouped = {id(parameter) for parameter in (*ssm, *matrices)}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in grouped and parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": rest, "lr": options.learning_rate, "weight_decay": options.weight_decay}]
     if ssm:
         rate = min(options.ssm_learning_rate, options.learning_rate)
@@ -38,7 +38,8 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
         matrix = {"params": matrices, "use_muon": True, "lr": rate, "weight_decay": options.weight_decay}
         return Muon([*adam, matrix])
     if options.name == "adamw":
-        return torch.optim.AdamW(groups, betas=betas, eps=ADAM_EPS)
+        fused = all(parameter.device.type in FUSED for parameter in rest)
+        return torch.optim.AdamW(groups, betas=betas, eps=ADAM_EPS, fused=fused)
     radam = torch.optim.RAdam(groups, betas=betas, decoupled_weight_decay=True)
     if options.lookahead_steps is None:
         return radam
@@ -47,21 +48,24 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
 
 ADAM_EPS = 1e-8
 
+FUSED = ("cpu", "cuda")
+"""Devices on which PyTorch has AdamW in one kernel."""
+
 
 def encoder_matrices(model: nn.Module) -> list[Parameter]:
-    """Return the weight matrices of a classifier's encoder, which Muon is for: not embedding, head or state spaces."""
+    """Return the weight matrices of a classifier's encoder, which Muon optimizes, without state-space parameters."""
     encoder = getattr(model, "encoder", None)
     assert isinstance(encoder, nn.Module), "the model has no encoder"
-    apart = {id(parameter) for parameter in ssm_parameters(encoder)}
+    excluded = {id(parameter) for parameter in ssm_parameters(encoder)}
     return [
         parameter
         for parameter in encoder.parameters()
-        if parameter.ndim == 2 and id(parameter) not in apart and parameter.requires_grad
+        if parameter.ndim == 2 and id(parameter) not in excluded and parameter.requires_grad
     ]
 
 
 def forget(optimizer: Optimizer) -> None:
-    """Bring an optimizer into the state of a new one; its learning rates stay."""
+    """Reset the state of an optimizer, except its learning rates."""
     optimizer.state.clear()
     for group in optimizer.param_groups:
         group.update({name: 0 for name in COUNTERS if name in group})
@@ -72,4 +76,4 @@ def forget(optimizer: Optimizer) -> None:
 
 
 COUNTERS = ("counter", "step")
-"""What Lookahead and Muon count in a group of parameters."""
+"""Counters of Lookahead and Muon in a group of parameters."""

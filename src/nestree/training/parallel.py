@@ -1,4 +1,4 @@
-"""The processes of a parallel training: which of them is the first, and the folder of the run that it has made."""
+"""Parallel training: whether a process is the first one, and the run folder that all processes share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from nestree.runs import Run
 
 RUN_VARIABLE = "NESTREE_RUN"
-"""Tells the further processes of a parallel training which folder the first has made."""
+"""Environment variable with the run folder, for all processes of a parallel training except the first."""
 
 
 def is_further_process() -> bool:
-    """Whether this is a process of a parallel training, but not the first."""
+    """Whether this is a process of a parallel training other than the first."""
     return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("RANK", "0") != "0"
 
 
 @contextmanager
 def run_folder_known(run: Run) -> Iterator[None]:
-    """Tell processes that the training starts which folder it writes to."""
+    """Pass the run folder to the processes that training starts."""
     os.environ[RUN_VARIABLE] = str(run.path)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The progress bar, and the counts of sequences and seconds behind its figures."""
+"""The progress bar of training, and the counts of sequences and seconds."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nestree.config.selection import ACCURACY
+from nestree.consoles import has_bars
 from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
 from nestree.training.stream import TrainingStream
 
 
 class TrainingProgress(ProgressBar):
-    """A bar with sequences per second, loss, validation accuracy and time left, and one line a validation.
+    """A bar with sequences per second, loss, validation accuracy and time left, and one line per validation.
 
-    Where the console is no terminal there are only the lines.
+    Where no bar can be drawn there are only the lines.
     """
 
-    def __init__(self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int) -> None:
-        """Show on ``console`` how far ``stream`` is on the way to ``steps``."""
+    def __init__(
+        self, console: Console, stream: TrainingStream, timer: Timer, best: KeepBest, *, steps: int, log_every: int
+    ) -> None:
         super().__init__()
+        self.log_every = log_every
         self.console = console
         self.stream, self.timer, self.best, self.steps = stream, timer, best, steps
         self.sequences = 0
@@ -40,7 +43,7 @@ class TrainingProgress(ProgressBar):
         self._task = self._bar.add_task("training", total=1.0, figures="")
 
     def disable(self) -> None:
-        """Show nothing (Lightning asks the processes but the first)."""
+        """Show nothing; Lightning calls this in all processes except the first."""
         self._shown = False
 
     def enable(self) -> None:
@@ -49,11 +52,11 @@ class TrainingProgress(ProgressBar):
 
     @property
     def sequences_per_second(self) -> float:
-        """Examples trained on by a second of training, validation left out, over all processes."""
+        """Training speed of all processes together, without the time of validation."""
         return self.sequences / self.seconds if self.seconds else 0.0
 
     def share_done(self) -> float:
-        """Return how much of the training is done, by steps, sequences or minutes, whichever ends first."""
+        """Return the share of training that is done, by steps, sequences or minutes, whichever is largest."""
         remaining = self.timer.time_remaining()
         elapsed = self.timer.time_elapsed()
         by_time = 0.0 if remaining is None else elapsed / max(elapsed + remaining, 1e-9)
@@ -61,16 +64,16 @@ class TrainingProgress(ProgressBar):
         return min(1.0, max(by_time, by_sequences, self.stream.position / self.steps))
 
     def time_left(self) -> str:
-        """Estimate the time to the end, as hours:minutes:seconds."""
+        """Return the estimated remaining time, as hours:minutes:seconds."""
         share = self.share_done()
         seconds = self.timer.time_elapsed() * (1 - share) / share if share else 0
         return str(timedelta(seconds=round(seconds)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to show."""
+        """Start the bar."""
         if self._shown and self.stream.position:
-            self.console.print(f"going on from step {self.stream.position}")
-        if self._shown and self.console.is_terminal:
+            self.console.print(f"resuming from step {self.stream.position}")
+        if self._shown and has_bars(self.console):
             self._bar.start()
 
     def on_train_batch_start(
@@ -82,30 +85,33 @@ class TrainingProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Count, log and show."""
+        """Count, log and update the bar."""
         seconds = time.perf_counter() - self._began
         self.sequences += batch.size
         self.seconds += seconds
         loss = float(outputs["loss"])
         self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
-        pl_module.log_dict(
-            {
-                "loss": loss,
-                "gradient_norm": outputs["norm"],
-                "learning_rate": outputs["rate"],
-                "sequences_per_second": batch.size / seconds,
-                "epoch": self.stream.epoch,
-                "seconds": self.timer.time_elapsed(),
-            }
-        )
+        # Lightning writes no other steps' figures, and to take them costs as much as a small model's backward pass.
+        if self.stream.position % self.log_every == 0 or trainer.should_stop or self.share_done() >= 1:
+            pl_module.log_dict(
+                {
+                    "loss": loss,
+                    "gradient_norm": outputs["norm"],
+                    "learning_rate": outputs["rate"],
+                    "sequences_per_second": batch.size / seconds,
+                    "epoch": self.stream.epoch,
+                    "seconds": self.timer.time_elapsed(),
+                },
+                batch_size=batch.size,
+            )
         self._bar.update(self._task, completed=self.share_done(), description=self._where(), figures=self._figures())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say that it validates."""
+        """Show that a validation is running."""
         self._bar.update(self._task, description=f"{self._where()}, validating")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write a line that stays."""
+        """Print a line with the results of the validation."""
         if not self._shown:
             return
         accuracy = float(trainer.callback_metrics[ACCURACY])
@@ -122,20 +128,20 @@ class TrainingProgress(ProgressBar):
         )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar.live.is_started:
             self._bar.stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Take the bar away, so that what is said next stands alone."""
+        """Remove the bar before the error is printed."""
         self.teardown(trainer, pl_module, "fit")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts."""
+        """Return the counts for a checkpoint."""
         return {"sequences": self.sequences, "seconds": self.seconds, "loss": self._loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the counts of a checkpoint."""
         self.sequences, self.seconds, self._loss = (state_dict[key] for key in ("sequences", "seconds", "loss"))
 
     def _where(self) -> str:

@@ -1,4 +1,4 @@
-"""What the learning rate does during a training."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def build_schedule(
     minutes: Callable[[], float] = lambda: 0.0,
     weights_since: Callable[[], int] = lambda: 0,
 ) -> ReduceLROnPlateau | LambdaLR:
-    """Return the schedule of a fresh optimizer's learning rates.
+    """Return the learning rate schedule for a new optimizer.
 
     Args:
         optimizer: the optimizer.
-        options: its options; ``total_steps`` must be set for all schedules but plateau.
-        mode: whether a plateau is where a figure no longer rises, or no longer falls.
+        options: options of the optimizer; ``total_steps`` must be set, except for "plateau".
+        mode: whether the metric of "plateau" should rise ("max") or fall ("min").
         minutes: returns the minutes of training so far.
-        weights_since: returns the step after which the weights began.
+        weights_since: returns the number of steps before the current weights were initialised.
     """
     if options.schedule == "plateau":
         return ReduceLROnPlateau(
             optimizer,
             mode=mode,
             factor=options.plateau_factor,
-            patience=options.plateau_patience - 1,  # PyTorch counts the bad ones that it lets pass
+            patience=options.plateau_patience - 1,  # PyTorch's patience is the number of bad validations it tolerates
             threshold=0.0,
             threshold_mode="abs",
         )
@@ -49,18 +49,18 @@ def build_schedule(
 def rate_share(
     step: int, *, highest: float, options: OptimizerOptions, minutes: float = 0.0, weights_since: int = 0
 ) -> float:
-    """Return the share of the ``highest`` rate that a group of parameters has after ``step`` steps.
+    """Return the learning rate of a group of parameters after ``step`` steps, as a share of its ``highest`` rate.
 
-    In step s of the first w = ``warmup_steps``, counted from 1, the rate is the highest one's share s / w. How far it
-    has fallen later depends on the share of the training that is done: of ``total_steps`` (for a cosine without the
-    warm-up) or of ``total_minutes``, whichever is larger.
+    During warm-up, in step s of w = ``warmup_steps``, counted from 1, the share is s / w. Afterwards the rate falls
+    with the share of training that is done: of ``total_steps`` (for "cosine", without the warm-up) or of
+    ``total_minutes``, whichever is larger.
 
     Args:
-        step: from the beginning of the training.
-        highest: rate of the group.
-        options: those of a cosine or of wsd.
-        minutes: from the beginning of the training.
-        weights_since: step after which the weights began; they are warmed up from there.
+        step: number of steps since the beginning of training.
+        highest: highest learning rate of the group.
+        options: options with the schedule "cosine" or "wsd".
+        minutes: time since the beginning of training.
+        weights_since: number of steps before the current weights were initialised; the warm-up begins there.
     """
     warmup, total = options.warmup_steps, options.total_steps
     assert total is not None

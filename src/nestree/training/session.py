@@ -1,4 +1,4 @@
-"""The training of a run: what is said before, between and after."""
+"""Training a run from the command line: checks, messages and exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
-from nestree.errors import INTERRUPTED, OptionError
+from nestree.errors import OptionError
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -22,24 +22,25 @@ from nestree.training.fit import RESUMABLE, Training, load_examples
 from nestree.training.parallel import is_further_process, run_folder_known
 
 RARE = 10
-"""A class of fewer training examples is named."""
+"""Classes with fewer training examples are printed."""
 
 COMMON = 0.8
-"""A class of more than this share of the training examples is named."""
+"""A class with a larger share of the training examples is printed."""
 
 
-def train_run(run: Run, config: Config, *, resumed: bool, command: str, console: Console) -> int:
-    """Train a run and return the exit code.
+def train_run(run: Run, config: Config, *, resumed: bool, command: str, console: Console) -> bool:
+    """Train a run, and return whether that came to its end: after Ctrl-C or SIGTERM it has not, and can be resumed.
 
     Args:
-        run: one that is yet to begin, or with ``resumed`` one to go on with.
-        config: of the training.
-        resumed: go on where it stopped.
-        command: that makes the run again.
-        console: for messages; further processes of a parallel training say nothing.
+        run: a new run, or with ``resumed``, a run to continue.
+        config: the configuration.
+        resumed: continue from the checkpoint.
+        command: the command that reproduces the run.
+        console: for messages, which only the first process of a parallel training prints.
 
     Raises:
-        UserError: options that may not change on resuming, or that fit neither data nor machine; a loss not finite.
+        UserError: an option may not change on resuming, options do not fit the data or the machine, or the loss is not
+            finite.
     """
     first = not is_further_process()
     console = console if first else Console(quiet=True)
@@ -65,16 +66,16 @@ def train_run(run: Run, config: Config, *, resumed: bool, command: str, console:
         else:
             console.print(f"{run.path} is finished: {over}")
     except Interrupted:
-        console.print(f"stopped after step {training.stream.position}; go on with: nestree train --resume {run.path}")
-        return INTERRUPTED
+        console.print(f"stopped after step {training.stream.position}; to continue: nestree train --resume {run.path}")
+        return False
     except InterruptedAtOnce:
-        console.print(f"stopped at once; the last checkpoint counts: nestree train --resume {run.path}")
-        return INTERRUPTED
-    return 0
+        console.print(f"stopped immediately; to continue from the checkpoint: nestree train --resume {run.path}")
+        return False
+    return True
 
 
 def _check_resumable(before: Config, now: Config) -> None:
-    """Refuse to resume with options that would make it another run."""
+    """Raise a UserError if an option has changed that may not change on resuming."""
     old, new = before.as_dict(), replace(now, data=now.data.settled()).as_dict()
     if old["seed"] != new["seed"]:
         raise OptionError("seed", f"cannot change when a run is resumed (it is {old['seed']})")
@@ -88,7 +89,7 @@ def _check_resumable(before: Config, now: Config) -> None:
 
 
 def _introduce(console: Console, training: Training) -> None:
-    """Say what is about to be trained, and where."""
+    """Print recipe, encoder, data, limits and run folder."""
     config, stream = training.config, training.stream
     label = [training.task.protocol, *([config.data.plan.name] if config.data.plan is not None else [])]
     console.print(f"recipe      {config.recipe}, seed {config.seed}")
@@ -110,11 +111,13 @@ def _introduce(console: Console, training: Training) -> None:
     if config.trainer.max_minutes is not None:
         limits.append(f"{config.trainer.max_minutes:g} minutes")
     console.print(f"at most     {' or '.join(limits)}, batches of {config.data.batch}")
+    if (why := training.missing_library()) is not None:
+        console.print(f"slower      beam trees run on PyTorch's engine: {why}")
     console.print(f"run folder  {training.run.path}")
 
 
 def label_shares(task: Task, examples: RaggedExamples) -> str:
-    """Say how many classes there are, and the commonest and rarest one's share of the examples."""
+    """Return the number of classes, and the shares of the most and the least common one, as text."""
     shares = np.bincount(examples.labels, minlength=len(task.label_names)) / len(examples)
     most, least = int(shares.argmax()), len(shares) - 1 - int(shares[::-1].argmin())
     return (
@@ -124,23 +127,23 @@ def label_shares(task: Task, examples: RaggedExamples) -> str:
 
 
 def imbalance(task: Task, train: RaggedExamples, validation: RaggedExamples) -> list[str]:
-    """Say what answering the commonest label achieves, and which classes have too few examples to be learnt."""
+    """Return lines about the accuracy of always answering the most common label, and about rare classes."""
     counts = np.bincount(train.labels, minlength=len(task.label_names))
-    commonest = task.label_names[int(counts.argmax())]
-    lines = [f"always answering {commonest!r} is right on {task.baseline(train, validation):.1%} of validation"]
+    most_common = task.label_names[int(counts.argmax())]
+    lines = [f"always answering {most_common!r} is correct on {task.baseline(train, validation):.1%} of validation"]
     if counts.max() > COMMON * len(train):
         lines.append(
-            f"{commonest!r} is {counts.max():,} of {len(train):,} training examples: compare accuracy with that"
+            f"{most_common!r} is {counts.max():,} of {len(train):,} training examples: compare accuracy with that"
         )
     rare = [f"{task.label_names[place]!r} {counts[place]}" for place in np.argsort(counts) if counts[place] < RARE]
     if rare:
         more = f" and {len(rare) - 8} more" if len(rare) > 8 else ""
-        lines.append(f"too few training examples to learn from, below {RARE}: {', '.join(rare[:8])}{more}")
+        lines.append(f"classes with fewer than {RARE} training examples: {', '.join(rare[:8])}{more}")
     return lines
 
 
 def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
-    """Say what came of it."""
+    """Print the results of the training."""
     which = "last" if facts["select"] == "last" else "best"
     console.print(
         f"finished: {facts['why']}; {which} validation accuracy {facts['validation_accuracy']:.4f} at step "

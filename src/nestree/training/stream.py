@@ -1,4 +1,4 @@
-"""The stream of training batches, epoch after epoch, or as a curriculum says."""
+"""The stream of training batches: epochs of the training split, or the stages of a curriculum."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from nestree.training.curriculum import Curriculum
 
 
 class Source(Protocol):
-    """Where batches come from: any of them, by number from 0 on, without an end."""
+    """An endless sequence of batches, accessed by number, from 0."""
 
     def batch(self, number: int, attempt: int = 0) -> RaggedExamples:
-        """Return a batch; another attempt may have others."""
+        """Return a batch; it may depend on the attempt."""
         ...
 
 
 class Epochs:
-    """The batches of a set of examples, epoch after epoch. (A [`Source`][]; every attempt has the same.)"""
+    """A [`Source`][] with the batches of [`epoch_batches`][], epoch after epoch, the same for every attempt."""
 
     def __init__(self, examples: RaggedExamples, *, batch: int, window: int, seed: int, least: int = 1) -> None:
-        """Cut ``examples`` into batches as [`epoch_batches`][] does."""
         self.examples = examples
         self.options = {"batch": batch, "window": window, "seed": seed, "least": least}
         self._number = -1
@@ -36,25 +35,25 @@ class Epochs:
         self.per_epoch = len(self.epoch(0))
 
     def epoch(self, number: int) -> list[NDArray[np.int64]]:
-        """Return the batches of an epoch; one epoch is kept."""
+        """Return the batches of an epoch as arrays of indices; the last epoch is cached."""
         if number != self._number:
             self._batches = epoch_batches(self.examples.lengths, **self.options, epoch=number)
             self._number = number
         return self._batches
 
     def batch(self, number: int, attempt: int = 0) -> RaggedExamples:
-        """Return a batch, by its number from the first epoch's first on."""
+        """Return a batch, numbered from the first batch of the first epoch."""
         del attempt
         epoch, place = divmod(number, self.per_epoch)
         return self.examples.select(self.epoch(epoch)[place])
 
     def sequences(self, batches: int) -> int:
-        """Return how many examples the first so many batches have."""
+        """Return the number of examples in the first ``batches`` batches."""
         epochs, rest = divmod(batches, self.per_epoch)
         return epochs * len(self.examples) + sum(len(batch) for batch in self.epoch(epochs)[:rest])
 
     def batches(self, sequences: int, least: int) -> int:
-        """Return how many batches so many examples make; fewer than ``least`` left over join the batch before."""
+        """Return the number of batches for ``sequences`` examples; a rest below ``least`` joins the batch before."""
         epochs, rest = divmod(sequences, len(self.examples))
         ends = np.cumsum([0, *(len(batch) for batch in self.epoch(epochs))])
         whole = int(np.searchsorted(ends, rest, side="right")) - 1
@@ -62,26 +61,25 @@ class Epochs:
 
 
 class Pools:
-    """The batches of a stage, drawn in pools from the stage's own distribution and those that it rehearses."""
+    """A [`Source`][] with the batches of a stage, drawn in pools from a mixture of distributions.
+
+    Args:
+        parts: (share, sampler) of each distribution.
+        batch: examples per batch.
+        window: how many batches of a pool are sorted by length together.
+        seed: seed of the draws, together with the attempt and the number of the pool.
+        least: see [`epoch_batches`][].
+    """
 
     def __init__(
         self, parts: Sequence[tuple[float, Sampler]], *, batch: int, window: int, seed: Sequence[int], least: int = 1
     ) -> None:
-        """Draw batches.
-
-        Args:
-            parts: what to draw from, with the share of each.
-            batch: examples a batch.
-            window: batches of a pool within which to sort by length.
-            seed: of the draws, together with the attempt and the number of the pool.
-            least: see [`epoch_batches`][].
-        """
         self.parts, self.seed = parts, seed
         self.size, self.window, self.least = batch, window, least
         self._which: tuple[int, int] | None = None
 
     def batch(self, number: int, attempt: int = 0) -> RaggedExamples:
-        """Return a batch; one pool is kept."""
+        """Return a batch; the last pool is cached."""
         pool, place = divmod(number, POOL)
         if self._which != (attempt, pool):
             rng = np.random.default_rng([*self.seed, attempt, pool])
@@ -93,7 +91,7 @@ class Pools:
         return self._examples.select(self._batches[place])
 
     def _mixed(self, rng: np.random.Generator) -> RaggedExamples:
-        """Draw a pool: of each part its share, rounded."""
+        """Draw a pool, with the rounded share of each part."""
         shares = np.cumsum([share for share, _ in self.parts])
         counts = np.diff(np.rint(shares / shares[-1] * self.size * POOL).astype(int), prepend=0)
         drawn = zip(self.parts, counts.tolist(), strict=True)
@@ -101,15 +99,29 @@ class Pools:
 
 
 POOL = 50
-"""Batches that are drawn together: enough to sort within, and to mix shares exactly."""
+"""Number of batches per pool: enough to sort by length, and for exact shares of a mixture."""
 
 
 class TrainingStream:
-    """Every training batch from the first stage on, without an end: one process's share of each.
+    """An endless stream of training batches: one process's share of each.
 
-    It goes where the curriculum says: in the last stage, or without a curriculum, through the training split's epochs.
-    Positions and seed are all that resuming needs. The processes' shares of a batch are disjoint, together the batch,
-    and of similar lengths.
+    The curriculum decides what is drawn; in its last stage, or without a curriculum, these are epochs of the training
+    split. To resume, position and seed are sufficient. The processes' shares of a batch are disjoint, complete and of
+    similar lengths.
+
+    Args:
+        examples: the training split.
+        batch: examples per batch, over all processes, unless a stage has another number.
+        window: how many batches are sorted by length together.
+        seed: seed of the order and of what is drawn.
+        share: number of this process, from 0.
+        shares: number of processes.
+        sequences: number of examples after which the stream ends, with the last batch cut to fit; None: no end.
+        curriculum: the state of the curriculum; None for the training split only.
+        samplers: samplers of all stages except the last.
+
+    Raises:
+        UserError: there are fewer training examples, examples per batch or sequences than processes.
     """
 
     def __init__(
@@ -125,22 +137,6 @@ class TrainingStream:
         curriculum: Curriculum | None = None,
         samplers: Sequence[Sampler] = (),
     ) -> None:
-        """Make a stream.
-
-        Args:
-            examples: what to learn from: the training split.
-            batch: examples a batch, over all processes, unless a stage has another number.
-            window: batches within which to sort by length.
-            seed: of the order, and of what is drawn.
-            share: this process's number, from 0.
-            shares: how many processes.
-            sequences: examples after which the batches end, the last one cut to fit; None: no end.
-            curriculum: where the training is; None: in the training split from the beginning.
-            samplers: of each stage's own examples, but the last stage's.
-
-        Raises:
-            UserError: there are fewer examples, or a smaller batch, or fewer sequences, than processes.
-        """
         self.curriculum = Curriculum() if curriculum is None else curriculum
         self.examples = examples
         self.share, self.shares = share, shares
@@ -170,51 +166,51 @@ class TrainingStream:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of one pass over the training split."""
+        """Number of batches in one epoch of the training split."""
         return self.epochs.per_epoch
 
     @property
     def steps(self) -> int:
-        """Batches until the sequences are over; with a curriculum as if all were the training split's."""
+        """Number of batches in the stream, counted as if all were from the training split."""
         return sys.maxsize if self.limit is None else self.epochs.batches(self.limit, self.shares)
 
     @property
     def epoch(self) -> float:
-        """Passes over the training split so far; what a curriculum's earlier stages draw of it does not count."""
+        """Epochs of the training split so far, counted in the last stage of a curriculum."""
         if self.curriculum.running:
             return 0.0
         return (self.position - self.curriculum.began.steps) / self.batches_per_epoch
 
     @property
     def ended(self) -> bool:
-        """Whether there are no more sequences."""
+        """Whether the limit of sequences is reached."""
         return self.limit is not None and self.sequences >= self.limit
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest example there may be."""
+        """Length of the longest possible example, tokens."""
         return max(int(self.examples.lengths.max()), *(stage.most_tokens for stage in self.curriculum.stages))
 
     def __len__(self) -> int:
-        """Return a number that is never reached: the trainer's limits end the training, not the data."""
+        """Return a number that is never reached, as the trainer's limits end the training."""
         return sys.maxsize
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield this process's share of each batch from the position on."""
+        """Yield this process's share of each batch, from the current position."""
         while not self.ended:
             examples = self.take()
             mine = np.arange(self.share, len(examples), self.shares)
             yield collate(examples, mine, size=len(examples))
 
     def take(self) -> RaggedExamples:
-        """Return the next batch, all processes' shares together, cut where the sequences end, and move on."""
+        """Return the next whole batch, cut at the limit of sequences, and advance the position."""
         at = self.position - self.curriculum.began.steps
         source, attempt = self._sources[self.curriculum.number], self.curriculum.attempt
         examples = source.batch(at, attempt)
         left = sys.maxsize if self.limit is None else self.limit - self.sequences
         if left < len(examples):
             examples = examples.head(left)
-        elif 0 < left - len(examples) < self.shares:  # too few for a batch of their own
+        elif 0 < left - len(examples) < self.shares:  # too few for another batch
             more = source.batch(at + 1, attempt).head(left - len(examples))
             examples = RaggedExamples.concatenate([examples, more])
         self.position += 1
@@ -222,7 +218,7 @@ class TrainingStream:
         return examples
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where it is."""
+        """Return the state for a checkpoint."""
         return {
             "position": self.position,
             "sequences": self.sequences,
@@ -230,10 +226,10 @@ class TrainingStream:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the state of a checkpoint."""
         self.position = state["position"]
         if "curriculum" in state:
             self.sequences = state["sequences"]
             self.curriculum.load_state_dict(state["curriculum"])
-        else:  # from before there were curricula
+        else:  # an older checkpoint, without a curriculum
             self.sequences = self.epochs.sequences(self.position)

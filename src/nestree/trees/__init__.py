@@ -1,4 +1,4 @@
-"""Binary trees over the tokens of a sequence: what they are, how they are written, drawn and scored."""
+"""Binary trees over the tokens of a sequence: bracket strings, drawings and scores."""
 
 from nestree.trees.parsed import ParsedTree as ParsedTree
 from nestree.trees.parsed import Span as Span

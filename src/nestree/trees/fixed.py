@@ -1,4 +1,4 @@
-"""Trees that take no learning."""
+"""Trees that need no training: branching to one side, balanced, random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nestree.trees.tree import Tree
 
 
 def left_branching(leaves: int) -> Tree:
-    """Return the chain from the left, as a recurrent network reads."""
+    """Return the chain from the left, in the order of a recurrent network."""
     return Tree(leaves, tuple((0 if leaf == 1 else leaves + leaf - 2, leaf) for leaf in range(1, leaves)))
 
 
@@ -22,7 +22,7 @@ def right_branching(leaves: int) -> Tree:
 
 
 def balanced(leaves: int) -> Tree:
-    """Return the tree that merges neighbours two by two; an odd last one is carried up."""
+    """Return the tree that merges neighbours two by two; an odd last node moves up a level unmerged."""
     merges: list[tuple[int, int]] = []
     row = list(range(leaves))
     while len(row) > 1:
@@ -35,19 +35,19 @@ def balanced(leaves: int) -> Tree:
 
 
 def random_tree(leaves: int, rng: random.Random, groups: Sequence[Sequence[tuple[int, int]]] = ()) -> Tree:
-    """Return the tree that merges a random pair of neighbours, each as likely, until one is left.
+    """Return the tree that merges a random pair of neighbours, chosen uniformly, until one node is left.
 
-    The same as cutting the whole at a random place, then each part, and so on.
+    This gives the same distribution as cutting the sequence at a uniformly random place, then each part, and so on.
 
     Args:
-        leaves: how many.
-        rng: decides.
-        groups: as in [`nestree.trees.ParsedTree`][]; each is merged to one before anything around it.
+        leaves: number of leaves.
+        rng: random number generator.
+        groups: as in [`nestree.trees.ParsedTree`][]; each group becomes a subtree.
 
-    Cost: quadratic in the largest group, by moving list items.
+    Cost: quadratic in the size of the largest group.
     """
     merges: list[tuple[int, int]] = []
-    items = [(leaf + 1, leaf) for leaf in range(leaves)]  # where each ends, and its node
+    items = [(leaf + 1, leaf) for leaf in range(leaves)]  # (end, node) of each
     for level in groups or [[(0, leaves)]]:
         above: list[tuple[int, int]] = []
         for first, end in level:

@@ -1,4 +1,4 @@
-"""Which parts of a tree are shown, and which are folded into one."""
+"""Folding large trees: which parts of a tree are drawn, and which are drawn as one."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from nestree.checks import check_at_least
 from nestree.trees.parsed import ParsedTree
 
 LABEL = 24
-"""Columns of a token that a drawing shows at most."""
+"""Maximal width of a token in a drawing, in columns."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A node of a tree, as far as it is shown."""
+    """A node that is drawn."""
 
     first: int
-    """Its first leaf."""
+    """First leaf."""
     end: int
-    """One past its last leaf."""
+    """One past the last leaf."""
     level: int
-    """The level of the outer tree at which it was merged; 0 for a leaf."""
+    """Level of the outer tree at which it was merged; 0 for a leaf."""
     children: tuple[int, int] | None
-    """Places in [`View.parts`][]; None for a leaf and for a folded part."""
+    """Indices into [`View.parts`][]; None for a leaf and for a folded part."""
 
     @property
     def tokens(self) -> int:
-        """How many leaves it spans."""
+        """Number of leaves below this node."""
         return self.end - self.first
 
     @property
     def folded(self) -> bool:
-        """Whether there is more to it than is shown."""
+        """Whether the nodes below are hidden."""
         return self.children is None and self.tokens > 1
 
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a tree."""
+    """The parts of a tree that are drawn."""
 
     parsed: ParsedTree
     parts: tuple[Part, ...]
@@ -49,29 +49,25 @@ class View:
 
     @cached_property
     def leaves(self) -> list[int]:
-        """The places of leaves and folded parts, from left to right."""
+        """Indices of leaves and folded parts, from left to right."""
         shown = [place for place, part in enumerate(self.parts) if part.children is None]
         return sorted(shown, key=lambda place: self.parts[place].first)
 
     @cached_property
     def heights(self) -> list[int]:
-        """How many merges lie on the longest way down from each part to what is shown."""
+        """Height of each part: the number of merges on the longest path down that is drawn."""
         heights: list[int] = []
         for part in self.parts:
             heights.append(0 if part.children is None else 1 + max(heights[child] for child in part.children))
         return heights
 
     def label(self, place: int) -> str:
-        """Return what is written at a leaf or a folded part."""
+        """Return the text of a leaf or a folded part."""
         part = self.parts[place]
         return f"… {part.tokens} tokens" if part.folded else shorten(printable(self.parsed.words[part.first]))
 
     def items(self, place: int) -> tuple[list[int], list[int]]:
-        """Return what a group with this root was folded from.
-
-        Returns:
-            Places of its items, from left to right, and of its own merges, children first.
-        """
+        """Return the group with this root: indices of its items, left to right, and of its merges, children first."""
         level = self.parts[place].level
         items, merges, waiting = [], [], [place]
         while waiting:
@@ -85,11 +81,11 @@ class View:
         return items, sorted(merges)
 
     def framed(self, place: int, level: int) -> bool:
-        """Whether an item of a group of ``level`` is the root of a group itself, and not a token or several groups."""
+        """Whether an item of a group of ``level`` is drawn as a group, not as a token or several folded groups."""
         return level > 0 and not (self.parts[place].folded and self.parts[place].level == level)
 
     def group(self, place: int) -> tuple[int, str]:
-        """Return the number, from 1, of the group that has this root, and its name."""
+        """Return the number, from 1, and the name of the group with this root."""
         part = self.parts[place]
         number = self.parsed.groups[part.level].index((part.first, part.end)) + 1
         where = f"token {part.end}" if part.tokens == 1 else f"tokens {part.first + 1}-{part.end}"
@@ -98,14 +94,14 @@ class View:
 
 
 def fold(parsed: ParsedTree, *, depth: int | None = None, width: int | None = None) -> View:
-    """Choose what is shown of a tree.
+    """Choose the parts of a tree that are drawn.
 
-    The levels of the outer tree are opened first, from the top down, and then always the part with the most tokens.
+    The levels of the outer tree are unfolded first, from the top down; within a level, the part with the most tokens.
 
     Args:
         parsed: the tree.
-        depth: merges below the root that may be shown; None allows any.
-        width: leaves and folded parts that may be shown; None allows any.
+        depth: maximal depth below the root, in merges; None for no limit.
+        width: maximal number of leaves and folded parts; None for no limit.
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
@@ -135,7 +131,7 @@ def fold(parsed: ParsedTree, *, depth: int | None = None, width: int | None = No
 
 
 def _parts(parsed: ParsedTree, spans: list[tuple[int, int]], levels: list[int], opened: set[int]) -> tuple[Part, ...]:
-    """Return the root and every child of an opened node, children first."""
+    """Return the root and the children of opened nodes, children first."""
     leaves = parsed.tree.leaves
     shown = {len(spans) - 1}.union(*(parsed.tree.merges[node - leaves] for node in opened))
     place: dict[int, int] = {}
@@ -149,17 +145,17 @@ def _parts(parsed: ParsedTree, spans: list[tuple[int, int]], levels: list[int], 
 
 
 def printable(token: str) -> str:
-    """Return a token with what cannot be seen, or would steer a terminal, written out; a space becomes ``␣``."""
+    """Return a token with invisible and control characters escaped; a space becomes ``␣``."""
     return "".join(
         "␣" if c == " " else c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in token
     )
 
 
 def printable_line(text: str) -> str:
-    """Return a text with what cannot be seen written out, its spaces kept."""
+    """Return a text with invisible and control characters escaped, except spaces."""
     return " ".join(printable(word) for word in text.split(" "))
 
 
 def shorten(text: str, cells: int = LABEL) -> str:
-    """Return as much of a text as fits into so many columns."""
+    """Cut a text, with an ellipsis, to at most ``cells`` columns."""
     return text if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1).rstrip()}…"

@@ -1,4 +1,4 @@
-"""A tree that an encoder found, with all that is needed to show it."""
+"""A tree that an encoder found, with its probability, groups and words."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     import nltk
 
 Span = tuple[int, int]
-"""The first leaf of a part of the sequence, and one past its last."""
+"""First leaf of a part of the sequence, and one past its last leaf."""
 
 
 @dataclass(frozen=True)
 class ParsedTree:
-    """A tree and how probable the encoder holds it among those it kept.
+    """A tree, and its probability among the trees that the encoder kept.
 
-    A notebook draws it. The encoder knows states but not words: [`with_tokens`][] adds them, and without them the
-    leaves show their positions, from 1.
+    Notebooks draw it. An encoder sees states, not words: [`with_tokens`][] adds the words. Without them, leaves are
+    labelled with their positions, from 1.
+
+    Raises:
+        ValueError: ``tokens`` or ``groups`` does not fit the tree; names which.
 
     Examples:
         >>> ParsedTree(Tree(3, ((1, 2), (0, 3))), 0.5).with_tokens(["a", "b", "c"]).brackets()
@@ -30,17 +33,12 @@ class ParsedTree:
     tree: Tree
     probability: float
     groups: tuple[tuple[Span, ...], ...] = ()
-    """The groups of the outer tree, level by level from the leaves up, each level from left to right; the last level
-    is one group that holds all. Empty where there is no outer tree."""
+    """Groups of the outer tree, level by level from the leaves up, each level from left to right; the last level is one
+    group of everything. Empty without an outer tree."""
     tokens: tuple[str, ...] | None = None
-    """The leaves' words."""
+    """Words of the leaves."""
 
     def __post_init__(self) -> None:
-        """Check that words and groups fit the tree.
-
-        Raises:
-            ValueError: they do not; names ``tokens`` or ``groups``.
-        """
         if self.tokens is not None and len(self.tokens) != self.tree.leaves:
             raise ValueError(f"tokens must be {self.tree.leaves}, one for each leaf, not {len(self.tokens)}")
         if not self.groups:
@@ -57,14 +55,14 @@ class ParsedTree:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What to write at the leaves: the tokens, or without them the positions."""
+        """Labels of the leaves: the tokens, or the positions if there are none."""
         return self.tokens or tuple(str(leaf) for leaf in range(1, self.tree.leaves + 1))
 
     def with_tokens(self, tokens: Sequence[str]) -> ParsedTree:
-        """Return the same with its words.
+        """Return a copy with these words.
 
         Raises:
-            ValueError: they are not as many as the leaves.
+            ValueError: there must be one token per leaf.
         """
         return replace(self, tokens=tuple(tokens))
 
@@ -73,7 +71,7 @@ class ParsedTree:
         return self.tree.brackets(self.words)
 
     def levels(self) -> list[int]:
-        """Return the level of the outer tree at which each merge was made: 0 inside of a group of tokens."""
+        """Return the level of the outer tree at which each merge was made; 0 is inside a group of tokens."""
         owners = []
         for level in self.groups[:-1]:
             owners.append([number for number, (first, end) in enumerate(level) for _ in range(first, end)])
@@ -81,7 +79,7 @@ class ParsedTree:
         return [next((level for level, here in enumerate(found) if here), len(owners)) for found in inside]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON can hold them; [`from_dict`][] takes them back."""
+        """Return the tree as JSON values; [`from_dict`][] is the inverse."""
         words = {} if self.tokens is None else {"tokens": list(self.tokens)}
         return {
             "probability": self.probability,
@@ -93,10 +91,10 @@ class ParsedTree:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ParsedTree:
-        """Return what [`as_dict`][] made plain; further keys are left alone.
+        """Return the tree of values that [`as_dict`][] returned; other keys are ignored.
 
         Raises:
-            ValueError: the values are no tree.
+            ValueError: a key is missing or the values are not a tree.
         """
         try:
             return cls(
@@ -109,10 +107,10 @@ class ParsedTree:
             raise ValueError(f"a parsed tree must have leaves, merges, probability and groups ({error!r})") from None
 
     def to_nltk(self) -> nltk.Tree:
-        """Return an ``nltk.Tree``, which svgling draws, for the tools that are built on them.
+        """Return an ``nltk.Tree``, for tools such as svgling.
 
-        Its labels are X within a group of tokens, and X1, X2, ... at the levels of the outer tree above. A tree of one
-        leaf becomes an X that holds it.
+        Nodes are labelled X inside a group of tokens, and X1, X2, ... at higher levels of the outer tree. A single leaf
+        becomes the only child of an X.
 
         Raises:
             ImportError: nltk is not installed; ``pip install 'nestree[nltk]'`` installs it.
@@ -130,8 +128,8 @@ class ParsedTree:
         """Return a drawing, as an SVG document.
 
         Args:
-            depth: merges below the root that are shown; None shows all.
-            width: leaves and folded parts that are shown side by side, at most; None shows all.
+            depth: maximal depth that is drawn, in merges below the root; None for no limit.
+            width: maximal number of leaves and folded parts; None for no limit.
 
         Raises:
             ValueError: ``depth`` or ``width`` is below 1.
@@ -141,16 +139,16 @@ class ParsedTree:
         return draw_svg([(f"probability {self.probability:.2f}", self)], depth=depth, width=width)
 
     def _repr_svg_(self) -> str:
-        """Draw it in a notebook."""
+        """Called by notebooks."""
         return self.svg()
 
     def text(self, *, columns: int = 80, depth: int | None = None, width: int | None = 64) -> str:
-        """Return a drawing in characters, a leaf a line.
+        """Return a drawing in characters, one line per leaf.
 
         Args:
-            columns: of the terminal; what is deeper than it is wide is folded.
-            depth: merges below the root that are shown; None shows what fits.
-            width: leaves and folded parts that are shown, at most; None shows all.
+            columns: width of the terminal; deeper parts are folded until the drawing fits.
+            depth: maximal depth that is drawn, in merges below the root; None: as deep as fits.
+            width: maximal number of leaves and folded parts; None for no limit.
 
         Raises:
             ValueError: ``columns``, ``depth`` or ``width`` is below 1.

@@ -1,4 +1,4 @@
-"""How near trees come to the right ones."""
+"""Scores of induced trees against gold trees."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from nestree.trees.tree import Tree
 
 @dataclass(frozen=True)
 class GoldTree:
-    """The right tree of a sequence, and those of its parts that any right tree must have."""
+    """The gold tree of a sequence, and the spans that every correct tree must have."""
 
     tree: Tree
     spans: tuple[Span, ...]
-    """(first leaf, one past the last) of each constituent, such as an operator from its bracket to its ``]``: inside
-    of one the order of merges is free."""
+    """(first leaf, one past the last) of each constituent, such as an operator from its bracket to its ``]``. Inside a
+    constituent the order of merges is free."""
 
 
 def bracket_f1(tree: Tree, gold: Tree) -> float:
-    """Return the unlabelled bracket F1 of a binary tree against another over the same leaves.
+    """Return the unlabelled bracket F1 of two binary trees over the same leaves, from 0 to 1.
 
-    Brackets are the spans of merges, without that of the root, which every tree has. As both are binary, precision,
-    recall and F1 are one number. It is 1 for trees of one or two leaves, where there is nothing to get wrong.
+    Brackets are the spans of merges, without the root's, which every tree has. Binary trees have equally many brackets,
+    so precision, recall and F1 are equal. Trees of one or two leaves have F1 1, as there is only one tree.
 
     Raises:
         ValueError: the trees have different numbers of leaves.
@@ -44,17 +44,17 @@ def _f1(spans: Collection[Span], gold: Tree) -> float:
 
 @dataclass(frozen=True)
 class TreeScore:
-    """How near one kind of tree comes to the gold trees of a test."""
+    """Score of one kind of tree against the gold trees of a test."""
 
     f1: float | None
-    """Mean of [`bracket_f1`][] over sequences of three leaves or more; None without such."""
+    """Mean of [`bracket_f1`][] over sequences of at least three leaves; None if there are none."""
     recall: float | None
-    """Share of all gold spans, the whole sequence and single leaves left out, that are parts of their tree; None
-    without any."""
+    """Share of the gold spans, without single leaves and the whole sequence, that are spans of the tree; None if there
+    are none."""
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[Collection[Span], GoldTree]]) -> TreeScore:
-        """Score (the spans of a tree, its gold tree) pairs."""
+        """Score pairs of (spans of a tree, gold tree)."""
         total, sequences, found, wanted = 0.0, 0, 0, 0
         for spans, gold in pairs:
             leaves = gold.tree.leaves
@@ -65,7 +65,7 @@ class TreeScore:
         return cls(total / sequences if sequences else None, found / wanted if wanted else None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the score as JSON values."""
         return {
             "f1": None if self.f1 is None else round(self.f1, 6),
             "recall": None if self.recall is None else round(self.recall, 6),
@@ -73,25 +73,25 @@ class TreeScore:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TreeScore:
-        """Return what [`as_dict`][] made plain."""
+        """Return the score of values that [`as_dict`][] returned."""
         return cls(values["f1"], values["recall"])
 
 
 def tree_scores(trees: Iterable[ParsedTree], golds: Iterable[GoldTree], *, seed: int = 0) -> dict[str, TreeScore]:
-    """Return the score of induced trees and, beside it, those of trees that take no learning.
+    """Return the scores of induced trees, and of trees that need no training to compare them with.
 
     Args:
-        trees: induced ones.
-        golds: as many.
-        seed: of the random trees.
+        trees: induced trees.
+        golds: one gold tree per induced tree.
+        seed: seed of the random trees.
 
     Returns:
-        Scores of "model"; "random" merges within the same groups, see [`nestree.trees.fixed.random_tree`][]; "left" and
-        "right" branching and "balanced" trees, without groups; and the "limit" that no tree with the same groups can
-        exceed, see [`allowed`][].
+        Scores of the "model"; of "random" trees with the same groups, see [`nestree.trees.fixed.random_tree`][]; of
+        "left" and "right" branching and "balanced" trees without groups; and the "limit" that no tree with the same
+        groups can exceed, see [`allowed`][].
 
     Raises:
-        ValueError: there are more of one than of the other, or a tree has another number of leaves than its gold tree.
+        ValueError: the numbers of trees differ, or a tree and its gold tree have different numbers of leaves.
     """
     pairs = list(zip(trees, golds, strict=True))
     for parsed, gold in pairs:
@@ -112,10 +112,10 @@ def tree_scores(trees: Iterable[ParsedTree], golds: Iterable[GoldTree], *, seed:
 
 
 def allowed(spans: Iterable[Span], groups: Sequence[Sequence[Span]]) -> list[Span]:
-    """Return those spans that cross no group, so that a tree with these groups can have them.
+    """Return the spans that cross no group, which a tree with these groups can have.
 
     Args:
-        spans: (first leaf, one past the last).
+        spans: (first leaf, one past the last) of each.
         groups: as in [`ParsedTree`][nestree.trees.ParsedTree].
     """
     kept = list(spans)

@@ -1,7 +1,7 @@
 """Trees as SVG: the root on top, groups in frames, the outer tree in another colour.
 
-Drawn by hand and not with svgling: its layout recurses, so that it ends at trees of a few hundred merges, leaves do not
-stand on one line, and it writes no title or description for screen readers.
+svgling is not used: it recurses, and so fails at depths of a few hundred merges; it does not align leaves, and writes
+no title or description for screen readers.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from nestree.trees.folding import View, fold, printable_line
 from nestree.trees.parsed import ParsedTree
 
 STEP = 18.0
-"""Pixels between the heights of a merge and its parent."""
+"""Vertical distance of a merge and its parent, px."""
 LETTER = 7.9
-"""Pixels of a letter at 13 px, rounded up."""
+"""Width of a letter at 13 px, px, rounded up."""
 GAP = 10.0
-"""Pixels between two leaves."""
+"""Distance between two leaves, px."""
 PADDING = 9.0
-"""Pixels between a frame and what is in it."""
+"""Distance between a frame and its content, px."""
 LEAF = 20.0
-"""Pixels of a line of text."""
+"""Height of a line of text, px."""
 MARGIN = 16.0
 DESCRIBED = 2000
-"""Letters of the bracket string that the description holds at most."""
+"""Maximal length of the bracket string in the description."""
 
-# Literal colours, twice, and no variables: converters and office programs know none.
+# No CSS variables: converters and office programs do not support them.
 _LIGHT = {
     "paper": "#fff",
     "ink": "#1f2328",
@@ -70,7 +70,7 @@ STYLE = f"""
 {_colours(_DARK)}
 }}
 """.strip()
-"""The colours of a drawing, as CSS: of a light page, and of a dark one where the reader's system is dark."""
+"""CSS of a drawing, with colours for light pages, and dark ones where the reader's system is dark."""
 
 
 def draw_svg(
@@ -82,14 +82,13 @@ def draw_svg(
 ) -> str:
     """Draw trees below each other, each under its caption, as one SVG document.
 
-    Every token that is shown stands in it once, as text. It changes its colours where the reader's system is dark, and
-    its title and description say to a screen reader what is seen.
+    Each drawn token occurs once, as text. Colours adapt to dark systems; title and description are for screen readers.
 
     Args:
         captioned: captions and trees, at least one.
-        depth: merges below the root that are shown; None shows all.
-        width: leaves and folded parts that are shown side by side, at most; None shows all.
-        style: have the colours in it; without them it is for a page that has [`STYLE`][].
+        depth: maximal depth that is drawn, in merges below the root; None for no limit.
+        width: maximal number of leaves and folded parts per tree; None for no limit.
+        style: include [`STYLE`][]; leave it out for a page that has it already.
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
@@ -117,7 +116,7 @@ def draw_svg(
 
 
 class _Drawing:
-    """One tree: where everything is, and then the elements. x runs from its left edge, y down from its upper one."""
+    """Layout and SVG elements of one tree, x from its left edge, y down from its upper edge."""
 
     def __init__(self, view: View, caption: str) -> None:
         self.view = view
@@ -132,13 +131,13 @@ class _Drawing:
         self.x = self._middles()
 
     def _across(self) -> tuple[list[float], list[float]]:
-        """Return the left and the right edge of every part, without the frames around it."""
+        """Return the left and right edges of each part, without frames."""
         parts = self.view.parts
         opening, closing = [0] * len(parts), [0] * len(parts)
         shown = self.view.leaves
         starts = {parts[place].first: place for place in shown}
         ends = {parts[place].end: place for place in shown}
-        for place, level in self.frames:  # a frame stands out by its level, even where those inside are not drawn
+        for place, level in self.frames:  # the inset depends on the level, even if inner frames are not drawn
             first, last = starts[parts[place].first], ends[parts[place].end]
             opening[first], closing[last] = max(opening[first], level), max(closing[last], level)
         left, right = [0.0] * len(parts), [0.0] * len(parts)
@@ -153,7 +152,7 @@ class _Drawing:
         return left, right
 
     def _up(self) -> tuple[list[float], list[float]]:
-        """Return how far above the leaves each part is, and the top of the frames around the groups of each level."""
+        """Return the heights above the leaves of each part, and of the upper edge of each level's frames."""
         view = self.view
         rise = [STEP * 0.7 if part.folded else 0.0 for part in view.parts]
         floors: list[float] = []
@@ -168,7 +167,7 @@ class _Drawing:
         return rise, floors
 
     def _middles(self) -> list[float]:
-        """Return where each part's branch arrives: over a leaf's middle, or between the branches below."""
+        """Return the x of each part's branch: the middle of a leaf, or halfway between its children's branches."""
         middles: list[float] = []
         for place, part in enumerate(self.view.parts):
             ends = (self.left[place], self.right[place])
@@ -177,7 +176,7 @@ class _Drawing:
         return middles
 
     def body(self) -> str:
-        """Return the elements: frames, branches, words."""
+        """Return the SVG elements: caption, frames, branches and words."""
         caption = f'<text class="small" x="0" y="11">{escape(printable_line(self.caption))}</text>'
         merges = [place for place, part in enumerate(self.view.parts) if part.children is not None]
         return "\n".join(
@@ -190,7 +189,7 @@ class _Drawing:
         )
 
     def _frame(self, place: int, level: int) -> str:
-        """Draw the frame of a group that is an item of a group of ``level``; its number stands below."""
+        """Draw the frame of a group, with its number below; ``level`` is that of the group it belongs to."""
         number, name = self.view.group(place)
         inset = PADDING * level
         x, wide = self.left[place] - inset, self.right[place] - self.left[place] + 2 * inset
@@ -206,7 +205,7 @@ class _Drawing:
         )
 
     def _branch(self, place: int) -> str:
-        """Draw a merge: from one child up, over, and down to the other."""
+        """Draw the branches from a merge to its two children."""
         part = self.view.parts[place]
         left, right = part.children or (place, place)
         y, first, second = (_number(self.base - self.rise[node]) for node in (place, left, right))
@@ -216,7 +215,7 @@ class _Drawing:
         )
 
     def _leaf(self, place: int) -> str:
-        """Write a token; or a triangle, and how many tokens are folded in it."""
+        """Draw a token, or a triangle with the number of tokens that are folded."""
         part, x = self.view.parts[place], self.x[place]
         words = self.view.parsed.words[part.first : part.end]
         label = self.view.label(place)
@@ -237,7 +236,7 @@ class _Drawing:
 
 
 def _frames(view: View) -> list[tuple[int, int]]:
-    """Return the roots of the groups to be framed, larger ones first, each with the level of the group it is in."""
+    """Return the roots of the groups with frames, from outside in, each with the level of the group it belongs to."""
     found, waiting = [], [len(view.parts) - 1]
     while waiting:
         root = waiting.pop(0)
@@ -250,7 +249,7 @@ def _frames(view: View) -> list[tuple[int, int]]:
 
 
 def _description(parsed: ParsedTree) -> str:
-    """Return the tree in brackets, as far as it is short, and its groups."""
+    """Return the tree as a bracket string of limited length, and the numbers of groups."""
     brackets = printable_line(parsed.brackets())
     if len(brackets) > DESCRIBED:
         brackets = f"{brackets[:DESCRIBED]} …"

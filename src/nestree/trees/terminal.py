@@ -1,4 +1,4 @@
-"""Trees in the terminal: sideways, a leaf a line, groups in frames, the outer tree in heavy lines."""
+"""Trees in the terminal: sideways, one line per leaf, groups in frames, the outer tree in heavy lines."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HEAVY = {"fork": "┳", "along": "━", "down": "┃", "end": "┗"}
 def draw_text(
     parsed: ParsedTree, *, columns: int = 80, depth: int | None = None, width: int | None = None
 ) -> list[Text]:
-    """Draw a tree within ``columns``: in narrower steps if need be, then with its deepest parts folded.
+    """Draw a tree at most ``columns`` wide: in narrower steps if needed, then with the deepest parts folded.
 
     Args:
         parsed: the tree.
-        columns: of the terminal.
-        depth: merges below the root that are shown; None shows what fits.
-        width: leaves and folded parts that are shown, at most; None shows all.
+        columns: width of the terminal.
+        depth: maximal depth that is drawn, in merges below the root; None: as deep as fits.
+        width: maximal number of leaves and folded parts; None for no limit.
 
     Returns:
-        The lines. Where even a single merge is wider than ``columns``, they are wider too.
+        The lines; wider than ``columns`` only where a single merge does not fit.
 
     Raises:
         ValueError: ``columns``, ``depth`` or ``width`` is below 1.
@@ -44,7 +44,7 @@ def draw_text(
     for step in (2, 1):
         if (lines := attempt(view, step)) is not None:
             return lines
-    fitting, too_deep = 1, view.heights[-1]  # the deepest that fits is found by bisection
+    fitting, too_deep = 1, view.heights[-1]  # bisection for the largest depth that fits
     while too_deep - fitting > 1:
         middle = (fitting + too_deep) // 2
         fits = attempt(fold(parsed, depth=middle, width=width), 1) is not None
@@ -54,14 +54,14 @@ def draw_text(
 
 @dataclass(frozen=True)
 class _Item:
-    """A drawn item of a group: its lines; the tree arrives at the first one."""
+    """A drawn item of a group; its branch is connected to the first line."""
 
     place: int
     lines: list[Text]
 
 
 def _block(view: View, root: int, step: int) -> list[Text]:
-    """Draw the group with this root: its own tree at the left, its items at the right."""
+    """Draw the group with this root: its tree on the left, its items on the right."""
     root %= len(view.parts)
     level = view.parts[root].level
     places, merges = view.items(root)
@@ -75,14 +75,13 @@ def _block(view: View, root: int, step: int) -> list[Text]:
 
 
 def _item(view: View, place: int, level: int, step: int) -> list[Text]:
-    """Draw an item of a group of ``level``: a token, or the framed group whose root it is."""
+    """Draw an item of a group of ``level``: a token, or a group in a frame."""
     if view.framed(place, level):
         return _frame(_block(view, place, step), view.group(place)[1])
     return [Text(f" {view.label(place)}", style=FOLDED if view.parts[place].folded else "")]
 
 
 def _frame(lines: list[Text], title: str) -> list[Text]:
-    """Put a frame with a title around lines."""
     inside = max(cell_len(title) + 2, *(line.cell_len for line in lines)) + 2
     framed = [Text(f"╭─ {title} {'─' * (inside - cell_len(title) - 3)}╮", style=FRAME)]
     for line in lines:
@@ -93,9 +92,9 @@ def _frame(lines: list[Text], title: str) -> list[Text]:
 
 
 def _margin(view: View, items: list[_Item], merges: list[int], step: int, signs: dict[str, str]) -> list[str]:
-    """Draw the branches of a group's own merges, as many columns for every line of its items.
+    """Draw the branches of a group's merges, one string per line of its items, all equally wide.
 
-    A part's column is its height; its row is that of its first item.
+    The column of a part is its height; its row is that of its first item.
     """
     row: dict[int, int] = {}
     column: dict[int, int] = {}
@@ -129,7 +128,7 @@ _ASCII = str.maketrans("┬─│└┳━┃┗╭╮╰╯…␣", "+-|`#=H#..
 
 
 def ascii_only(line: Text) -> Text:
-    """Return a line for a terminal that knows ASCII alone; other characters are written out."""
+    """Return a line for a terminal that supports only ASCII; other characters become ``?``."""
     plain = line.copy()
     plain.plain = line.plain.translate(_ASCII).encode("ascii", "replace").decode("ascii")
     return plain

@@ -1,4 +1,4 @@
-"""Binary trees over the tokens of a sequence, as an encoder found them."""
+"""Binary trees over the tokens of a sequence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _PIECE = re.compile(r"[()]|(?:\\\S|[^()\s])+")
 
 @dataclass(frozen=True)
 class Tree:
-    """A binary tree, written as the merges that make it.
+    """A binary tree as a list of merges.
 
-    Leaves are numbered 0 to ``leaves - 1`` from left to right; merge i makes node ``leaves + i`` of two earlier nodes.
-    Being flat, it holds trees of any depth.
+    Leaves are numbered 0 to ``leaves - 1`` from left to right; merge i makes node ``leaves + i`` of two neighbouring
+    earlier nodes. The list is flat, so trees may be of any depth.
+
+    Raises:
+        ValueError: the merges do not make one tree, each of two earlier neighbours.
 
     Examples:
         >>> Tree(leaves=3, merges=((1, 2), (0, 3))).brackets(["a", "b", "c"])
@@ -24,27 +27,22 @@ class Tree:
     """
 
     leaves: int
-    """How many leaves."""
+    """Number of leaves."""
     merges: tuple[tuple[int, int], ...]
-    """(left, right) node numbers of each merge; always ``leaves - 1`` of them, the root last."""
+    """(left, right) node numbers of each of the ``leaves - 1`` merges, the root last."""
 
     def __post_init__(self) -> None:
-        """Check that the merges make one tree, each of two earlier neighbours.
-
-        Raises:
-            ValueError: they do not.
-        """
         used = {child for merge in self.merges for child in merge}
         if len(self.merges) != self.leaves - 1 or used != set(range(2 * self.leaves - 2)):
             raise ValueError(f"{len(self.merges)} merges do not make one tree over {self.leaves} leaves")
         bounds = [(leaf, leaf + 1) for leaf in range(self.leaves)]
         for number, (left, right) in enumerate(self.merges):
             if max(left, right) >= len(bounds) or bounds[left][1] != bounds[right][0]:
-                raise ValueError(f"merge {number} joins nodes {left} and {right}, which are no earlier neighbours")
+                raise ValueError(f"merge {number} joins nodes {left} and {right}, which are not earlier neighbours")
             bounds.append((bounds[left][0], bounds[right][1]))
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return the (first leaf, one past the last leaf) of every merge, in the order of the merges."""
+        """Return (first leaf, one past the last leaf) of each merge, in the order of the merges."""
         bounds = [(leaf, leaf + 1) for leaf in range(self.leaves)]
         for left, right in self.merges:
             bounds.append((bounds[left][0], bounds[right][1]))
@@ -52,17 +50,17 @@ class Tree:
 
     @property
     def height(self) -> int:
-        """How many merges lie on the longest way from the root to a leaf."""
+        """Number of merges on the longest path from the root to a leaf."""
         heights = [0] * self.leaves
         for left, right in self.merges:
             heights.append(1 + max(heights[left], heights[right]))
         return heights[-1]
 
     def brackets(self, tokens: Sequence[str]) -> str:
-        r"""Return the tree as a bracket string over ``tokens``, one a leaf.
+        r"""Return the tree as a bracket string over ``tokens``, one per leaf.
 
-        Parentheses and backslashes inside a token are written with a backslash before them, a space as ``\s`` and other
-        white space as ``\u`` and four hexadecimal digits; [`from_brackets`][] reads all that.
+        Parentheses and backslashes inside a token are escaped with a backslash, a space as ``\s`` and other white space
+        as ``\u`` and four hexadecimal digits; [`from_brackets`][] is the inverse.
 
         Raises:
             ValueError: the number of tokens is not the number of leaves, or a token is empty.
@@ -82,12 +80,12 @@ class Tree:
 
     @classmethod
     def from_brackets(cls, text: str) -> tuple[Tree, tuple[str, ...]]:
-        """Return the tree and the tokens of a bracket string, as [`brackets`][] writes one.
+        """Return the tree and the tokens of a bracket string as written by [`brackets`][].
 
-        Spaces around parentheses change nothing, so the official files of ListOps and SNLI can be read too.
+        Spaces around parentheses are ignored, so this reads the official files of ListOps and SNLI too.
 
         Raises:
-            ValueError: parentheses that do not pair up, or that do not hold two parts each; says where.
+            ValueError: parentheses do not match, or one pair has not exactly two parts; says where.
 
         Examples:
             >>> Tree.from_brackets("( a ( b c ) )")
@@ -106,7 +104,7 @@ class Tree:
                     raise ValueError(f"bracket string: part {number}, ')', closes nothing")
                 if len(parts) != 2:
                     raise ValueError(
-                        f"bracket string: the parentheses closed by part {number} hold {len(parts)}, not 2"
+                        f"bracket string: the parentheses closed by part {number} must have 2 parts, not {len(parts)}"
                     )
                 waiting[-1].append(-1 - len(children))
                 children[-1 - len(children)] = (parts[0], parts[1])
@@ -116,16 +114,16 @@ class Tree:
         if len(waiting) > 1:
             raise ValueError(f"bracket string: {len(waiting) - 1} ')' missing at the end")
         if len(waiting[0]) != 1:
-            raise ValueError(f"bracket string: must hold one tree, not {len(waiting[0])}")
+            raise ValueError(f"bracket string: must be one tree, not {len(waiting[0])}")
         return tree_from_nodes(range(len(tokens)), children, waiting[0][0]), tuple(tokens)
 
 
 def tree_from_nodes(leaves: Sequence[int], children: dict[int, tuple[int, int]], root: int) -> Tree:
-    """Number afresh the tree under ``root``.
+    """Return the tree under ``root``, with its nodes renumbered.
 
     Args:
-        leaves: the nodes that are the leaves, from left to right.
-        children: the (left, right) nodes of every node that is not a leaf.
+        leaves: nodes that are leaves, from left to right.
+        children: (left, right) nodes of every other node.
         root: the node to start from.
     """
     number = {leaf: position for position, leaf in enumerate(leaves)}

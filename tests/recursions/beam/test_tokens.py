@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nestree.layers import ParentAttention
 from nestree.layers import parent_attention as module
-from nestree.layers.parent_attention import Paths, pair_products, segment_softmax
+from nestree.layers.parent_attention import Paths, pair_products, path_sums, segment_softmax
 from nestree.recursions.beam.engine.native import NativeBackend, library
 from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.beam.options import ENGINES
@@ -174,11 +174,27 @@ def test_pair_products_and_their_gradients(at_once: int, monkeypatch: pytest.Mon
     queries, keys = (torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in (4, 3))
 
     def products(queries: Tensor, keys: Tensor) -> Tensor:
-        return pair_products(queries, keys, paths, paths.starts())
+        return pair_products(queries, keys, paths)
 
     expected = (queries[paths.segment] * keys[paths.node]).sum(-1)
     torch.testing.assert_close(products(queries, keys), expected)
     assert torch.autograd.gradcheck(products, (queries, keys))
+    assert torch.autograd.gradgradcheck(products, (queries, keys))
+
+
+@pytest.mark.parametrize("at_once", [1, 10**6])
+def test_path_sums_and_their_gradients(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    paths = some_paths()
+    values, weights = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2), (6,)))
+
+    def sums(values: Tensor, weights: Tensor) -> Tensor:
+        return path_sums(values, weights, paths)
+
+    rows = weights.unsqueeze(-1) * values[paths.node]
+    torch.testing.assert_close(sums(values, weights), rows.new_zeros(4, 2).index_add(0, paths.segment, rows))
+    assert torch.autograd.gradcheck(sums, (values, weights))
+    assert torch.autograd.gradgradcheck(sums, (values, weights))
 
 
 def test_segment_softmax_is_a_softmax_per_segment() -> None:

@@ -65,10 +65,10 @@ DAMAGED: dict[str, tuple[str, str, str]] = {
     "counterfactual reviews": ("orig/dev.tsv", f"{REVIEWS}Mixed\tx\n", "dev.tsv:4: the sentiment must be"),
     "contrast reviews": ("test_contrast.tsv", f"{REVIEWS}x\n", "test_contrast.tsv:4: 1 column; a row has 2"),
     "AAN pairs": ("new_aan_pairs.eval.tsv", "2.0\t1\t2\ta\tb\n", "new_aan_pairs.eval.tsv:1: the label must be"),
-    "SST trees": ("dev.txt", "(4 (2 It) (4 works)\n", "dev.txt:1: character 20: the tree is cut short"),
+    "SST trees": ("dev.txt", "(4 (2 It) (4 works)\n", "dev.txt:1: character 20: the tree is incomplete"),
     "sentence polarity": ("rt-polarity.pos", "", ""),
-    "SICK": ("SICK_trial_parsed.txt", f"NEUTRAL\t( {CAT}\t{DOG}\n", "SICK_trial_parsed.txt:1: the parse is cut"),
-    "SNLI": ("snli_1.0_test.jsonl", "{}\n", "snli_1.0_test.jsonl:1: the field gold_label is not there"),
+    "SICK": ("SICK_trial_parsed.txt", f"NEUTRAL\t( {CAT}\t{DOG}\n", "SICK_trial_parsed.txt:1: the parse is incomplete"),
+    "SNLI": ("snli_1.0_test.jsonl", "{}\n", "snli_1.0_test.jsonl:1: the field gold_label is missing"),
     "MNLI": ("multinli_1.0_dev_matched.jsonl", "[]\n", "matched.jsonl:1: a line is one JSON object"),
     "QQP": ("dev.tsv", QQP + "2\t5\t6\ta\tb\tx\n", "dev.tsv:4: is_duplicate must be 0 or 1"),
     "word vectors": ("glove.6B.3d.txt", "the 1 2 3\ncat 1 two 3\n", "3d.txt:2: damaged; expected a word and 3"),
@@ -201,7 +201,7 @@ def test_logic_files_are_in_order_with_the_official_sizes_where_there_are_any(tm
     (report,) = checked(tmp_path).values()
     assert [(part.name, part.size) for part in report.parts] == [("train2", 12_451), ("test2", 2_198), ("test11", None)]
     assert parts(report)["test2"].elsewhere == 1
-    assert f"1 row of test2 stands in train2 too, the first at {tmp_path / 'test2'}:1" in report.remarks
+    assert f"1 row of test2 is in train2 too, the first at {tmp_path / 'test2'}:1" in report.remarks
 
 
 def test_an_archive_of_reviews_is_checked_as_it_is(tmp_path):
@@ -221,7 +221,7 @@ def test_an_archive_of_reviews_is_checked_as_it_is(tmp_path):
 def test_splits_that_are_not_there_and_the_sizes_that_differ_are_said(tmp_path):
     write(tmp_path, FILES["SICK"])
     (report,) = checked(tmp_path).values()
-    assert report.remarks[0] == "test: not there (SICK_test_parsed.txt)"
+    assert report.remarks[0] == "test: missing (SICK_test_parsed.txt)"
     assert "train: 1 rows, 4,499 fewer than the 4,500 of the official files" in report.remarks[1]
 
 
@@ -243,7 +243,7 @@ def test_oddities_are_counted_with_the_first_place(tmp_path):
     path = tmp_path / "test_contrast.tsv"
     odd = [remark for remark in report.remarks if remark.startswith("1 row with")]
     assert [(remark.split()[3], remark.rpartition(":")[2]) for remark in odd] == [
-        ("parentheses", "2"),
+        ("consecutive", "2"),
         ("a", "4"),
         ("control", "5"),
     ]
@@ -255,9 +255,9 @@ def test_vectors_count_words_that_stand_again_or_hold_spaces(tmp_path):
     (report,) = checked(tmp_path).values()
     assert report.facts == {"words": "4", "width": "2"}
     assert [remark.split(" ", 1) for remark in report.remarks] == [
-        ["1", "words stand again, and their later vectors are not used"],
+        ["1", "words are duplicates, whose vectors are not used"],
         ["1", "words are not UTF-8"],
-        ["1", "words have a space inside, or their lines too many numbers"],
+        ["1", "words contain a space, or their lines have too many numbers"],
     ]
 
 
@@ -284,7 +284,7 @@ def test_a_tally_counts_as_a_naive_count_does(splits):
         before.update(here)
     firsts: dict[str, str] = {}
     contrary = sum(firsts.setdefault(text, label) != label for split in splits for text, label in split)
-    said = [remark for remark in tally.remarks() if "another label than before" in remark]
+    said = [remark for remark in tally.remarks() if "before with another label" in remark]
     assert bool(said) == bool(contrary)
     assert all(remark.startswith(f"{contrary} row") for remark in said)
 

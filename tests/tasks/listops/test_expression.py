@@ -89,7 +89,7 @@ def test_operator_spans_are_whole_expressions(tree):
 def test_a_word_lost_from_the_official_form_never_passes(tree, data):
     words = binary(tree).split()
     del words[data.draw(st.integers(0, len(words) - 1))]
-    with pytest.raises(ValueError, match=r"token|empty|cut short|end of the expression"):
+    with pytest.raises(ValueError, match=r"token|empty|incomplete|end of the expression"):
         encode(" ".join(words))
 
 
@@ -101,19 +101,19 @@ def test_a_word_lost_from_the_official_form_never_passes(tree, data):
         ("[MAX 2 x ]", "token 3 'x' is unknown: allowed are"),
         ("[MAX 2 12 ]", "token 3 '12' is unknown"),
         ("<pad>", "token 1 '<pad>' is unknown"),
-        ("[MAX 2 (3 ]", r"token 3 '\(3' has a parenthesis stuck to it"),
-        ("[MAX 2 3", r"cut short: 1 \] missing at the end, for \[MAX"),
-        ("[MAX 2 [MIN 3", r"cut short: 2 \] missing at the end, for \[MIN"),
-        ("[MAX 2 ] ]", r"token 4 '\]' stands after the end"),
+        ("[MAX 2 (3 ]", r"token 3 '\(3' has a parenthesis attached to it"),
+        ("[MAX 2 3", r"incomplete: 1 \] missing at the end, for \[MAX"),
+        ("[MAX 2 [MIN 3", r"incomplete: 2 \] missing at the end, for \[MIN"),
+        ("[MAX 2 ] ]", r"token 4 '\]' is after the end"),
         ("]", r"token 1 '\]' closes nothing"),
-        ("2 3", "token 2 '3' stands after the end"),
+        ("2 3", "token 2 '3' is after the end"),
         ("[MAX 2 [MIN ] ]", r"token 4 '\]' closes \[MIN, which has no argument"),
-        ("[MAX 2 ( 3 ]", r"token 1 '\[MAX' stands where the binary parentheses want '\('"),
-        ("( ( ( [MAX 2 ) ) 9 ] )", r"token 7 '\)' stands where the binary parentheses want '9'"),
-        ("( ( ( [MAX 2 ) 9 ) ]", r"the end of the expression stands where the binary parentheses want '\)'"),
-        ("( ( ( [MAX 2 ) 9 ) ] ) )", r"token 11 '\)' stands where the binary parentheses want the end"),
-        ("( 3 )", r"token 1 '\(' stands where the binary parentheses want '3'"),
-        ("( ( ( [MAX 2 ) 9 ) ] ) 7", r"token 11 '7' stands after the end"),
+        ("[MAX 2 ( 3 ]", r"token 1 '\[MAX' is where the binary parentheses require '\('"),
+        ("( ( ( [MAX 2 ) ) 9 ] )", r"token 7 '\)' is where the binary parentheses require '9'"),
+        ("( ( ( [MAX 2 ) 9 ) ]", r"the end of the expression is where the binary parentheses require '\)'"),
+        ("( ( ( [MAX 2 ) 9 ) ] ) )", r"token 11 '\)' is where the binary parentheses require the end"),
+        ("( 3 )", r"token 1 '\(' is where the binary parentheses require '3'"),
+        ("( ( ( [MAX 2 ) 9 ) ] ) 7", r"token 11 '7' is after the end"),
         ("x" * 1000, "'x{20}[.]{3}' is unknown"),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_said_in_one_line(text, message):
 @pytest.mark.parametrize("tokens", [[], [0], [1], [8, 8], [1, 0, 8, 5], [99], [-1], [[8]]])
 def test_ids_that_are_no_expression_are_refused(tokens):
     for function in (decode, evaluate, gold_tree, operator_spans):
-        with pytest.raises(ValueError, match=r"token|empty|cut short"):
+        with pytest.raises(ValueError, match=r"token|empty|incomplete"):
             function(tokens)
 
 

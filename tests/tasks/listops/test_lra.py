@@ -134,7 +134,7 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     (folder / "basic_val.tsv").unlink()
     task = ListOpsLRA(path=tmp_path)
     assert len(task.load("train")) == 3
-    with pytest.raises(UserError, match=r"basic_val.tsv: not there; it holds the split validation"):
+    with pytest.raises(UserError, match=r"basic_val.tsv: missing; it is needed for the split validation"):
         task.load("validation")
     assert not task.is_cached("validation")
 

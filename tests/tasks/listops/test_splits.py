@@ -138,7 +138,7 @@ def test_a_damaged_or_outdated_file_is_made_again(tmp_path, monkeypatch, caplog)
     assert load_split("args-10", seed=1, cache_dir=tmp_path, size=5).checksum == first.checksum
     monkeypatch.setattr(splits, "GENERATOR_VERSION", 99)
     assert load_split("args-10", seed=1, cache_dir=tmp_path, size=5).source["version"] == 99
-    assert caplog.text.count("made again") == 2
+    assert caplog.text.count("replacing ") == 2
 
 
 def test_the_environment_names_the_cache(tmp_path, monkeypatch):

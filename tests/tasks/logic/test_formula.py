@@ -187,7 +187,7 @@ def test_a_formula_with_a_token_lost_is_refused(formula, data) -> None:
         ("a g", "token 2: 'g' is none of ( ) a b"),
         ("( not aandbandcandeandfandgandh )", "token 3: 'aandbandcandeandfand' is none of"),
         ("<padding>", "token 1: '<padding>' is none of ( ) a b"),
-        ("a b", "token 2: 'b' is behind the end of the formula"),
+        ("a b", "token 2: 'b' is after the end of the formula"),
         ("not a", "token 1: a formula does not begin with 'not'"),
         ("( not a", "token 3: the formula does not end here"),
         ("( and a )", "token 4: ( and F ) is the right half of a formula; ( F ( and F ) ) is one"),

@@ -64,9 +64,9 @@ def test_rows_are_read_with_their_parentheses(tmp_path: Path) -> None:
     [
         (">\t( a ( and b ) )\ta", "the relation is '>', but the truth tables show '<'"),
         ("?\t( a ( and b ) )\ta", "the relation is '?', but the truth tables show '<'"),
-        ("<\t( a ( and b ) )", "2 columns; a row has 3, tabs between"),
-        ("", "1 column; a row has 3, tabs between"),
-        (f"{PAIR}\t", "4 columns; a row has 3, tabs between"),
+        ("<\t( a ( and b ) )", "2 columns; a row has 3, separated by tabs"),
+        ("", "1 column; a row has 3, separated by tabs"),
+        (f"{PAIR}\t", "4 columns; a row has 3, separated by tabs"),
         ("<\t( a ( and b )\ta", "token 6: the formula does not end here"),
         ("<\t( a ( and g ) )\ta", "token 5: 'g' is none of"),
         ("<\t\ta", "a formula must have at least one token"),
@@ -194,7 +194,7 @@ def test_an_input_is_two_formulas() -> None:
     for wrong in (("a",), ("a", "b", "c")):
         with pytest.raises(ValueError, match=f"two formulas, separated by a tab; here are {len(wrong)}"):
             task.encode(*wrong)
-    with pytest.raises(ValueError, match="token 2: 'b' is behind the end"):
+    with pytest.raises(ValueError, match="token 2: 'b' is after the end"):
         task.encode("a", "a b")
 
 

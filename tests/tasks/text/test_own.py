@@ -83,7 +83,8 @@ def test_files_of_their_own_are_validation_and_test(caplog: pytest.LogCaptureFix
     assert task.splits["test"].description == "rows of more.csv"
     assert (len(task.load("train")), len(task.load("validation")), len(task.load("test"))) == (6, 3, 3)
     told = [
-        f"{split}: 2 of 3 rows have texts that are in train too; accuracy flatters" for split in ("validation", "test")
+        f"{split}: 2 of 3 rows have texts that are in train too; accuracy is inflated"
+        for split in ("validation", "test")
     ]
     assert caplog.messages == told
 
@@ -123,7 +124,7 @@ def test_a_run_needs_no_file_to_encode_and_the_same_file_to_go_on() -> None:
     moved = OwnOptions(task="own", train="moved.csv").open(state)
     assert moved.load("validation").checksum == expected
     write("train.csv", numbered(21, "ab"))
-    assert "train.csv: is not what the run was trained on" in error(lambda: opened(state).load("train"))
+    assert "train.csv: has changed since the run was trained on it" in error(lambda: opened(state).load("train"))
 
 
 def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +132,7 @@ def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) 
     task = opened(max_tokens=3, validation_share=0.1)
     lengths = [*task.load("train").lengths, *task.load("validation").lengths]
     assert (len(lengths), max(lengths), min(lengths)) == (22, 3, 1)
-    assert caplog.messages[0] == "train.csv: 1 empty text is taken as one unknown word each"
+    assert caplog.messages[0] == "train.csv: 1 empty text becomes a single unknown word"
     assert [message for message in caplog.messages if "cut" in message] == [
         "train: 1 text cut at 3 tokens (data.max_tokens)"
     ]
@@ -150,7 +151,7 @@ def test_rows_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
     assert error(lambda: opened().load("train")) == said
     task = opened(skip_unlabelled=True)
     assert len(task.load("train")) + len(task.load("validation")) == 20
-    assert caplog.messages == ["train.csv: 1 row without a label left out"]
+    assert caplog.messages == ["train.csv: 1 row without a label skipped"]
 
 
 def test_what_cannot_be_learnt_is_named() -> None:

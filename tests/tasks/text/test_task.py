@@ -227,10 +227,10 @@ def test_tests_without_files_are_left_out_and_said_but_named_they_are_an_error(t
     tests, said = there(task, ("test",))
     assert tests == ["validation"]
     assert said == [
-        "left out, as there are no files of it: test",
-        "there is no test: evaluating on validation, by which the weights were chosen",
+        "skipped, as the files are missing: test",
+        "no test available: evaluating on validation, which the weights were selected by",
     ]
-    with pytest.raises(UserError, match=r"test.txt: not there; it holds the split test"):
+    with pytest.raises(UserError, match=r"test.txt: missing; it is needed for the split test"):
         task.load("test")
     assert task.load("validation").name == "sst2/validation"
     # Without any files, loading is left to say what is missing.
@@ -242,7 +242,7 @@ def test_some_tests_without_files_leave_the_others(tmp_path):
     task = opened(tmp_path, task="imdb")
     tests, said = there(task, task.first_tests)
     assert tests == ["test"]
-    assert said == ["left out, as there are no files of it: counterfactual, contrast"]
+    assert said == ["skipped, as the files are missing: counterfactual, contrast"]
 
 
 @pytest.mark.parametrize("name", ["listops", "listops-lra", "logic"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.draws import Draws, Sites, widest
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import BeamScores, GroupIndex, KeptIndex, Uniforms
 
 
-def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: Sites, draws: Draws | None) -> Tensor:
+def align(
+    scores: BeamScores, present: GroupIndex, slots: int, outer: Outer, *, sites: Sites, draws: Draws | None
+) -> KeptIndex:
     """Return, for each group, the beam that each slot takes.
 
     Slot 0 keeps the best beam. *Sampled* alignment draws every other slot with replacement, with probability
@@ -20,8 +22,8 @@ def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: S
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4.1.
 
     Args:
-        scores: (G, W') accumulated scores, best first; what stands beyond ``present`` is not looked at.
-        present: (G,) how many beams each group has, 1 to W'.
+        scores: (G, V) accumulated scores, best first; what stands beyond ``present`` is not looked at.
+        present: (G,) how many beams each group has, 1 to V.
         slots: W, how many slots a group hands on.
         outer: which alignment, and its temperature.
         sites: the groups' places, to draw for.
@@ -36,7 +38,7 @@ def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: S
     if outer.alignment == "none":
         slot = torch.arange(slots, device=scores.device)
         return torch.where(slot < present.unsqueeze(-1), slot, 0)
-    weight = scores.detach().double() / outer.temperature
+    weight = scores.detach().to(widest(scores.device)) / outer.temperature
     if outer.alignment == "random":
         weight = torch.zeros_like(weight)
     cumulative = weight.masked_fill(absent, -torch.inf).softmax(-1).cumsum(-1)
@@ -46,12 +48,12 @@ def align(scores: Tensor, present: Tensor, slots: int, outer: Outer, *, sites: S
     return torch.cat([torch.zeros_like(present).unsqueeze(-1), drawn], dim=-1)
 
 
-def _quantiles(groups: int, slots: int, outer: Outer, sites: Sites, draws: Draws | None) -> Tensor:
+def _quantiles(groups: int, slots: int, outer: Outer, sites: Sites, draws: Draws | None) -> Uniforms:
     """Return (G, slots) quantiles in [0, 1), float64."""
     device = sites.group.device
     if draws is not None and outer.alignment != "systematic":
         return draws.alignment(sites, slots)
-    middle = (torch.arange(slots, device=device, dtype=torch.float64) + 0.5) / max(slots, 1)
+    middle = (torch.arange(slots, device=device, dtype=widest(device)) + 0.5) / max(slots, 1)
     if draws is None:
         return middle.expand(groups, slots).contiguous()
     return middle[draws.slot_order(sites, slots).argsort(-1)]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
+from nestree.recursions.beam.engine.run_again import fixed_weights
 from nestree.recursions.beam.extras import explore
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import Draws, SearchDraws
 from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import State
 from nestree.trees import ParsedTree, Span, Tree, tree_from_nodes
 
 DEFAULTS = BeamSearch()
@@ -32,7 +33,7 @@ class BeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
     """
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer, search: BeamSearch = DEFAULTS) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer, search: BeamSearch = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
@@ -46,13 +47,20 @@ class BeamTree(TreeSearch):
         super().__init__(cell, scorer)
         self.search = search
 
+    @property
+    def compilable(self) -> bool:
+        """Whether the compiled library, where it is there, would search on a CPU."""
+        return self.search.engine == "fast" and not self.search.merge_equal and type(self.scorer) is PairScorer
+
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.search.engine == "naive":
-            beams = [
-                self.naive(outer, row, leaves.states.device, draws)(states[:length])
-                for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
-            ]
+            off = torch.autocast(leaves.states.device.type, enabled=False)
+            with off, fixed_weights(self.cell, self.scorer):
+                beams = [
+                    self.naive(outer, row, leaves.states.device, draws)(states[:length])
+                    for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
+                ]
             root = torch.stack([expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
         root, forest = self.fast(outer, draws)(leaves)
@@ -93,7 +101,7 @@ class BeamTree(TreeSearch):
         )
 
 
-def expected_root(beams: list[Beam]) -> Tensor:
+def expected_root(beams: list[Beam]) -> State:
     """Return ``sum_b softmax(score)_b root_b``."""
     roots = torch.stack([beam.frontier[0].state for beam in beams])
     weights = torch.stack([beam.score for beam in beams]).softmax(-1)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.nodes import OpenForest
 from nestree.recursions.beam.engine.paths import Places
+from nestree.recursions.beam.engine.run_again import fixed_weights
 from nestree.recursions.beam.naive import Beam
 from nestree.recursions.beam.naive_tokens import naive_tokens, states_by_span
 from nestree.recursions.draws import Draws
 from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import Packed, Rows, State, States
 from nestree.trees import Span, Tree, tree_from_nodes
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws:
     )
 
 
-def beam_trees(places: Places, sequence: Tensor, lengths: list[int]) -> list[list[Tree]]:
+def beam_trees(places: Places, sequence: Rows, lengths: list[int]) -> list[list[Tree]]:
     """Return the tree of every beam; ``sequence`` (K,) says whose it is."""
     owner = sequence.tolist()
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
@@ -61,21 +64,21 @@ def beam_trees(places: Places, sequence: Tensor, lengths: list[int]) -> list[lis
 
 
 def nodes_by_span(
-    places: Places, beam: Tensor, leaves: Tensor, states: Tensor, rows: Tensor, lengths: list[int]
-) -> list[dict[Span, Tensor]]:
+    places: Places, beam: Integer[Tensor, " k"], leaves: Packed, states: States, rows: Rows, lengths: list[int]
+) -> list[dict[Span, State]]:
     """Return the nodes of each sequence's best beam.
 
     Args:
         places: of all beams.
         beam: (K,) which of its sequence each is, the best one 0.
-        leaves: (N, D) states of all leaves.
+        leaves: (T, D) states of all leaves.
         states: (M, D) states of the nodes at ``rows`` (M,).
         rows: of the store.
         lengths: of the sequences.
     """
     number = {row: place for place, row in enumerate(rows.tolist())}
     best = {place for place, which in enumerate(beam.tolist()) if which == 0}
-    found: list[dict[Span, Tensor]] = []
+    found: list[dict[Span, State]] = []
     start = 0
     for place, (children, root) in enumerate(_nodes_of_beams(places, len(beam))):
         if place not in best:
@@ -120,10 +123,11 @@ def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras
 
     device, lengths = leaves.states.device, leaves.lengths.host
     together = extras.together or [()] * len(lengths)
-    sequences = [
-        tree.naive(outer, row, device, draws, together=together[row])(states[:length])
-        for row, (states, length) in enumerate(zip(leaves.states, lengths, strict=True))
-    ]
+    with torch.autocast(device.type, enabled=False), fixed_weights(tree.cell, tree.scorer):
+        sequences = [
+            tree.naive(outer, row, device, draws, together=together[row])(states[:length])
+            for row, (states, length) in enumerate(zip(leaves.states, lengths, strict=True))
+        ]
     width = tree.search.beam_size
     return Found(
         torch.stack([expected_root(beams) for beams in sequences]),
@@ -134,7 +138,7 @@ def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras
     )
 
 
-def _scores(beams: list[Beam], width: int) -> Tensor:
+def _scores(beams: list[Beam], width: int) -> Float[Tensor, " w"]:
     """Return the scores (W,) of one sequence's beams."""
     scores = torch.stack([beam.score for beam in beams])
     return torch.cat([scores, scores.new_full((width - len(beams),), -torch.inf)])

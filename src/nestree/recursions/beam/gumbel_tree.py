@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from nestree.checks import check_positive
-from nestree.layers import GatedRecursiveCell, Scorer
+from typing import ClassVar
+
+from nestree.checks import Checked, check_positive
+from nestree.layers import Cell, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import forest_trees
 from nestree.recursions.beam.engine.recursion import BeamRecursion
@@ -14,7 +16,7 @@ from nestree.recursions.outer import Outer
 GREEDY = BeamSearch(beam_size=1)
 
 
-class GumbelTree(TreeSearch):
+class GumbelTree(Checked, TreeSearch):
     """Fold greedily; a straight-through Gumbel-softmax over the neighbouring pairs chooses each merge.
 
     In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the one with the largest
@@ -26,7 +28,9 @@ class GumbelTree(TreeSearch):
     2305.19999, section 4, and 2307.10779, section 4). Memory: O(n D) for n items.
     """
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: Scorer, *, temperature: float = 1.0) -> None:
+    checks: ClassVar = {"temperature": check_positive}
+
+    def __init__(self, cell: Cell, scorer: Scorer, *, temperature: float = 1.0) -> None:
         """Make a Gumbel tree.
 
         Args:
@@ -38,7 +42,7 @@ class GumbelTree(TreeSearch):
             ValueError: names the argument.
         """
         super().__init__(cell, scorer)
-        self.temperature = check_positive("temperature", temperature)
+        self.temperature = temperature
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""

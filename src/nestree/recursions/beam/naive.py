@@ -15,13 +15,16 @@ from itertools import chain, pairwise
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell, Scorer
+from nestree.layers import Cell, Scorer
+from nestree.layers.cell import mask_width
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import Packed, Score, State
 from nestree.trees import Span
 
 Item = TypeVar("Item")
@@ -31,7 +34,7 @@ Item = TypeVar("Item")
 class Node:
     """A leaf, or the parent of two nodes; two nodes are the same only if they are one object."""
 
-    state: Tensor
+    state: State
     """(D,)"""
     children: tuple[Node, Node] | None = None
 
@@ -40,7 +43,7 @@ class Node:
 class Beam:
     """The roots of some partial trees from left to right, and how good the merges were that made them."""
 
-    score: Tensor
+    score: Score
     """Scalar: the sum of the log-probabilities of its merges."""
     frontier: tuple[Node, ...]
 
@@ -49,7 +52,7 @@ class Beam:
 class NaiveRecursion:
     """Everything a search needs besides its input."""
 
-    cell: GatedRecursiveCell
+    cell: Cell
     scorer: Scorer
     options: BeamSearch
     outer: Outer
@@ -65,8 +68,8 @@ class NaiveRecursion:
     margin: float = field(default=float("inf"))
     """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
 
-    def __call__(self, leaves: Tensor) -> list[Beam]:
-        """Fold leaves (n, D) up to one root a beam; best beam first."""
+    def __call__(self, leaves: Packed) -> list[Beam]:
+        """Fold leaves (T, D) up to one root a beam; best beam first."""
         items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
         self.places.update({item[0].frontier[0]: (leaf, leaf + 1) for leaf, item in enumerate(items)})
         level = 0
@@ -187,8 +190,8 @@ class NaiveRecursion:
         level: int,
         group: int,
         step: int,
-    ) -> Tensor:
-        """Return the logits (W', pairs) of each beam's neighbouring pairs; each distinct pair is scored once."""
+    ) -> Float[Tensor, "v p"]:
+        """Return the logits (V, P) of each beam's neighbouring pairs; each distinct pair is scored once."""
         number = {pair: index for index, pair in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
         if not self.scorer.reads_parents:
             left, right = (torch.stack([pair[side].state for pair in number]) for side in (0, 1))
@@ -220,18 +223,19 @@ class NaiveRecursion:
         if not new:
             return
         left, right = (torch.stack([pair[side].state for pair in new]) for side in (0, 1))
-        keep = None
-        if self.draws.dropout is not None and self.cell.dropout > 0:
+        masks = []
+        width = mask_width(self.cell)
+        if self.draws.dropout is not None and width:
             asking = torch.tensor(list(new.values()), device=left.device)
             sites = self.site(level, group).take(torch.zeros_like(asking))
-            random_bits = self.draws.dropout.random_bits(sites, step, asking, self.cell.hidden_dim)
-            keep = dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)
-        states = self.cell(left, right, keep)
+            random_bits = self.draws.dropout.random_bits(sites, step, asking, width)
+            masks = [dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)]
+        states = self.cell(left, right, *masks)
         for pair, state in zip(new, states, strict=True):
             composed[pair] = node = Node(state, pair)
             self.places[node] = (self.places[pair[0]][0], self.places[pair[1]][1])
 
-    def best(self, items: Sequence[Item], count: int, keys: Tensor) -> list[Item]:
+    def best(self, items: Sequence[Item], count: int, keys: Float[Tensor, " c"]) -> list[Item]:
         """Return the ``count`` items with the largest keys, largest first; ties go to the earlier item."""
         ordered, order = keys.detach().sort(descending=True, stable=True)
         gaps = (ordered[:-1] - ordered[1:])[:count]

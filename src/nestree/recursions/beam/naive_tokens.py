@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nestree.layers import ParentAttention
 from nestree.layers.parent_attention import HEIGHTS
 from nestree.recursions.beam.naive import Beam, Node
+from nestree.recursions.shapes import Packed, State
 from nestree.trees import Span
 
-Ancestors = list[tuple[Tensor, int]]
+Ancestors = list[tuple[State, int]]
 """The (state, height) of the nodes above a leaf, the nearest first."""
 
 
-def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Tensor:
-    """Return the tokens' states (N, D) of sequences with these beams, which are folded to their roots."""
+def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Packed:
+    """Return the tokens' states (T, D) of sequences with these beams, which are folded to their roots."""
     leaves = [[beam.frontier[0] for beam in beams] for beams in sequences]
     ancestors = [above for roots in leaves for root in roots for _, above in leaves_under(root)]
     states = [leaf.state for roots in leaves for root in roots for leaf, _ in leaves_under(root)]
@@ -33,7 +35,7 @@ def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Ten
     return torch.cat(tokens)
 
 
-def attend(attention: ParentAttention, state: Tensor, above: Ancestors) -> Tensor:
+def attend(attention: ParentAttention, state: State, above: Ancestors) -> Float[Tensor, " e"]:
     """Return what one leaf reads (2 D,), through its gate."""
     first, second, gate = attention.read(state)
     if not above:
@@ -67,7 +69,7 @@ def heights_under(root: Node) -> dict[Node, int]:
     return heights
 
 
-def states_by_span(root: Node) -> dict[Span, Tensor]:
+def states_by_span(root: Node) -> dict[Span, State]:
     """Return the states of the nodes under ``root`` by (first leaf, one past the last)."""
     spans: dict[Node, Span] = {}
     leaves = 0

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from nestree.errors import OptionError
-from nestree.layers import GatedRecursiveCell, ParentScorer
+from nestree.layers import Cell, Scorer
+from nestree.layers.cell import mask_width
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import BeamTree
 from nestree.recursions.beam.engine.columns import top
@@ -19,6 +21,20 @@ from nestree.recursions.beam.options import BeamSearch, BeamSelection
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 from nestree.recursions.recompute import Recompute
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    CandidateIndex,
+    CandidateScores,
+    FrontierParents,
+    FrontierStates,
+    GroupIndex,
+    Items,
+    KeptIndex,
+    OnePairIndex,
+    OnePairStates,
+    SequenceRoots,
+)
 
 DEFAULTS = BeamSelection(noise=False)
 
@@ -44,7 +60,7 @@ class OneSoftBeamTree(TreeSearch):
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
 
-    def __init__(self, cell: GatedRecursiveCell, scorer: ParentScorer, search: BeamSelection = DEFAULTS) -> None:
+    def __init__(self, cell: Cell, scorer: Scorer, search: BeamSelection = DEFAULTS) -> None:
         """Make a beam tree.
 
         Args:
@@ -73,7 +89,7 @@ class OneSoftBeamTree(TreeSearch):
             raise OptionError("outer", "must have no arity: in training soft beams cannot be aligned")
         return Folded(self._train(leaves, draws or Draws()))
 
-    def _train(self, leaves: Leaves, draws: Draws) -> Tensor:
+    def _train(self, leaves: Leaves, draws: Draws) -> SequenceRoots:
         """Return the expected root of every sequence; a sequence leaves the batch where it ends."""
         order = leaves.lengths.longest_first()
         rows = torch.tensor(order, device=leaves.states.device)
@@ -84,7 +100,7 @@ class OneSoftBeamTree(TreeSearch):
         ended = [states[choosing:, 0]]
         if choosing:
             beams = search.begin(states[:choosing])
-            recompute = Recompute(dropout=self.search.noise or self.cell.dropout > 0)
+            recompute = Recompute(dropout=self.search.noise or mask_width(self.cell) > 0)
             for steps in _spans(lengths[0] - 1):
                 size = len(steps) * beams.parents[:, 0].nbytes * (FRONTIERS * self.search.beam_size + FEATURES)
                 roots, *parts = recompute(
@@ -105,12 +121,12 @@ def _spans(steps: int) -> Iterator[range]:
 class SoftBeams:
     """The beams of some sequences."""
 
-    frontier: Tensor
-    """(G, B, N, D)"""
-    parents: Tensor
-    """(G, B, N - 1, D) of all neighbouring pairs."""
-    scores: Tensor
-    """(G, B); -inf where there is no such beam."""
+    frontier: FrontierStates
+    """(G, V, N, D)"""
+    parents: FrontierParents
+    """(G, V, N - 1, D) of all neighbouring pairs."""
+    scores: BeamScores
+    """(G, V); -inf where there is no such beam."""
 
     def first(self, groups: int) -> SoftBeams:
         """Return the beams of the first sequences."""
@@ -124,10 +140,10 @@ class SoftSearch:
     tree: OneSoftBeamTree
     draws: Draws
     sites: Sites
-    size: Tensor
+    size: GroupIndex
     """(G,) tokens of each sequence."""
 
-    def begin(self, states: Tensor) -> SoftBeams:
+    def begin(self, states: Items) -> SoftBeams:
         """Return one beam a sequence, of its leaves (G, N, D)."""
         mask_index = (
             torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.search.beam_size
@@ -137,7 +153,7 @@ class SoftSearch:
         return SoftBeams(states.unsqueeze(1), parents.unsqueeze(1), scores)
 
     def run(
-        self, frontier: Tensor, parents: Tensor, scores: Tensor, lengths: list[int], steps: range
+        self, frontier: FrontierStates, parents: FrontierParents, scores: BeamScores, lengths: list[int], steps: range
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Go on from the beams of some sequences, whose lengths come first in ``lengths``.
 
@@ -177,7 +193,7 @@ class SoftSearch:
             parents = torch.cat([parents, rest.unsqueeze(1)], dim=1)
         return SoftBeams(frontier, parents, totals)
 
-    def candidates(self, beams: SoftBeams, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def candidates(self, beams: SoftBeams, step: int) -> tuple[CandidateIndex, CandidateIndex, CandidateScores]:
         """Return the (beam, position, score), each (G, C), of the W best pairs of each beam, best candidate first."""
         groups, width, pairs = beams.parents.shape[:3]
         real = torch.arange(pairs, device=self.size.device) < (self.size[:groups] - step - 1).view(-1, 1, 1)
@@ -194,7 +210,9 @@ class SoftSearch:
         place = place.gather(1, top(keys, keys.shape[1], place))
         return place // pairs, place % pairs, totals.gather(1, place)
 
-    def merge_hard(self, beams: SoftBeams, beam: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def merge_hard(
+        self, beams: SoftBeams, beam: KeptIndex, position: KeptIndex
+    ) -> tuple[Float[Tensor, "g w p d"], Float[Tensor, "g w n d"]]:
         """Merge the pair at ``position`` (G, W) of each ``beam`` (G, W).
 
         Returns:
@@ -214,7 +232,9 @@ class SoftSearch:
         parents = beams.parents.flatten(1, 2).gather(1, rows.unsqueeze(-1).expand(-1, -1, dim))
         return frontier, parents.unflatten(1, (beam.shape[1], items))
 
-    def beside(self, frontier: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def beside(
+        self, frontier: Float[Tensor, "g w n d"], position: KeptIndex
+    ) -> tuple[Float[Tensor, "g 2*w d"], Float[Tensor, "g 2*w d"], Integer[Tensor, "g 2*w"], BesideIndex]:
         """Return the pairs beside each new node at ``position`` (G, W) of ``frontier`` (G, W, N, D).
 
         Returns:
@@ -231,8 +251,10 @@ class SoftSearch:
         beam = torch.arange(position.shape[1], device=position.device).unsqueeze(-1)
         return left, right, ((columns - 1) * self.tree.search.beam_size + beam).flatten(1), columns
 
-    def merge_soft(self, beams: SoftBeams, beam: Tensor, position: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Merge the average of candidates (G, C): return its frontier (G, N - 1, D) and its score (G, 1)."""
+    def merge_soft(
+        self, beams: SoftBeams, beam: CandidateIndex, position: CandidateIndex, scores: CandidateScores
+    ) -> tuple[Items, Float[Tensor, "g 1"]]:
+        """Merge the average of candidates (G, C): return its frontier and its score (G, 1)."""
         absent = scores == -torch.inf
         none = absent.all(-1, keepdim=True)
         weights = scores.masked_fill(none, 0).softmax(-1)
@@ -248,11 +270,12 @@ class SoftSearch:
         m, c = mask.unsqueeze(-1), mask.cumsum(-1).unsqueeze(-1)
         return m * parents + (1 - c) * frontier[:, :-1] + (c - m) * frontier[:, 1:], total
 
-    def compose(self, left: Tensor, right: Tensor, mask_index: Tensor, step: int) -> Tensor:
+    def compose(self, left: OnePairStates, right: OnePairStates, mask_index: OnePairIndex, step: int) -> OnePairStates:
         """Return the parents of items (G, P, D), with dropout masks drawn for ``mask_index`` (G, P)."""
-        cell, keep = self.tree.cell, None
-        if cell.dropout > 0:
+        cell, masks = self.tree.cell, []
+        if width := mask_width(cell):
             group = torch.arange(len(left), device=left.device).unsqueeze(-1).expand_as(mask_index).flatten()
-            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), cell.hidden_dim)
-            keep = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
-        return cell(left, right, keep)
+            random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), width)
+            mask = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
+            masks = [mask]
+        return cell(left, right, *masks).to(left.dtype)  # autocast may have made it another

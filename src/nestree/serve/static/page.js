@@ -1,9 +1,9 @@
-// The page asks /api/read whenever something changes, shows the last answer only, and writes texts as text: nothing
-// that was typed is ever parsed as HTML.
+// The page requests /api/read after every change and shows only the latest answer. Inputs are inserted as text, never
+// as HTML.
 
 const $ = (id) => document.getElementById(id);
 const state = { about: null, asking: null, timer: 0, beams: [], brackets: [], result: null };
-const PAUSE = 120; // milliseconds after the last key
+const PAUSE = 120; // milliseconds after the last keystroke
 
 function element(name, properties = {}, ...children) {
   const { attributes = {}, ...rest } = properties;
@@ -83,12 +83,12 @@ function show(result) {
         "li",
         {},
         element("span", { className: "name", textContent: label, title: label }),
-        element("meter", { value: probability, attributes: { "aria-hidden": "true" } }), // the number says it
+        element("meter", { value: probability, attributes: { "aria-hidden": "true" } }), // the number is read out
         element("span", { className: "number", textContent: percent(probability) }),
       ),
     ),
   );
-  // A new answer does not take the keyboard's focus away.
+  // Keep the keyboard focus.
   const focused = $("sides").contains(document.activeElement) ? document.activeElement.id : "";
   $("sides").replaceChildren(...result.sides.map(side));
   if (focused) ($(focused) ?? $("sides").querySelector("button"))?.focus();
@@ -97,7 +97,7 @@ function show(result) {
 function timing(result, elapsed) {
   const tokens = result.tokens.reduce((sum, count) => sum + count, 0);
   const [reading, drawing] = [result.milliseconds.reading, result.milliseconds.drawing].map(Math.round);
-  // Two clocks, each rounded: the rest is never negative, and the whole is the sum of what is shown.
+  // Two clocks, both rounded: keep the rest non-negative, and the total the sum of the parts.
   const rest = Math.max(0, Math.round(elapsed) - reading - drawing);
   return (
     `${tokens} tokens; ${reading + drawing + rest} ms from request to display: ${reading} ms reading, ` +
@@ -132,7 +132,7 @@ function side(trees, number) {
     const drawing = new DOMParser().parseFromString(tree.svg, "image/svg+xml").documentElement;
     shown.replaceChildren(document.importNode(drawing, true));
     const groups = tree.groups.map((count) => `${count} groups`).join(", then ");
-    const score = tree.f1 === null ? "" : `bracket F1 against the gold tree ${percent(tree.f1)}`;
+    const score = tree.f1 === null ? "" : `bracket F1 with the gold tree ${percent(tree.f1)}`;
     facts.textContent = [`${tree.height} merges deep`, groups, score].filter(Boolean).join("; ");
     brackets.textContent = tree.brackets;
   }
@@ -152,7 +152,7 @@ function side(trees, number) {
 }
 
 function slider(name, label, least, most, value) {
-  // The slider itself tells a screen reader its value.
+  // Screen readers read the slider's own value.
   const output = element("span", { textContent: value, attributes: { "aria-hidden": "true" } });
   const input = element("input", {
     id: name,
@@ -230,7 +230,7 @@ async function begin() {
         ? choices(control)
         : slider(control.name, control.label, control.least, control.most, control.value),
     ),
-    slider("width", "Tokens drawn, at most", about.widths[0], about.widths[1], 100),
+    slider("width", "Maximal tokens drawn", about.widths[0], about.widths[1], 100),
   );
   $("examples").append(
     "Try: ",

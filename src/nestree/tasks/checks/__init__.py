@@ -1,6 +1,6 @@
-"""What `nestree data check` knows: every format of files, how to recognise it and what to verify.
+"""The file formats that ``nestree data check`` recognises and verifies.
 
-To add a format, write a [`Format`][] in a module of its own and enter it in [`FORMATS`][].
+To add a format, write a [`Format`][] in a new module, and add it to [`FORMATS`][].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMATS = (
     dataset_format(
         "aclImdb",
         imdb.LRA_TEXT,
-        verified="every review UTF-8, its rating fitting its folder",
+        verified="every review is UTF-8, and its rating fits its folder",
         measures={"words": words, "bytes": bytes_},
     ),
     dataset_format(
@@ -40,11 +40,11 @@ FORMATS = (
     ),
     dataset_format("AAN pairs", aan.LRA_RETRIEVAL, verified="columns and labels; UTF-8", measures={"bytes": bytes_}),
     dataset_format(
-        "SST trees", sst.SST5, verified="every tree whole, with a label from 0 to 4 at each node", measures=_WORDS
+        "SST trees", sst.SST5, verified="every tree is complete, with a label from 0 to 4 at each node", measures=_WORDS
     ),
     dataset_format("sentence polarity", polarity.POLARITY, verified="both files read as latin-1", measures=_WORDS),
     dataset_format(
-        "SICK", sick.SICK, verified="columns and labels; every parse binary and whole, none left over", measures=_WORDS
+        "SICK", sick.SICK, verified="columns and labels; every parse is binary and complete", measures=_WORDS
     ),
     dataset_format("SNLI", nli.SNLI, verified="JSON, fields and gold labels; UTF-8", measures=_WORDS),
     dataset_format(
@@ -58,14 +58,14 @@ FORMATS = (
     VECTORS,
     TABLE,  # last: some of the others are tables too
 )
-"""Every format, in the order in which they are looked for."""
+"""All formats, in the order in which they are tried."""
 
 
 def recognise(path: Path) -> Iterator[tuple[Format, Found]]:
-    """Yield what is found at a path, a file or a folder; files of one format are not taken for a later one.
+    """Yield the formats and files that are found at a path; files of one format are not matched by later ones.
 
     Raises:
-        UserError: there is no such path, it cannot be read, or nothing in it is known; lists what is.
+        UserError: the path does not exist, cannot be read, or has no known format; lists the formats.
     """
     if not path.exists():
         raise UserError(f"{path}: cannot be read (there is no such file or folder)")
@@ -77,7 +77,7 @@ def recognise(path: Path) -> Iterator[tuple[Format, Found]]:
                 yield kind, found
     if not taken:
         known = "; ".join(f"{kind.name} ({kind.looks})" for kind in FORMATS)
-        raise UserError(f"{path}: {'is' if path.is_file() else 'holds'} none of the known formats: {known}")
+        raise UserError(f"{path}: {'is' if path.is_file() else 'has files of'} none of the known formats: {known}")
 
 
 __all__ = ["FORMATS", "Advance", "Format", "Found", "PartReport", "Report", "Spread", "recognise"]

@@ -1,4 +1,4 @@
-"""What a format of files is to `nestree data check`, and what a check reports."""
+"""Interface of a file format for ``nestree data check``, and the report of a check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Advance = Callable[[str, int], None]
-"""Told now and then what is being read, and how many of its rows have been."""
+"""Called regularly with the name of what is read, and the number of rows read."""
 
 
 @dataclass(frozen=True)
@@ -16,19 +16,19 @@ class Found:
     """Files of a format."""
 
     place: Path
-    """The file, or the folder that holds them."""
+    """The file, or the folder of the files."""
     files: Sequence[Path]
-    """All of them: files, or folders full of them."""
+    """All files, or folders of files."""
 
     @property
     def shown(self) -> str:
-        """What a user is told of where they are."""
+        """Their path for messages."""
         return os.path.commonpath(self.files)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, median and greatest of some whole numbers."""
+    """Minimum, median and maximum of integers."""
 
     least: int
     median: int
@@ -37,45 +37,45 @@ class Spread:
 
 @dataclass(frozen=True)
 class PartReport:
-    """What is in a split or a file."""
+    """Counts of a split or a file."""
 
     name: str
     rows: int
     size: int | None
-    """Rows of the official files; None where that is not known."""
+    """Number of rows of the official files; None if unknown."""
     again: int
-    """Rows whose texts stand earlier in the same part."""
+    """Number of rows whose texts occur earlier in the same part."""
     elsewhere: int
-    """Rows whose texts stand in an earlier part."""
+    """Number of rows whose texts occur in an earlier part."""
     empty: int
-    """Texts with nothing in them."""
+    """Number of empty texts."""
     spreads: Mapping[str, Spread]
-    """By what was measured."""
+    """Spreads by name of the measure."""
     counts: Mapping[str, Mapping[str, int]]
-    """How many rows are of each kind, by what the kinds are; "label" is among them."""
+    """Numbers of rows by property, such as "label", and value."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found, where nothing is damaged."""
+    """Result of a check without errors."""
 
     verified: str
-    """What was verified of every row."""
+    """What was verified for every row."""
     parts: Sequence[PartReport] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What there is to know of files that have no labelled rows."""
+    """Facts about files without labelled rows."""
     remarks: Sequence[str] = ()
-    """What a user should know of: no damage, but not as it might be expected."""
+    """Unexpected observations that are not errors."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format that is recognised."""
+    """A file format."""
 
     name: str
     looks: str
-    """What its files are called or hold, in a few words."""
+    """Names or content of its files, in a few words."""
     find: Callable[[Path], Sequence[Found]]
-    """Return what there is of this format at a path, and below it; nothing if there is none."""
+    """Return the files of this format at or below a path."""
     check: Callable[[Found, Advance], Report]
-    """Read all of it. UserError names file and row of what is damaged."""
+    """Read and verify the files. Raises UserError with file and row of damaged rows."""

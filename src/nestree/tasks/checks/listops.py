@@ -1,4 +1,4 @@
-"""Checking ListOps files, of either column order."""
+"""Checking ListOps files, with either order of columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = {
     "basic_val.tsv": 2_000,
     "basic_test.tsv": 2_000,
 }
-"""Rows of the official files of ListOps, and of the Long Range Arena's."""
+"""Number of rows of the official files of ListOps, and of the Long Range Arena."""
 
 _HEADERS = ("source\ttarget", "target\tsource")
 _OPERATOR = re.compile(r"\[(MIN|MAX|MED|SM) ")
@@ -31,14 +31,14 @@ _SUFFIXES = (".tsv", ".txt")
 
 
 def _looks(path: Path) -> bool:
-    """Tell by the first row, which may be damaged: it has an operator, or is a digit and its label."""
+    """Whether the first row, which may be damaged, has an operator, or is a digit and its label."""
     line = first_line(path)
     row = first_line(path, behind=1) if line.lower() in _HEADERS else line
     return bool(_OPERATOR.search(row) or (_DIGITS.fullmatch(row) and path.suffix in _SUFFIXES))
 
 
 def _find(path: Path) -> list[Found]:
-    """Return the file, or for each folder the files in it."""
+    """Return the file, or the files of each folder."""
     if path.is_file():
         return [Found(path, (path,))] if _looks(path) else []
     files = (file for file in under(path) if file.suffix in _SUFFIXES and _looks(file))
@@ -56,7 +56,7 @@ def _root(row: Row) -> str:
 
 
 def _depth(row: Row) -> int:
-    """Count the operators open at the deepest point."""
+    """Return the maximal number of nested operators."""
     deepest = opened = 0
     for token in row.texts[0].split():
         opened += token[0] == "["
@@ -72,7 +72,7 @@ def _check(found: Found, advance: Advance) -> Report:
         size = SIZES.get(path.name)
         tally.count(Part(path.name, partial(_rows, path), size), lambda part, rows: advance(f"listops {part}", rows))
     return Report(
-        "every label by evaluating its expression; parentheses match, and none is left over",
+        "every label, by evaluating its expression; parentheses match",
         tally.parts,
         remarks=tally.remarks(),
     )
@@ -80,7 +80,7 @@ def _check(found: Found, advance: Advance) -> Report:
 
 LISTOPS = Format(
     name="ListOps",
-    looks="label TAB expression, or with the header Source TAB Target expression TAB label",
+    looks="label TAB expression; or expression TAB label, with the header Source TAB Target",
     find=_find,
     check=_check,
 )

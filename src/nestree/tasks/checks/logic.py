@@ -47,7 +47,7 @@ def _check(found: Found, advance: Advance) -> Report:
         size = _SIZES[kind][count] if count < len(_SIZES[kind]) else None
         tally.count(Part(path.name, partial(read_pairs, path), size), lambda part, rows: advance(f"logic {part}", rows))
     return Report(
-        "every relation by truth table, and the operators of the longer side; parentheses are tokens, as published",
+        "every relation, by truth tables, and the number of operators; parentheses are tokens, as published",
         tally.parts,
         remarks=tally.remarks(),
     )

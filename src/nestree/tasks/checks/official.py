@@ -1,4 +1,4 @@
-"""Checking the datasets of texts, by their readers."""
+"""Checking official text datasets with their readers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def dataset_format(
     """Return the format of a dataset's official files.
 
     Args:
-        name: of the format.
-        dataset: its reader.
-        verified: what the reader verifies of every row.
-        measures: lengths to be counted.
-        splits: the splits to be read; none: all of them.
+        name: name of the format.
+        dataset: the dataset.
+        verified: what the reader verifies for every row.
+        measures: lengths to measure, by name.
+        splits: the splits to read; empty: all.
     """
     chosen = tuple(splits or dataset.splits)
     return Format(
@@ -56,7 +56,7 @@ def _check(
     verified: str,
     measures: Mapping[str, Callable[[Row], int]],
 ) -> Report:
-    """Read the splits of what was found; of one file, those that are in it."""
+    """Read the splits; if a single file was given, those in that file."""
     tally = Tally(Counting(measures))
     absent: list[str] = []
     for split in splits:
@@ -69,5 +69,5 @@ def _check(
                 lambda part, rows: advance(f"{dataset.name} {part}", rows),
             )
         elif missing:
-            absent.append(f"{split}: not there ({', '.join(missing)})")
+            absent.append(f"{split}: missing ({', '.join(missing)})")
     return Report(verified, tally.parts, remarks=[*absent, *tally.remarks()])

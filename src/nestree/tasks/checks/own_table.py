@@ -1,4 +1,4 @@
-"""Recognising tables with a header: what is no official format, but can be learnt from as one's own data."""
+"""Checking tables with a header, which can be used as one's own data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nestree.tasks.official_files import first_line, under
 from nestree.tasks.text.table import Table
 
 _LONGEST_NAME = 1_000
-"""Characters of a column's name; what is longer is no header."""
+"""Maximal length of a column's name, characters; longer ones are not a header."""
 
 MOST_DIFFERENT = 1_000
-"""Values of a column that are told apart, at most."""
+"""Maximal number of different values that are counted per column."""
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
@@ -25,8 +25,8 @@ _NUMBER = re.compile(r"[-+.0-9eE\s]*")
 
 
 def columns(path: Path) -> list[str]:
-    """Return the columns that the first line names; nothing if it names none, or fewer than two."""
-    line = first_line(path, most=2**24)  # JSON has the texts of the first row in it
+    """Return the names of the columns; empty if the first line is not a header with at least two."""
+    line = first_line(path, most=2**24)  # for JSON lines, it contains the texts of the first row
     if path.suffix in _JSON:
         try:
             row = json.loads(line)
@@ -50,7 +50,7 @@ def _find(path: Path) -> list[Found]:
 
 
 def _check(found: Found, advance: Advance) -> Report:
-    """Read every row, and count what is in each column: which of them are texts and labels only the user knows."""
+    """Read every row, and count the values of each column; only the user knows which are texts and labels."""
     table = Table(found.place)
     rows = 0
     with within(SECTION):  # its options are those of the training that the report proposes
@@ -64,7 +64,7 @@ def _check(found: Found, advance: Advance) -> Report:
         raise UserError(f"{table.shown}: has no rows")
     command = f"nestree train classify --data.train {found.place} --data.text COLUMN --data.label COLUMN"
     return Report(
-        "every row: its encoding, quotes and number of columns",
+        "encoding, quotes and number of columns of every row",
         facts={
             "rows": f"{rows:,}",
             **{f"column {name}": str(column) for name, column in counted.items()},
@@ -74,7 +74,7 @@ def _check(found: Found, advance: Advance) -> Report:
 
 
 class _Column:
-    """What is in a column: few different values may be labels."""
+    """Counts of a column; a column with few different values may be the labels."""
 
     def __init__(self) -> None:
         self.empty = 0

@@ -1,4 +1,4 @@
-"""Counting what is in rows as they go by: labels, lengths, duplicates, oddities; no text is kept."""
+"""Counting labels, lengths, duplicates and oddities of rows, without storing their texts."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from nestree.tasks.base import Row
 from nestree.tasks.checks.format import Advance, PartReport, Spread
 
 MOST_REMARKS = 8
-"""Remarks of one sort that are said, at most."""
+"""Maximal number of remarks of one kind."""
 
 ODDITIES: Mapping[str, re.Pattern[str]] = {
-    "parentheses in a row, as of a parse left over": re.compile(r"(?:^|\s)(?:\(\s+\(|\)\s+\))(?:\s|$)"),
-    "a replacement character (U+FFFD), as after a wrong decoding": re.compile("\ufffd"),
+    "consecutive parentheses, as left over from a parse": re.compile(r"(?:^|\s)(?:\(\s+\(|\)\s+\))(?:\s|$)"),
+    "a replacement character (U+FFFD), as from a wrong encoding": re.compile("\ufffd"),
     "control characters": re.compile("[\x00-\x08\x0e-\x1f\x7f]"),
 }
-"""What a text hardly ever means to hold."""
+"""Patterns that are hardly ever intended in a text."""
 
 
 def words(row: Row) -> int:
-    """Count the words of the longer text."""
+    """Return the number of words of the longer text."""
     return max(sum(1 for _ in tokens_of(text, "word")) for text in row.texts)
 
 
 def bytes_(row: Row) -> int:
-    """Count the bytes of the longer text, in UTF-8."""
+    """Return the number of bytes of the longer text, in UTF-8."""
     return max(len(text.encode("utf-8", "replace")) for text in row.texts)
 
 
 def pieces(row: Row) -> int:
-    """Count what stands between spaces in the longer text."""
+    """Return the number of space-separated parts of the longer text."""
     return max(len(text.split()) for text in row.texts)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows to be counted."""
+    """Rows to count."""
 
     name: str
     rows: Callable[[], Iterator[Row]]
     size: int | None = None
-    """Rows of the official files."""
+    """Number of rows of the official files."""
     about: str = ""
-    """What they are."""
+    """Description of the rows."""
 
 
 @dataclass(frozen=True)
 class Counting:
-    """What is counted of every row, other than labels and duplicates."""
+    """What is counted for every row, in addition to labels and duplicates."""
 
     measures: Mapping[str, Callable[[Row], int]]
     kinds: Mapping[str, Callable[[Row], str]] = field(default_factory=dict)
@@ -61,16 +61,15 @@ class Counting:
 
 
 class Tally:
-    """Counts over the parts of a dataset; memory is about 100 bytes a row."""
+    """Counts over the parts of a dataset; they take about 100 bytes per row."""
 
     def __init__(self, counting: Counting) -> None:
-        """Begin with nothing."""
         self.counting = counting
         self.parts: list[PartReport] = []
         self._names: list[str] = []
         self._labels: dict[str, int] = {}
-        self._seen: dict[int, tuple[int, int]] = {}  # hash of the texts: numbers of the first part and label
-        self._places: dict[tuple[int, int], tuple[int, int]] = {}  # one object for all rows with equal numbers
+        self._seen: dict[int, tuple[int, int]] = {}  # by hash of the texts: numbers of the first part and label
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}  # saves memory: one object for equal numbers
         self._shared: dict[tuple[str, str], _Cases] = {}
         self._contrary = _Cases()
         self._odd = {name: _Cases() for name in counting.oddities}
@@ -80,7 +79,7 @@ class Tally:
         """Count a part.
 
         Raises:
-            UserError: it has no rows, or what reading them raises.
+            UserError: the part has no rows, or a row is damaged.
         """
         number = len(self._names)
         again = elsewhere = empty = total = 0
@@ -110,7 +109,7 @@ class Tally:
         self.parts.append(PartReport(part.name, total, part.size, again, elsewhere, empty, spreads, counts))
 
     def _first(self, row: Row, number: int) -> int | None:
-        """Return the number of the part in which the texts of a row stood first, if they did."""
+        """Return the number of the part where the texts of a row occurred first; None if they are new."""
         texts = "\0".join(row.texts).encode("utf-8", "surrogatepass")
         digest = int.from_bytes(hashlib.blake2b(texts, digest_size=8).digest(), "little")
         label = self._labels.setdefault(row.label, len(self._labels))
@@ -127,12 +126,12 @@ class Tally:
         return first
 
     def remarks(self) -> list[str]:
-        """Say what is not as it might be expected."""
+        """Return unexpected observations that are not errors."""
         shared = [
-            f"{cases.many('row')} of {later} {cases.stand} in {earlier} too, the first at {cases.first}"
+            f"{cases.many('row')} of {later} {cases.verb} in {earlier} too, the first at {cases.first}"
             for (later, earlier), cases in self._shared.items()
         ]
-        cases = [("with another label than before", self._contrary)]
+        cases = [("that occurred before with another label", self._contrary)]
         cases += [(f"with {name}", found) for name, found in self._odd.items()]
         odd = [f"{found.many('row')} {what}, the first at {found.first}" for what, found in cases if found.count]
         return [*self._sizes, *shortened(shared, "more pairs of parts share rows"), *odd]
@@ -140,7 +139,7 @@ class Tally:
 
 @dataclass
 class _Cases:
-    """How often something was met, and where first."""
+    """Number of occurrences, and the first one."""
 
     count: int = 0
     first: str = ""
@@ -153,12 +152,12 @@ class _Cases:
         return f"{self.count:,} {what}{'s' * (self.count != 1)}"
 
     @property
-    def stand(self) -> str:
-        return "stands" if self.count == 1 else "stand"
+    def verb(self) -> str:
+        return "is" if self.count == 1 else "are"
 
 
 def spread(counts: Mapping[int, int]) -> Spread:
-    """Return least, median and greatest of numbers given by how often each is there; the median is the lower one."""
+    """Return minimum, (lower) median and maximum of numbers, given the count of each number."""
     below, half = 0, (sum(counts.values()) + 1) // 2
     values = sorted(counts)
     for value in values:
@@ -169,7 +168,7 @@ def spread(counts: Mapping[int, int]) -> Spread:
 
 
 def shortened(remarks: Sequence[str], rest: str) -> list[str]:
-    """Return the first remarks, and how many more there are."""
+    """Return the first [`MOST_REMARKS`][] remarks, and a remark about the number of others."""
     more = len(remarks) - MOST_REMARKS
     return [*remarks[:MOST_REMARKS], *([f"{more} {rest}"] if more > 0 else [])]
 

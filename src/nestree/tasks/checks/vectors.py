@@ -18,7 +18,7 @@ _NAMES = ("glove*.txt", "glove*.zip", "glove*.gz", "*.vec", "*.vec.gz")
 
 
 def _looks(path: Path) -> bool:
-    """Tell by the first vector: a word, then numbers only."""
+    """Whether the first vector is a word followed by numbers."""
     try:
         where, _, fields = next(iter(vector_lines(path)))
         return len(fields) > 1 and len(vector_of(fields, len(fields), where)) > 1
@@ -27,7 +27,7 @@ def _looks(path: Path) -> bool:
 
 
 def _find(path: Path) -> list[Found]:
-    """Return the file whatever it is called, or those of the usual names."""
+    """Return the file, whatever its name, or files with the usual names."""
     if path.is_file():
         return [Found(path, (path,))] if _looks(path) else []
     named = (place for place in under(path) if any(fnmatch.fnmatch(place.name, name) for name in _NAMES))
@@ -35,7 +35,7 @@ def _find(path: Path) -> list[Found]:
 
 
 def _check(found: Found, advance: Advance) -> Report:
-    """Read every number; of the words only hashes are kept, 8 bytes each."""
+    """Read all numbers; for each word only a hash of 8 bytes is stored."""
     hashes = array("Q")
     width = spaces = undecodable = 0
     for where, word, fields in vector_lines(found.place):
@@ -51,12 +51,12 @@ def _check(found: Found, advance: Advance) -> Report:
             advance(f"vectors {found.place.name}", len(hashes))
     again = len(hashes) - len(np.unique(np.frombuffer(hashes, np.uint64)))
     remarks = {
-        "words stand again, and their later vectors are not used": again,
+        "words are duplicates, whose vectors are not used": again,
         "words are not UTF-8": undecodable,
-        "words have a space inside, or their lines too many numbers": spaces,
+        "words contain a space, or their lines have too many numbers": spaces,
     }
     return Report(
-        "every vector has the same width, of finite numbers",
+        "all vectors have the same width and finite numbers",
         facts={"words": f"{len(hashes):,}", "width": str(width)},
         remarks=[f"{count:,} {what}" for what, count in remarks.items() if count],
     )
@@ -64,7 +64,7 @@ def _check(found: Found, advance: Advance) -> Report:
 
 VECTORS = Format(
     name="word vectors",
-    looks="a word and numbers, spaces between, as GloVe and fastText have them; also .gz or .zip",
+    looks="a word and numbers, separated by spaces, as in GloVe and fastText; also .gz or .zip",
     find=_find,
     check=_check,
 )

@@ -1,4 +1,4 @@
-"""Curricula of ListOps: expressions that are drawn otherwise than the training split, before it."""
+"""Curricula of ListOps: simpler expressions before the training split."""
 
 from __future__ import annotations
 
@@ -24,39 +24,38 @@ if TYPE_CHECKING:
 NAMES = tuple(operator.removeprefix("[") for operator in OPERATORS)
 
 MOST_TOKENS = (SPLITS["train"].lengths or (0, 0))[1]
-"""Tokens of the longest expression that a stage may draw: no more than the training split has."""
+"""Maximal length of a stage's expressions, tokens: that of the training split."""
 
 HELD_OUT = tuple(name for name in POOLED if name != "train")
-"""The other splits of expressions as short as a stage's."""
+"""Splits whose expressions no stage may draw."""
 
 _MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
 class ListOpsStage(Stage):
-    """A stage of expressions of its own; what is not set is as in the training split."""
+    """A stage with its own distribution of expressions; options that are not set are as in the training split.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     operators: Mapping[str, float] | None = None
-    """Weights of the operators, as {SM: 3, MIN: 1}; those that are left out are not drawn. None: all equally."""
+    """Weights of the operators, such as {SM: 3, MIN: 1}; others are not drawn. None: equal weights."""
     depth: int | None = None
-    """Operators inside one another, at most: 1 allows flat lists only."""
+    """Maximal number of nested operators; 1 allows only flat lists."""
     max_args: int | None = None
-    """Most arguments of an operator."""
+    """Maximal number of arguments per operator."""
     operator_probability: float = PUBLISHED.operator_probability
-    """Of a node that may be an operator."""
+    """Probability that a node is an operator, above the maximal depth."""
     shortest: int = 1
-    """Fewest tokens."""
+    """Minimal length, tokens."""
     longest_tokens: int = MOST_TOKENS
-    """Most tokens. Within the two, lengths have the law of the grammar."""
+    """Maximal length, tokens. Lengths in between have the distribution of the grammar."""
     uniform_lengths: bool = False
-    """Draw all lengths within the range equally often, instead; those that no expression has are left out."""
+    """Draw all possible lengths in the range equally often instead."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         if self.operators is not None:
             _check_weights(self.operators)
@@ -75,14 +74,14 @@ class ListOpsStage(Stage):
 
     @property
     def most_tokens(self) -> int:
-        """Tokens of its longest expression."""
+        """Length of the longest expression, tokens."""
         return self.longest_tokens
 
     def check(self, grammar: Grammar) -> None:
-        """Make sure that the stage draws nothing beyond the training split's grammar, and that there is such a thing.
+        """Check that the stage's expressions exist and are possible in the training split's grammar.
 
         Raises:
-            ValueError: names the option.
+            ValueError: they are not; names the option.
         """
         if self.depth is not None and self.depth >= grammar.depth:
             raise OptionError(
@@ -95,10 +94,10 @@ class ListOpsStage(Stage):
         self.law(grammar)
 
     def law(self, grammar: Grammar) -> LengthLaw:
-        """Return the law of the lengths.
+        """Return the distribution of the lengths.
 
         Args:
-            grammar: of the training split.
+            grammar: grammar of the training split.
 
         Raises:
             ValueError: no expression has such a length.
@@ -108,10 +107,9 @@ class ListOpsStage(Stage):
         return LengthLaw(own, self.shortest, self.longest_tokens)
 
     def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
-        """Return what draws the stage's own expressions: none that is held out for validation or near-iid.
+        """Return the sampler of the stage's expressions, without those in the validation and near-iid splits.
 
-        Raises:
-            UserError: while drawing, hardly an expression is not held out.
+        The sampler raises a UserError if nearly all of the stage's expressions are in these splits.
         """
         law = self.law(getattr(task, "grammar", PUBLISHED))
         held_out = {row for split in HELD_OUT for row in _rows(task.load(split))}
@@ -138,7 +136,6 @@ def _rows(examples: RaggedExamples) -> Iterator[bytes]:
 
 
 def _check_weights(operators: object) -> None:
-    """Check the weights of operators."""
     if not isinstance(operators, Mapping) or not operators:
         raise OptionError("operators", f"must be weights by name, as {{SM: 3, MIN: 1}}, not {operators!r}")
     for name, weight in operators.items():
@@ -151,11 +148,12 @@ def _check_weights(operators: object) -> None:
 
 
 def _sums_first() -> tuple[ListOpsStage, ...]:
-    """Return the stages in which the sum modulo ten is learnt before the other operators can hide it.
+    """Return the stages of a curriculum that begins with the sum modulo 10.
 
-    Drawn with all the others, the sum stays at chance: they order the digits, and it needs them on a circle. The first
-    stage is slow, since its full rate may be trapped with half of the sum learnt; later ones rehearse it. Then come
-    lists inside lists, as short as they can be, since a step takes as long as its longest expression.
+    Trained together with the other operators, the sum stays at chance: it needs the digits on a circle, the others need
+    them in order. The first stage has a lower rate, as training at the full rate may get stuck with half of the sums
+    learned; later stages rehearse sums. Nested lists follow, as short as possible, since the longest expression decides
+    the time of a step.
     """
     return (
         ListOpsStage(
@@ -174,10 +172,10 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
             "longer", mark=0.9, longest=0.15, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
-        ListOpsStage("all lengths", mark=0.99, longest=0.4, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
+        ListOpsStage("all lengths", mark=0.999, longest=0.8, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
         ListOpsStage(TRAIN),
     )  # fmt: skip
 
 
 CURRICULA = {"sums-first": _sums_first()}
-"""By name, as ``--data.curriculum`` takes it."""
+"""Curricula by name, for ``--data.curriculum``."""

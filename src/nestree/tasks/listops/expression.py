@@ -1,7 +1,7 @@
-"""ListOps expressions: their tokens, their value, their depth and their gold tree.
+"""ListOps expressions: tokens, value, depth and gold tree.
 
 An expression is a digit, or an operator, its arguments and ``]``. Here it is a flat uint8 array of token ids, as
-[`encode`][] returns it; nothing in this module recurses, so an expression may be of any length and depth.
+returned by [`encode`][]. Nothing in this module recurses, so expressions may have any length and depth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nestree.trees import Tree
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 """Minimum, maximum, median (truncated to an integer) and sum modulo 10."""
 VOCABULARY = ("<pad>", *OPERATORS, "]", *"0123456789")
-"""Every token by its id; id 0 fills up short sequences and never stands in an expression."""
+"""Tokens by id; id 0 is padding and never part of an expression."""
 
 PADDING = 0
 FIRST_OPERATOR = 1
@@ -32,13 +32,14 @@ _ALLOWED = f"allowed are {' '.join(OPERATORS)} ] and the digits 0-9, separated b
 
 
 def encode(text: str) -> NDArray[np.uint8]:
-    """Turn an expression into token ids, shape (tokens,), and make sure that it is one whole expression.
+    """Return the token ids of one complete expression, shape (tokens,).
 
-    The official files' binary parentheses are checked against the gold tree and removed; a text has all of them or
-    none. Operators may have any number of arguments from 1 up.
+    A text may have all of the official files' binary parentheses, which are checked against the gold tree and removed,
+    or none. Operators may have any number of arguments, at least one.
 
     Raises:
-        ValueError: In one line, the position (from 1, in words) of the first token that is wrong, and what is allowed.
+        ValueError: The text is not an expression; gives the position of the first wrong token (from 1) and what is
+            allowed.
 
     Examples:
         >>> encode("( ( ( [MAX 2 ) 9 ) ] )").tolist()
@@ -53,7 +54,7 @@ def encode(text: str) -> NDArray[np.uint8]:
     fault = _fault(tokens)
     if fault is not None:
         index, message = fault
-        # Positions are those in the text, parentheses counted.
+        # Positions in the text, including parentheses.
         places = [place for place, word in enumerate(words, start=1) if word not in _PARENTHESES]
         where = f"token {places[index]} {symbols[index]!r} " if index < len(symbols) else ""
         raise ValueError(where + message)
@@ -63,11 +64,11 @@ def encode(text: str) -> NDArray[np.uint8]:
 
 
 def decode(tokens: Sequence[int] | Tokens, *, parentheses: bool = False) -> str:
-    """Spell token ids as text, padding at the end left out; the inverse of [`encode`][].
+    """Return token ids as text, without padding at the end; the inverse of [`encode`][].
 
     Args:
         tokens: Shape (tokens,).
-        parentheses: Spell the gold tree with the binary parentheses of the official files.
+        parentheses: Add the binary parentheses of the official files.
 
     Raises:
         ValueError: The ids are not an expression.
@@ -77,9 +78,9 @@ def decode(tokens: Sequence[int] | Tokens, *, parentheses: bool = False) -> str:
 
 
 def evaluate(tokens: Sequence[int] | Tokens) -> int:
-    """Compute the value of an expression, a digit.
+    """Return the value of an expression, a digit.
 
-    The median of an even count is the mean of the two middle ones, truncated.
+    The median of an even number of values is the mean of the middle two, truncated.
 
     Raises:
         ValueError: The ids are not an expression.
@@ -88,7 +89,7 @@ def evaluate(tokens: Sequence[int] | Tokens) -> int:
 
 
 def evaluate_checked(expression: bytes) -> int:
-    """Compute the value of token ids that are known to be an expression, as those from [`encode`][] are."""
+    """Return the value of token ids that are known to be an expression, such as those from [`encode`][]."""
     waiting: list[tuple[int, list[int]]] = []
     operator, values = PADDING, []
     for token in expression:
@@ -105,24 +106,24 @@ def evaluate_checked(expression: bytes) -> int:
 
 
 def root_operator(tokens: Sequence[int] | Tokens) -> str:
-    """Name the outermost operator, as a token of [`OPERATORS`][]; "digit" for an expression that is only a digit."""
+    """Return the outermost operator, one of [`OPERATORS`][]; "digit" for a single digit."""
     return VOCABULARY[tokens[0]] if tokens[0] < CLOSE else "digit"
 
 
 def depth(tokens: Sequence[int] | Tokens) -> int:
-    """Count the operators that are open at the deepest point: 0 for a digit, 1 for ``[MAX 2 9 ]``."""
+    """Return the maximal number of nested operators: 0 for a digit, 1 for ``[MAX 2 9 ]``."""
     tokens = np.asarray(tokens)
     return int(np.cumsum(nesting_steps(tokens)).max())
 
 
 def nesting_steps(tokens: Tokens) -> NDArray[np.int8]:
-    """Return +1 at every operator, -1 at every ``]``, 0 elsewhere; their running sum is how many operators are open."""
+    """Return +1 for each operator, -1 for each ``]``, else 0; the cumulative sum is the number of open operators."""
     opens = (tokens >= FIRST_OPERATOR) & (tokens < CLOSE)
     return opens.astype(np.int8) - (tokens == CLOSE).astype(np.int8)
 
 
 def operator_spans(tokens: Sequence[int] | Tokens) -> list[tuple[int, int]]:
-    """Return (position of the operator, one past its ``]``) of every operator, in the order in which they close.
+    """Return (position of the operator, one past its ``]``) for each operator, in the order of the ``]``.
 
     Raises:
         ValueError: The ids are not an expression.
@@ -137,16 +138,16 @@ def operator_spans(tokens: Sequence[int] | Tokens) -> list[tuple[int, int]]:
 
 
 def gold_tree(tokens: Sequence[int] | Tokens) -> Tree:
-    """Build the binary tree that the official files' parentheses spell; every token is a leaf.
+    """Return the binary tree of the official files' parentheses; every token is a leaf.
 
-    An operator takes its arguments one after another from the left, then its ``]``.
+    An operator is merged with its arguments from left to right, then with its ``]``.
 
     Raises:
         ValueError: The ids are not an expression.
     """
     expression = _checked(tokens)
     merges: list[tuple[int, int]] = []
-    lists: list[int] = []  # for each open operator, the node of all it has taken so far
+    lists: list[int] = []  # for each open operator, the node of its part so far
 
     def merge(left: int, right: int) -> int:
         merges.append((left, right))
@@ -163,7 +164,6 @@ def gold_tree(tokens: Sequence[int] | Tokens) -> Tree:
 
 
 def _apply(operator: int, values: list[int]) -> int:
-    """Apply an operator to the values of its arguments."""
     if operator == MIN:
         return min(values)
     if operator == MAX:
@@ -176,7 +176,7 @@ def _apply(operator: int, values: list[int]) -> int:
 
 
 def _checked(tokens: Sequence[int] | Tokens) -> bytes:
-    """Return the ids as bytes, without the padding at the end, or raise if they are not one whole expression."""
+    """Return the ids as bytes, without padding at the end; raise a ValueError if they are not one expression."""
     array = np.trim_zeros(np.asarray(tokens), "b")
     if array.ndim != 1 or not ((array >= 0) & (array < len(VOCABULARY))).all():
         raise ValueError(f"tokens must be a flat sequence of ids from 0 to {len(VOCABULARY) - 1}")
@@ -189,7 +189,7 @@ def _checked(tokens: Sequence[int] | Tokens) -> bytes:
 
 
 def _fault(tokens: bytes) -> tuple[int, str] | None:
-    """Find the first place where token ids stop being one whole expression: its index and what is wrong, or None."""
+    """Return the index of the first token that is wrong, and why; None for one complete expression."""
     if not tokens:
         return 0, "empty: an expression is a digit, or an operator, its arguments and ]"
     opened: list[int] = []
@@ -204,29 +204,28 @@ def _fault(tokens: bytes) -> tuple[int, str] | None:
             if not opened:
                 return index, "closes nothing: every ] needs an operator before it"
             if previous < CLOSE:
-                return index, f"closes {VOCABULARY[previous]}, which has no argument: at least one must stand between"
+                return index, f"closes {VOCABULARY[previous]}, which has no argument: it needs at least one"
             opened.pop()
         if not opened and index < last:
-            return index + 1, "stands after the end of the expression: one expression a line"
+            return index + 1, "is after the end of the expression: one expression per line"
         previous = token
     if opened:
-        return len(tokens), f"cut short: {len(opened)} ] missing at the end, for {VOCABULARY[tokens[opened[-1]]]}"
+        return len(tokens), f"incomplete: {len(opened)} ] missing at the end, for {VOCABULARY[tokens[opened[-1]]]}"
     return None
 
 
 def _unknown_token(words: list[str]) -> str:
-    """Say which word is not a token."""
     place, word = next(
         (place, word) for place, word in enumerate(words, 1) if word not in _IDS and word not in _PARENTHESES
     )
     shown = word if len(word) <= 20 else word[:20] + "..."
     if "(" in word or ")" in word:
-        return f"token {place} {shown!r} has a parenthesis stuck to it: separate all tokens by spaces"
+        return f"token {place} {shown!r} has a parenthesis attached to it: separate all tokens by spaces"
     return f"token {place} {shown!r} is unknown: {_ALLOWED}"
 
 
 def _check_parentheses(words: list[str], tokens: bytes) -> None:
-    """Make sure that the parentheses in ``words`` spell the gold tree of ``tokens``."""
+    """Raise a ValueError if the parentheses in ``words`` are not those of the gold tree of ``tokens``."""
     right = _spell(tokens)
     if words == right:
         return
@@ -235,15 +234,15 @@ def _check_parentheses(words: list[str], tokens: bytes) -> None:
     found = f"token {place + 1} {words[place]!r}" if place < len(words) else "the end of the expression"
     want = f"{right[place]!r}" if place < len(right) else "the end of the expression"
     raise ValueError(
-        f"{found} stands where the binary parentheses want {want}: "
-        "spell the whole tree, as in ( ( ( [MAX 2 ) 9 ) ] ), or leave all parentheses out"
+        f"{found} is where the binary parentheses require {want}: "
+        "write all parentheses, as in ( ( ( [MAX 2 ) 9 ) ] ), or none"
     )
 
 
 def _spell(expression: bytes) -> list[str]:
-    """Spell an expression with binary parentheses, as a list of words."""
+    """Return the words of an expression with binary parentheses."""
     words: list[str] = []
-    opened: list[tuple[int, int]] = []  # for each open operator, its place in `words` and its arguments so far
+    opened: list[tuple[int, int]] = []  # for each open operator, its index in `words` and its number of arguments
     for token in expression:
         if token < CLOSE:
             opened.append((len(words), 0))
@@ -252,7 +251,7 @@ def _spell(expression: bytes) -> list[str]:
         words.append(VOCABULARY[token])
         if token == CLOSE:
             place, arguments = opened.pop()
-            # One word that spells several: an insertion would move all the words behind it.
+            # Several words in one string: insertions into the list would take quadratic time.
             words[place] = "( " * (arguments + 1) + words[place]
             words.append(")")
         if opened:

@@ -1,4 +1,4 @@
-"""The Long Range Arena's ListOps (Tay et al. 2021): trained on long expressions with up to ten arguments."""
+"""The Long Range Arena's ListOps (Tay et al. 2021): long expressions with up to ten arguments, also in training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nestree.tasks.official_files import READER_VERSION, beside, files_fingerpri
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
 PARTS = {"validation": (0, 2_000), "test": (2_000, 4_000), "train": (4_000, 100_000)}
-"""Where each generated split lies in one set of distinct expressions."""
+"""Range of each generated split in one set of distinct expressions."""
 
 _ABOUT = "501 to 1,999 tokens, up to 10 arguments, depth 10"
 _SPLITS = {name: OfficialSplit(PARTS[name][1] - PARTS[name][0], _ABOUT, ARENA) for name in FILES}
@@ -31,12 +31,12 @@ _SPLITS = {name: OfficialSplit(PARTS[name][1] - PARTS[name][0], _ABOUT, ARENA) f
 
 @dataclass(frozen=True)
 class ListOpsLRAOptions(DataOptions):
-    """Long Range Arena, ListOps: generated, or from the official files."""
+    """ListOps of the Long Range Arena, generated or from the official files."""
 
     task: str = "listops-lra"
-    """Task, by name."""
+    """Name of the task."""
     path: str | None = None
-    """Folder with basic_train.tsv, basic_val.tsv and basic_test.tsv, or any above it; null: generated."""
+    """Folder with basic_train.tsv, basic_val.tsv and basic_test.tsv, or a folder above it; null: generate."""
 
     def open(self, state: Mapping[str, Any] | None = None) -> ListOpsLRA:
         """Return the task."""
@@ -44,32 +44,31 @@ class ListOpsLRAOptions(DataOptions):
 
 
 class ListOpsLRA(ListOps):
-    """ListOps with 501 to 1,999 tokens, up to ten arguments and depth ten, in training too."""
+    """ListOps with 501 to 1,999 tokens, up to ten arguments and depth ten, from ``seed`` or the official files."""
 
     name: str = "listops-lra"
     first_tests: tuple[str, ...] = ("test",)
 
     def __init__(self, seed: int = 0, path: Path | None = None) -> None:
-        """Draw the splits from ``seed``, or read the official files at ``path``."""
         super().__init__(seed)
         self.path = path
 
     @property
     def splits(self) -> Mapping[str, SplitAbout]:
-        """What each split is."""
+        """The splits by name."""
         return _SPLITS
 
     @property
     def protocol(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Where the expressions come from."""
+        """Origin of the expressions: "generated" or "official"."""
         return "generated" if self.path is None else "official"
 
     @functools.cached_property
     def folder(self) -> Path:
-        """Where the official files are.
+        """Folder of the official files.
 
         Raises:
-            UserError: they are not there.
+            UserError: there are no such files.
         """
         found = find(self.path, [FILES["train"], FILES["test"]]) if self.path else None
         if found is None:
@@ -78,14 +77,14 @@ class ListOpsLRA(ListOps):
         return found.parent
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the split is generated, or has its file."""
+        """Whether the split is generated, or its file exists."""
         try:
             return split in FILES and (self.path is None or (self.folder / FILES[split]).is_file())
         except UserError:
             return False
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the split lies in the cache."""
+        """Whether the split is in the cache."""
         try:
             return self._file(split).is_file()
         except UserError:
@@ -105,12 +104,12 @@ class ListOpsLRA(ListOps):
         if self.path is not None:
             return replace(read_tsv(self._official(split)), name=name, source=source)
         first, end = PARTS[split]
-        # A stream of its own: these are not the expressions of ListOps' zero-shot test.
+        # Another stream of random numbers than that of ListOps' test "lra", so other expressions.
         drawn = draw_within(replace(SPLITS["lra"], name=self.name), end, self.seed, progress)
         return replace(drawn.select(np.arange(first, end)), name=name, seed=self.seed, source=source)
 
     def _source(self, split: str) -> dict[str, Any]:
-        """Say what a split is made from."""
+        """Return what a split is made from, for the name of its cache file."""
         if self.path is None:
             return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
         files = files_fingerprint([self._official(split)])

@@ -1,4 +1,4 @@
-"""The official ListOps files: read, checked and written."""
+"""Reading, checking and writing the official ListOps files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 def read_tsv(path: str | Path) -> RaggedExamples:
     """Read an official file in UTF-8: ``label TAB expression``, or the Long Range Arena's ``expression TAB label``.
 
-    The Long Range Arena's files begin with the header ``Source TAB Target``; without it the first row with an operator
-    tells which column is which. Expressions may have the official binary parentheses, which are checked, or none.
-    Every label is checked by evaluating its expression.
+    The Long Range Arena's files begin with the header ``Source TAB Target``; without a header, the first row with an
+    operator decides the order of the columns. Binary parentheses are optional, and checked. Labels are checked by
+    evaluating the expressions.
 
     Args:
-        path: The file; both kinds of line ends and a byte order mark are taken.
+        path: The file, with LF or CRLF, with or without a byte order mark.
 
     Raises:
-        UserError: The file cannot be read or has no rows; or, naming file and line, the first row that is damaged.
+        UserError: The file cannot be read, has no rows, or a row is damaged; names file and line.
     """
     expressions: list[bytes] = []
     labels: list[int] = []
@@ -50,7 +50,7 @@ def read_tsv(path: str | Path) -> RaggedExamples:
 
 
 def verified_rows(path: Path) -> Iterator[tuple[str, bytes, int]]:
-    """Yield (file and line, token ids, label) of each row of an official file, every one checked.
+    """Yield (file and line, token ids, label) of each row of an official file; every row is checked.
 
     Raises:
         UserError: see [`read_tsv`][].
@@ -71,7 +71,7 @@ def verified_rows(path: Path) -> Iterator[tuple[str, bytes, int]]:
 
 
 def write_tsv(examples: RaggedExamples, path: str | Path) -> None:
-    """Write ``label TAB expression`` rows with binary parentheses, all at once or not at all.
+    """Write ``label TAB expression`` rows with binary parentheses, atomically.
 
     Raises:
         UserError: The file cannot be written.
@@ -85,13 +85,13 @@ def write_tsv(examples: RaggedExamples, path: str | Path) -> None:
 
 
 def root_operators(examples: RaggedExamples) -> NDArray[np.str_]:
-    """Name the operator at the root of each example, "digit" where there is none; shape (examples,)."""
+    """Return the root operator of each example, "digit" if there is none; shape (examples,)."""
     names = np.array([*VOCABULARY[:CLOSE], *["digit"] * (len(VOCABULARY) - CLOSE)])
     return names[examples.tokens[examples.offsets[:-1]]]
 
 
 def depths(examples: RaggedExamples) -> NDArray[np.int64]:
-    """Count the operators open at the deepest point of each example; shape (examples,)."""
+    """Return the maximal number of nested operators of each example; shape (examples,)."""
     if len(examples) == 0:
         return np.empty(0, dtype=np.int64)
     opened = np.cumsum(nesting_steps(examples.tokens), dtype=np.int32)  # 0 again at the end of every example
@@ -99,7 +99,7 @@ def depths(examples: RaggedExamples) -> NDArray[np.int64]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Yield (line number, (expression, label)) of a file whose rows have two columns each."""
+    """Yield (line number, (expression, label)) of each row."""
     label_first: bool | None = None
     undecided: list[tuple[int, tuple[str, str]]] = []  # rows in which both columns are single digits
     with path.open("rb") as file:
@@ -109,7 +109,7 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             if number == 1 and sorted(names) == sorted(_HEADER):
                 label_first = names[0] == "target"
             elif label_first is None and all(column.strip() in _DIGITS for column in columns):
-                undecided.append((number, columns))  # the same expression and label either way round
+                undecided.append((number, columns))  # the order of the columns makes no difference
             else:
                 if label_first is None:
                     label_first = not _looks_like_expression(columns[0])
@@ -120,7 +120,6 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
 
 
 def _columns(line: bytes, where: str) -> tuple[str, str]:
-    """Split a line into its two columns."""
     try:
         columns = line.decode("utf-8").rstrip("\r\n").split("\t")
     except UnicodeDecodeError:
@@ -132,12 +131,12 @@ def _columns(line: bytes, where: str) -> tuple[str, str]:
 
 
 def _looks_like_expression(column: str) -> bool:
-    """Tell an expression with an operator from a label, also where either is damaged."""
+    """Whether a column has an expression with an operator, and not a label; both may be damaged."""
     return "[" in column or "(" in column or len(column.split()) > 1
 
 
 def _parse(text: str, label: str) -> tuple[bytes, int]:
-    """Read an expression and its label, which must be its value."""
+    """Return token ids and label; the label must be the expression's value."""
     expression = encode(text).tobytes()
     if label.strip() not in _DIGITS:
         shown = label if len(label) <= 20 else label[:20] + "..."

@@ -1,18 +1,18 @@
-"""Drawing ListOps expressions from the grammar of Nangia and Bowman (2018), also of a given length.
+"""Drawing ListOps expressions from the grammar of Nangia and Bowman (2018), optionally with a given length.
 
-A node at less than the greatest depth is an operator with probability 1/4, with each number of arguments equally
-likely, else a digit; nodes at the greatest depth are digits. Operators and digits are uniform.
+A node above the maximal depth is an operator with probability 1/4, with a uniform number of arguments, else a digit;
+nodes at the maximal depth are digits. Operators and digits are uniform.
 
 The number of tokens of an expression is that of a branching process. f_d(n), the probability that a node at depth d
-has n tokens, follows from the greatest depth D upwards:
+has n tokens, is computed from the maximal depth D upwards:
 
     f_D(n) = [n = 1]
     f_d(n) = 3/4 [n = 1] + 1/4 * mean over k of (f_{d+1} * ... * f_{d+1})(n - 2)      k factors, convolved
 
-An expression with a length in a given range is then drawn from the top: its own length from f_1 within the range; for
-each operator the number of its arguments in proportion to the k-fold convolutions at the length it has to share out;
-and its arguments' lengths one after another. That is exactly the law that drawing expressions and throwing away those
-outside of the range would have, at 9,500 tokens with odds of 1e-41.
+An expression with a length in a given range is then drawn from the top: its length from f_1 within the range; for each
+operator, the number of its arguments in proportion to the k-fold convolutions at the number of tokens that they share;
+then the arguments' lengths one after another. This is exactly the distribution of rejection sampling, which at 9,500
+tokens would accept one expression in 1e41.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _NEGLIGIBLE = 1e-150
-"""Tilted probabilities below this count as 0, so that no product of two is denormal, where arithmetic is slow."""
+"""Tilted probabilities below this are set to 0: products of two are then never denormal, which would be slow."""
 _TABLE_LENGTH = 192
-"""Lengths to share out up to this many tokens are looked up in tables; there are many of them."""
+"""Shared lengths below this, which are frequent, are looked up in tables."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """What expressions are drawn from.
+    """A distribution of expressions.
 
     Args:
         depth: Nodes at this depth are digits; the root is at depth 1.
-        max_args: An operator takes from 2 to this many arguments.
-        operator_probability: Of a node above the greatest depth.
+        max_args: Operators have 2 to ``max_args`` arguments.
+        operator_probability: Probability that a node above the maximal depth is an operator.
 
     Raises:
         ValueError: An option is out of range.
@@ -54,7 +54,6 @@ class Grammar:
     operator_probability: float = 0.25
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         if self.depth < 1:
             raise OptionError("depth", f"must be at least 1, not {self.depth}")
         if self.max_args < 2:
@@ -64,25 +63,24 @@ class Grammar:
 
 
 class LengthLaw:
-    """The probabilities f_d(n) of a grammar, made for drawing expressions with a length in one range.
+    """The probabilities f_d(n) of a grammar, for drawing expressions with a length in a range.
 
-    They are kept *tilted*, as f_d(n) z^n, which leaves every conditional probability as it is. z is such that the
-    tilted mean length is in the middle of the range: what matters is then of order one, at any length. The
-    convolutions are direct, since the rounding of a Fourier transform would swamp the rare lengths.
+    They are stored *tilted*, as f_d(n) z^n, which does not change conditional probabilities. z is chosen so that the
+    tilted mean length is in the middle of the range; the relevant numbers are then of order one, at any length.
+    Convolutions are direct, since the rounding errors of a Fourier transform would be larger than rare probabilities.
 
-    Time is of order depth * max_args * longest^2 (1 s for 10,000 tokens), memory depth * max_args * longest numbers.
+    Cost: time O(depth * max_args * longest^2), 1 s for 10,000 tokens; memory O(depth * max_args * longest).
 
     Args:
-        grammar: What to draw from.
-        shortest: Fewest tokens of an expression.
-        longest: Most tokens of an expression, itself allowed.
+        grammar: The grammar.
+        shortest: Minimal length of an expression, tokens.
+        longest: Maximal length of an expression, tokens, inclusive.
 
     Raises:
         ValueError: The range is empty, or the grammar has no expression with a length in it.
     """
 
     def __init__(self, grammar: Grammar, shortest: int, longest: int) -> None:
-        """Run the recurrence upwards from the greatest depth."""
         if not 1 <= shortest <= longest:
             raise ValueError(f"shortest and longest must be 1 <= shortest <= longest, not {shortest} and {longest}")
         self.grammar = grammar
@@ -92,7 +90,7 @@ class LengthLaw:
         digit[1] = math.exp(self.log_tilt)
         shared = math.exp(2 * self.log_tilt) * grammar.operator_probability / (grammar.max_args - 1)
         self._nodes = {grammar.depth: digit}
-        # self._shared[d][k - 1][m]: the k arguments of an operator at depth d have m tokens together.
+        # self._shared[d][k - 1][m]: probability that the k arguments of an operator at depth d have m tokens in total.
         self._shared: dict[int, Floats] = {}
         for depth in range(grammar.depth - 1, 0, -1):
             below = self._nodes[depth + 1]
@@ -114,28 +112,28 @@ class LengthLaw:
         self._roots = np.cumsum(np.exp(untilted - untilted.max()))
 
     def log_probability(self, depth: int) -> Floats:
-        """Return the natural logarithm of f_d(n) for n = 0..longest, shape (longest + 1,); -inf where it is 0."""
+        """Return the natural logarithm of f_d(n) for n = 0..longest, shape (longest + 1,); -inf for probability 0."""
         with np.errstate(divide="ignore"):
             return np.log(self._nodes[depth]) - self.log_tilt * np.arange(self.longest + 1, dtype=np.float64)
 
     def draw_roots(self, count: int, rng: np.random.Generator, *, uniform: bool = False) -> Ints:
-        """Draw the lengths of ``count`` expressions, or ``uniform`` ones from all lengths that there are."""
+        """Draw the lengths of ``count`` expressions, or draw them uniformly from all possible lengths."""
         if uniform:
             there = self.shortest + np.flatnonzero(self._nodes[1][self.shortest :])
             return there[rng.integers(len(there), size=count)]
         return self.shortest + _invert(self._roots, rng.random(count))
 
     def draw_arities(self, depth: int, shared: Ints, rng: np.random.Generator) -> Ints:
-        """Draw how many arguments operators at ``depth`` have, given the tokens that each has to share out."""
+        """Draw the numbers of arguments of operators at ``depth``, given the total length of each one's arguments."""
         weights = np.cumsum(self._shared[depth][1:, shared], axis=0)
         aims = _below(rng.random(len(shared)), weights[-1])
         return 2 + (weights <= aims).sum(axis=0)
 
     def draw_children(self, depth: int, shared: Ints, arities: Ints, rng: np.random.Generator) -> Ints:
-        """Draw the lengths of all arguments of operators at ``depth``, given what each has to share out among how many.
+        """Draw the lengths of the arguments of operators at ``depth``, given their total lengths and numbers.
 
         Returns:
-            The lengths, argument by argument and operator by operator, shape (arities.sum(),).
+            The lengths of all arguments, ordered by operator, shape (arities.sum(),).
         """
         lengths = np.empty(int(arities.sum()), dtype=np.int64)
         ends = np.cumsum(arities)
@@ -149,7 +147,7 @@ class LengthLaw:
         return lengths
 
     def _draw_first(self, depth: int, waiting: int, left: Ints, uniform: Floats) -> Ints:
-        """Draw the length of the first of ``waiting`` arguments that share ``left`` tokens."""
+        """Draw the length of the first of ``waiting`` arguments with ``left`` tokens in total."""
         first, rest = self._nodes[depth + 1], self._shared[depth][waiting - 2]
         drawn = np.empty(len(left), dtype=np.int64)
         small = left < _TABLE_LENGTH
@@ -160,7 +158,7 @@ class LengthLaw:
         return drawn
 
     def _table(self, depth: int, waiting: int) -> Floats:
-        """Tabulate cumulative weights: row = tokens to share out, column = length of the first argument."""
+        """Return cumulative weights, by total length (row) and length of the first argument (column)."""
         if (depth, waiting) not in self._tables:
             size = min(_TABLE_LENGTH, self.longest + 1)
             first, rest = self._nodes[depth + 1][:size], self._shared[depth][waiting - 2][:size]
@@ -176,7 +174,7 @@ def sample(grammar: Grammar, count: int, rng: np.random.Generator) -> RaggedExam
     nodes = count
     for depth in range(1, grammar.depth + 1):
         uniform = rng.random(nodes) if depth < grammar.depth else np.ones(nodes)
-        # Given that it is an operator, uniform / probability is uniform again.
+        # For operators, uniform / probability is uniform again.
         chosen = 2 + (uniform / grammar.operator_probability * (grammar.max_args - 1)).astype(np.int64)
         chosen = np.minimum(chosen, grammar.max_args)  # against rounding
         arities.append(np.where(uniform < grammar.operator_probability, chosen, 0))
@@ -192,15 +190,15 @@ def sample_within(
     weights: Floats | None = None,
     uniform_lengths: bool = False,
 ) -> RaggedExamples:
-    """Draw ``count`` expressions with lengths in the law's range, independently, as rejection would draw them.
+    """Draw ``count`` independent expressions with lengths in the law's range, distributed as by rejection sampling.
 
     Args:
-        law: The grammar, and the range.
-        count: How many.
-        rng: Draws them.
-        weights: Of the operators, shape (4,), in their order; None draws all equally often.
-        uniform_lengths: Draw every length that there is in the range equally often, and given its length an expression
-            as otherwise.
+        law: Grammar and range of lengths.
+        count: Number of expressions.
+        rng: Random number generator.
+        weights: Weights of the operators in order, shape (4,); None for equal weights.
+        uniform_lengths: Draw all possible lengths in the range equally often; the distribution given the length is the
+            same.
     """
     arities: list[Ints] = []
     lengths = law.draw_roots(count, rng, uniform=uniform_lengths)
@@ -217,19 +215,19 @@ def sample_within(
 
 
 def _assemble(arities: list[Ints], rng: np.random.Generator, weights: Floats | None = None) -> RaggedExamples:
-    """Draw operators and digits for trees of a known shape, evaluate them and lay out their tokens.
+    """Draw operators and digits for trees of known shape, evaluate them, and return their tokens.
 
     Args:
-        arities: For each depth from the root down, the number of arguments of each node there, 0 for a digit; the nodes
-            of one depth stand in the order of their parents.
-        rng: Draws the symbols.
-        weights: Of the operators; None: all equal.
+        arities: For each depth from the root down, the number of arguments of each node, 0 for a digit; the nodes of
+            one depth are in the order of their parents.
+        rng: Random number generator.
+        weights: Weights of the operators; None for equal weights.
     """
     bounds = np.cumsum(np.ones(len(OPERATORS)) if weights is None else weights)
     lengths, values, symbols = np.empty(0, np.int64), np.empty(0, np.int64), []
-    befores: list[Ints] = []  # for each depth, the tokens of all nodes there that stand before each node
+    befores: list[Ints] = []  # for each depth, the number of tokens of all earlier nodes there, by node
     for arity in reversed(arities):
-        # Number and tokens of all nodes one level down that stand before those of each node here.
+        # For each node here: the number of earlier nodes one level down, and of their tokens.
         children, before = offsets_of(arity), offsets_of(lengths)
         uniform = rng.random(len(arity))
         digits = (uniform * 10).astype(np.int64)
@@ -252,12 +250,12 @@ def _assemble(arities: list[Ints], rng: np.random.Generator, weights: Floats | N
 
 
 def _apply(operators: Ints, arities: Ints, values: Ints) -> Ints:
-    """Apply each operator to its arguments' values, which stand behind one another; digits' results mean nothing."""
+    """Apply each operator to the values of its arguments, which are concatenated; results for digits are arbitrary."""
     owners = np.repeat(np.arange(len(arities)), arities)
     counts = np.bincount(owners * 10 + values, minlength=10 * len(arities)).reshape(-1, 10)
     at_most = np.cumsum(counts, axis=1)
 
-    def ranked(rank: Ints) -> Ints:  # the value at a place, from 0, in ascending order
+    def ranked(rank: Ints) -> Ints:  # the value with this rank, from 0, in ascending order
         return (at_most <= rank[:, None]).sum(axis=1)
 
     median = (ranked((arities - 1) // 2) + ranked(arities // 2)) // 2
@@ -270,7 +268,7 @@ def _apply(operators: Ints, arities: Ints, values: Ints) -> Ints:
 
 
 def _log_tilt(grammar: Grammar, mean: float) -> float:
-    """Find ln z such that expressions weighted by z^length have this mean length (the nearest there is, if none)."""
+    """Return ln z such that expressions weighted by z^length have this mean length, or the closest possible one."""
     low, high = -20.0, 20.0
     for _ in range(80):
         middle = (low + high) / 2
@@ -279,9 +277,10 @@ def _log_tilt(grammar: Grammar, mean: float) -> float:
 
 
 def _tilted_mean(grammar: Grammar, log_tilt: float) -> float:
-    """Compute the mean length of expressions weighted by z^length; infinity where the numbers overflow.
+    """Return the mean length of expressions weighted by z^length; infinity on overflow.
 
-    F_d(z) = 3/4 z + 1/4 z^2 mean_k F_{d+1}(z)^k generates the lengths at depth d; the mean is z F_1'(z) / F_1(z).
+    The generating function of the lengths at depth d is F_d(z) = 3/4 z + 1/4 z^2 mean_k F_{d+1}(z)^k; the mean is
+    z F_1'(z) / F_1(z).
     """
     tilt = math.exp(log_tilt)
     arities = range(2, grammar.max_args + 1)
@@ -301,7 +300,7 @@ def _tilted_mean(grammar: Grammar, log_tilt: float) -> float:
 
 
 def _convolve(left: Floats, right: Floats) -> Floats:
-    """Convolve directly, keep the length of ``left``, and drop what is negligible."""
+    """Convolve directly, cut to the length of ``left``, and set negligible numbers to 0."""
     result = np.zeros_like(left)
     short, long = np.trim_zeros(left, "b"), np.trim_zeros(right, "b")
     if len(short) and len(long):
@@ -311,17 +310,17 @@ def _convolve(left: Floats, right: Floats) -> Floats:
 
 
 def _below(uniform: Floats | float, total: Floats) -> Floats:
-    """Scale uniform numbers in [0, 1) to [0, total), also where rounding would reach the total."""
+    """Scale uniform numbers in [0, 1) to [0, total), excluding the total despite rounding."""
     return np.minimum(uniform * total, np.nextafter(total, 0))
 
 
 def _invert(cumulative: Floats, uniform: Floats | float) -> Ints:
-    """Draw indices in proportion to weights whose running sum is given."""
+    """Draw indices in proportion to weights, given their cumulative sum."""
     return np.searchsorted(cumulative, _below(uniform, cumulative[-1]), side="right")
 
 
 def _invert_rows(cumulative: Floats, rows: Ints, uniform: Floats) -> Ints:
-    """Do as ``_invert`` with a row of running sums for each draw, by bisection."""
+    """Like ``_invert``, with a row of cumulative sums for each draw, by bisection."""
     aims = _below(uniform, cumulative[rows, -1])
     low = np.zeros(len(rows), dtype=np.int64)
     high = np.full(len(rows), cumulative.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""The ListOps splits: what each is, and how it is generated from a seed and kept."""
+"""The ListOps splits, and how they are generated from a seed and cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nestree.tasks.families import MEAN_LENGTH, Claim, Family
 from nestree.tasks.listops.sampler import Grammar, LengthLaw, sample, sample_within
 
 GENERATOR_VERSION = 1
-"""Raised with every change to what a seed draws; cached files of another version are made again."""
+"""Increased whenever a seed's examples change; cached files of another version are replaced."""
 
 _BATCH_TOKENS = 250_000
 _POOL_BATCH = 20_000
@@ -29,35 +29,35 @@ _POOL_BATCH = 20_000
 
 @dataclass(frozen=True)
 class Split:
-    """One row of the table of splits."""
+    """Definition of a split."""
 
     name: str
-    """As `load_split` takes it."""
+    """Name for ``load_split``."""
     grammar: Grammar
-    """What its expressions are drawn from."""
+    """Distribution of the expressions."""
     lengths: tuple[int, int] | None
-    """Fewest and most tokens, both allowed; None for any length."""
+    """Minimal and maximal length, tokens, both inclusive; None for any length."""
     size: int
-    """Examples (of train: drawn; those of at most 100 tokens, about 80,000, are kept)."""
+    """Number of examples; for train, the number drawn, of which the 80,000 or so with at most 100 tokens are kept."""
     description: str
-    """One line."""
+    """Description in one line."""
     family: Family
-    """The tests it belongs on one chart with."""
+    """Tests that are drawn in the same chart."""
 
     @property
     def place(self) -> float | None:
-        """Most arguments of an operator, where that is what its family's tests differ in."""
+        """Maximal number of arguments, if that is the family's axis."""
         return self.grammar.max_args if self.family.name == ARGUMENTS.name else None
 
     @property
     def pooled(self) -> bool:
-        """Whether it is a part of the one set of distinct expressions that train and near-IID tests are cut from."""
+        """Whether it is part of the pool, the set of distinct expressions for train, validation and near-iid."""
         return self.name in POOLED
 
 
 POOLED = ("train", "validation", "near-iid")
 PUBLISHED = Grammar(depth=20, max_args=5)
-"""What the published models are trained on."""
+"""Grammar of the published training data."""
 
 LENGTH = Family(
     "length",
@@ -70,7 +70,6 @@ ARENA = Family("arena", "Long Range Arena")
 
 
 def _table() -> dict[str, Split]:
-    """Build the table, in the order of its help."""
     rows = [
         Split(
             "train", PUBLISHED, (1, 100), 90_000, "those of 90,000 distinct expressions with at most 100 tokens", LENGTH
@@ -96,7 +95,7 @@ def _table() -> dict[str, Split]:
 
 
 SPLITS = _table()
-"""Every split by name."""
+"""Splits by name."""
 
 
 def load_split(
@@ -111,17 +110,16 @@ def load_split(
     """Return a split, generating it on first use.
 
     The same seed gives the same examples on every machine. All examples of a split are distinct, as in the published
-    files, and no expression is in two of train, validation and near-iid: the three are cut from one set of distinct
-    expressions in random order. Tests of longer inputs are drawn as if expressions outside of their range of lengths
-    had been thrown away.
+    files. Train, validation and near-iid are disjoint parts of one set of distinct expressions in random order. Tests
+    with longer inputs are distributed as by rejecting expressions outside their range of lengths.
 
     Args:
         name: One of [`SPLITS`][].
-        seed: From 0 up; every split is drawn from its own stream of random numbers.
-        grammar: What train, validation and near-iid are drawn from; the other splits have their own.
-        cache_dir: Folder that keeps generated splits; by default [`nestree.data.cache_dir`][].
-        size: Only the first ``size`` examples of the split (all, if it has fewer); they are the same whatever the size.
-        progress: Told how far generating is; not called for a split that is kept already.
+        seed: At least 0; each split has its own stream of random numbers.
+        grammar: Grammar of train, validation and near-iid; other splits have their own.
+        cache_dir: Folder of generated splits; by default [`nestree.data.cache_dir`][].
+        size: Number of examples, the first ones (all, if there are fewer); they do not depend on the size.
+        progress: Called while the split is generated.
 
     Raises:
         ValueError: There is no such split, or seed or size is out of range.
@@ -145,10 +143,10 @@ def load_split(
 
 
 def split_of(name: str, grammar: Grammar) -> Split:
-    """Return the split of that name where train, validation and near-iid are drawn from ``grammar``."""
+    """Return the split of that name; train, validation and near-iid have this ``grammar``."""
     split = SPLITS[name]
     if split.pooled:
-        # With other numbers of arguments, near-IID differs from the tests of length in more than length.
+        # With another number of arguments, near-IID and the tests of length differ not only in length.
         own = Family("near-IID", f"Near-IID (up to {grammar.max_args} arguments)")
         family = split.family if grammar.max_args == PUBLISHED.max_args else own
         return dataclasses.replace(split, grammar=grammar, family=family)
@@ -158,16 +156,16 @@ def split_of(name: str, grammar: Grammar) -> Split:
 
 
 def split_path(split: Split, size: int, seed: int, cache_dir: str | Path | None = None) -> Path:
-    """Return the file that keeps the first ``size`` examples of a split."""
+    """Return the cache file of the first ``size`` examples of a split."""
     folder = Path(default_cache_dir() if cache_dir is None else cache_dir) / "listops"
     grammar = split.grammar
-    # Named only where it is a choice, so that what lies in caches already is found.
+    # Only grammars that differ from the default are part of the name, so that existing cache files are found.
     drawn = "" if grammar == SPLITS[split.name].grammar else f"-depth{grammar.depth}-args{grammar.max_args}"
     return folder / f"{split.name}{drawn}-seed{seed}-size{size}.safetensors"
 
 
 def _source(split: Split, size: int) -> dict[str, Any]:
-    """Say what a split was generated from, in terms that JSON keeps."""
+    """Return what a split is generated from, as JSON values."""
     return {
         "generator": "nestree listops",
         "version": GENERATOR_VERSION,
@@ -181,7 +179,6 @@ def _source(split: Split, size: int) -> dict[str, Any]:
 
 
 def _generate(split: Split, size: int, seed: int, source: dict[str, Any], progress: Progress) -> RaggedExamples:
-    """Generate the first ``size`` examples of a split."""
     progress(0, size)
     drawn = _from_pool(split, seed) if split.pooled else draw_within(split, size, seed, progress)
     drawn = drawn.head(size)
@@ -190,7 +187,7 @@ def _generate(split: Split, size: int, seed: int, source: dict[str, Any], progre
 
 
 def _from_pool(split: Split, seed: int) -> RaggedExamples:
-    """Cut a split out of the pool."""
+    """Return the part of the pool that is this split."""
     start = sum(SPLITS[name].size for name in POOLED[: POOLED.index(split.name)])
     pool = draw_pool(sum(SPLITS[name].size for name in POOLED), seed, split.grammar)
     part = pool.select(np.arange(start, start + split.size))
@@ -200,23 +197,22 @@ def _from_pool(split: Split, seed: int) -> RaggedExamples:
     return part.select((part.lengths >= shortest) & (part.lengths <= longest))
 
 
-@functools.lru_cache(maxsize=1)  # the three splits that are cut from it are mostly wanted one after another
+@functools.lru_cache(maxsize=1)  # its three splits are usually loaded one after the other
 def draw_pool(size: int, seed: int, grammar: Grammar = PUBLISHED) -> RaggedExamples:
     """Draw a set of distinct expressions of any length (Nangia and Bowman 2018), in random order.
 
-    Trees are drawn whole, however large: with 0.875 children to a node on average they end by themselves, the largest
-    of a pool at about a thousand tokens. Four draws in five are digits and other very short expressions that the set
-    has already. The first of them come early, so the order is mixed before the set is cut into splits: otherwise the
-    last split would have none of them.
+    There is no limit of length: with 0.875 children per node on average, trees are finite, the largest of a pool having
+    about a thousand tokens. Four in five draws are very short expressions that the set has already. Short expressions
+    are drawn early, so the set is shuffled before it is split; otherwise the last split would have none of them.
     """
     batches = (sample(grammar, _POOL_BATCH, _stream("pool", seed, batch)) for batch in itertools.count())
     pool = _distinct(batches, size, _silent)
-    # Sorting random numbers is a permutation that stays the same whatever numpy's own shuffling does.
+    # Sorting random numbers gives a permutation that does not depend on how numpy shuffles.
     return pool.select(np.argsort(_stream("pool order", seed, 0).random(size), kind="stable"))
 
 
 def draw_within(split: Split, size: int, seed: int, progress: Progress | None = None) -> RaggedExamples:
-    """Draw distinct expressions with lengths in the split's range; the first ones are the same whatever the size.
+    """Draw distinct expressions with lengths in the split's range; the first ones do not depend on ``size``.
 
     Raises:
         ValueError: the split has no range of lengths.
@@ -231,14 +227,14 @@ def draw_within(split: Split, size: int, seed: int, progress: Progress | None = 
 
 
 def _distinct(batches: Iterable[RaggedExamples], size: int, progress: Progress) -> RaggedExamples:
-    """Keep the first ``size`` distinct expressions, in the order in which they come."""
+    """Return the first ``size`` distinct expressions, in order."""
     seen: set[bytes] = set()
     kept: list[RaggedExamples] = []
     for batch in batches:
         content, bounds = batch.tokens.tobytes(), batch.offsets.tolist()
         new = []
         for index, (first, end) in enumerate(itertools.pairwise(bounds)):
-            # A digest, since the expressions of a large split take hundreds of megabytes.
+            # Digests save memory: the expressions of a large split take hundreds of megabytes.
             key = hashlib.blake2b(content[first:end], digest_size=16).digest()
             if key not in seen:
                 seen.add(key)
@@ -251,10 +247,10 @@ def _distinct(batches: Iterable[RaggedExamples], size: int, progress: Progress) 
 
 
 def _stream(name: str, seed: int, batch: int) -> np.random.Generator:
-    """Return the random numbers of one batch of one split, the same on every machine."""
+    """Return the random number generator of a batch of a split, the same on every machine."""
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=">u4").tolist()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words], spawn_key=(batch,))))
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Report no progress."""
+    pass

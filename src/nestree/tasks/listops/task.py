@@ -1,4 +1,4 @@
-"""ListOps as the trainer sees it."""
+"""ListOps as a task."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ from nestree.tasks.stages import of_stage
 from nestree.trees.scores import GoldTree
 
 SHALLOWEST = 3
-"""Below it there are too few expressions for 101,000 distinct ones."""
+"""Minimal depth; with less there are not enough distinct expressions (101,000)."""
 MOST_NODES = 300
-"""Nodes that an expression may have on average; with more, hardly one is short enough for train."""
+"""Maximal mean number of nodes; with more, hardly any expression is short enough for train."""
 
 
 @dataclass(frozen=True)
 class ListOpsOptions(DataOptions):
-    """ListOps, generated."""
+    """ListOps, generated.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     task: str = "listops"
-    """Task, by name."""
+    """Name of the task."""
     depth: int = PUBLISHED.depth
-    """Nodes at this depth are digits in train, validation and near-iid; the root is at depth 1, so that 3 allows two
-    nested operators."""
+    """Maximal depth of train, validation and near-iid: nodes at this depth are digits. The root has depth 1, so 3
+    allows two nested operators."""
     max_args: int = PUBLISHED.max_args
-    """Most arguments of an operator in train, validation and near-iid."""
+    """Maximal number of arguments per operator in train, validation and near-iid."""
 
     stage_kind = ListOpsStage
     curricula = CURRICULA
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("depth", self.depth, SHALLOWEST)
         check_at_least("max_args", self.max_args, 2)
@@ -71,7 +70,10 @@ class ListOpsOptions(DataOptions):
 
 
 class ListOps:
-    """Classify an expression by its value, one of ten digits (a [`nestree.tasks.Task`][])."""
+    """A [`nestree.tasks.Task`][]: the value of an expression, one of ten digits.
+
+    All splits are drawn from ``seed``; train, validation and near-iid are drawn from ``grammar``.
+    """
 
     name: str = "listops"
     vocabulary_size: int = len(VOCABULARY)
@@ -79,24 +81,23 @@ class ListOps:
     label_names: tuple[str, ...] = tuple("0123456789")
     protocol: str = "generated"
     first_tests: tuple[str, ...] = ("near-iid", "200-300", "500-600", "900-1000")
-    baseline_about: str = "the commonest training label of the root operator"
+    baseline_about: str = "the most common training label for the root operator"
 
     def __init__(self, seed: int = 0, grammar: Grammar = PUBLISHED) -> None:
-        """Draw the splits from ``seed``; train, validation and near-iid from ``grammar``."""
         self.seed = seed
         self.grammar = grammar
 
     @property
     def splits(self) -> Mapping[str, SplitAbout]:
-        """What each split is."""
+        """The splits by name."""
         return {name: split_of(name, self.grammar) for name in SPLITS}
 
     def is_there(self, split: str) -> bool:
-        """Tell whether there is such a split: they are generated."""
+        """Whether there is such a split; all are generated."""
         return split in self.splits
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the whole split lies in the cache."""
+        """Whether the whole split is in the cache."""
         return split_path(split_of(split, self.grammar), SPLITS[split].size, self.seed).is_file()
 
     def load(self, split: str, *, size: int | None = None, progress: Progress | None = None) -> RaggedExamples:
@@ -104,7 +105,7 @@ class ListOps:
         return load_split(split, seed=self.seed, grammar=self.grammar, size=size, progress=progress)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
-        """Turn an expression into token ids; see [`nestree.tasks.listops.encode`][]."""
+        """Return the token ids of an expression; see [`nestree.tasks.listops.encode`][]."""
         return tuple(encode(text) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
@@ -112,20 +113,20 @@ class ListOps:
         return [VOCABULARY[token] for token in tokens.tolist()]
 
     def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree:
-        """Return the tree of the official parentheses, and the spans of the operators."""
+        """Return the tree of the official files' parentheses, and the spans of the operators."""
         return GoldTree(gold_tree(tokens), tuple(operator_spans(tokens)))
 
     def pretrained(self) -> None:
-        """Return nothing: the embedding of sixteen tokens begins at random."""
+        """Return None: there are no pretrained embeddings."""
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: vocabulary and labels are fixed."""
+        """Return an empty state: vocabulary and labels are fixed."""
         return {}
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[np.generic]]:
-        """Return what accuracy is broken down by, each of shape (examples,).
+        """Return properties to break accuracy down by, each of shape (examples,).
 
-        "length" in tokens; "root operator", as "[MIN" or "digit"; "depth", the operators open at the deepest point.
+        These are "length" (tokens), "root operator" (such as "[MIN", or "digit") and "depth" (nested operators).
         """
         return {
             "length": examples.lengths,
@@ -134,22 +135,22 @@ class ListOps:
         }
 
     def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
-        """Compute the accuracy of always answering the commonest training label of the root operator.
+        """Return the accuracy of always giving the most common training label for the root operator.
 
-        A root that is not in the training examples gets their commonest label of all.
+        For root operators without training examples, it is the most common label of all training examples.
 
         Raises:
-            ValueError: One of the two has no examples.
+            ValueError: ``train`` or ``test`` has no examples.
         """
         if len(train) == 0 or len(test) == 0:
             raise ValueError("train and test must each have at least one example")
         train_roots, test_roots = root_operators(train), root_operators(test)
-        answers = np.full(len(test), _commonest(train.labels))
+        answers = np.full(len(test), _most_common(train.labels))
         for root in np.unique(train_roots):
-            answers[test_roots == root] = _commonest(train.labels[train_roots == root])
+            answers[test_roots == root] = _most_common(train.labels[train_roots == root])
         return float((answers == test.labels).mean())
 
 
-def _commonest(labels: NDArray[np.integer]) -> int:
-    """Return the label that is there most often, the lowest of those."""
+def _most_common(labels: NDArray[np.integer]) -> int:
+    """Return the most common label, the lowest one in case of a tie."""
     return int(np.bincount(labels).argmax())

@@ -1,4 +1,4 @@
-"""Curricula of logical inference: pairs of few operators before the others."""
+"""Curricula of logical inference: pairs with few operators first."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogicStage(Stage):
-    """A stage of the shorter pairs of the training split."""
+    """A stage with training pairs of at most ``operators`` operators.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     operators: int | None = None
-    """Most operators of a pair's longer side; None: no limit."""
+    """Maximal number of operators in a pair's longer side; None: no limit."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         if self.operators is not None:
             check_at_least("operators", self.operators, 0)
 
     def sampler(self, task: Task, train: RaggedExamples) -> Sampler:
-        """Return what draws from the training pairs with so few operators.
+        """Return the sampler of training pairs with at most ``operators`` operators.
 
         Raises:
-            UserError: there are none.
+            UserError: there are no such pairs.
         """
         if self.operators is None:
             return from_split(train)
@@ -56,4 +55,4 @@ CURRICULA = {
         LogicStage("train"),
     )
 }
-"""By name, as ``--data.curriculum`` takes it."""
+"""Curricula by name, for ``--data.curriculum``."""

@@ -1,4 +1,4 @@
-"""Propositional formulas: their tokens, truth tables and the seven relations between two of them."""
+"""Propositional formulas: tokens, truth tables, and the seven relations between two formulas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 VARIABLES = ("a", "b", "c", "d", "e", "f")
 OPERATORS = ("and", "or", "not")
 VOCABULARY = ("<padding>", "(", ")", *VARIABLES, *OPERATORS)
-"""Every token; its place is its id."""
+"""Tokens by id."""
 
 IDS = {token: number for number, token in enumerate(VOCABULARY)}
 
@@ -17,24 +17,24 @@ RELATIONS = ("#", "<", ">", "|", "v", "=", "^")
 
 ROWS = 2 ** len(VARIABLES)
 EVERYWHERE = 2**ROWS - 1
-"""The truth table of a tautology: one bit a row."""
+"""Truth table of a tautology, one bit per row."""
 
 TABLES = {name: sum(1 << row for row in range(ROWS) if row >> place & 1) for place, name in enumerate(VARIABLES)}
-"""The truth table of each variable."""
+"""Truth table of each variable."""
 
 
 def encode(text: str) -> NDArray[np.uint8]:
-    """Turn a formula into token ids, shape (tokens,).
+    """Return the token ids of a formula, shape (tokens,).
 
     Raises:
-        ValueError: It is no formula; says at which token and why.
+        ValueError: The text is not a formula; says at which token and why.
     """
     truth_table(text)
     return np.array([IDS[token] for token in text.split()], np.uint8)
 
 
 def operators(text: str) -> int:
-    """Count and, or, not."""
+    """Return the number of operators in a formula."""
     return sum(token in OPERATORS for token in text.split())
 
 
@@ -42,7 +42,7 @@ def truth_table(text: str) -> int:
     """Return the truth table of a formula: ``x``, ``( not F )`` or ``( F ( op F ) )``, as 64 bits.
 
     Raises:
-        ValueError: It is no formula; says at which token and why.
+        ValueError: The text is not a formula; says at which token and why.
     """
     stack: list[str | int | tuple[str, int]] = []
     tokens = text.split()
@@ -60,7 +60,7 @@ def truth_table(text: str) -> int:
         if stack[0] in OPERATORS:
             raise ValueError(f"token {number}: a formula does not begin with {token!r}")
         if len(stack) > 1 and stack[0] != "(":
-            raise ValueError(f"token {number}: {token!r} is behind the end of the formula")
+            raise ValueError(f"token {number}: {token!r} is after the end of the formula")
     (whole,) = stack[:1]
     if isinstance(whole, tuple):
         raise ValueError(
@@ -72,7 +72,7 @@ def truth_table(text: str) -> int:
 
 
 def _close(stack: list[str | int | tuple[str, int]], number: int) -> None:
-    """Replace what stands behind the last opening parenthesis by what it makes."""
+    """Replace the content of the last open parenthesis by its truth table, or by (operator, table) for ``( op F )``."""
     match stack[-3:]:
         case ["(", "not", int(table)]:
             made: int | tuple[str, int] = EVERYWHERE & ~table
@@ -86,7 +86,7 @@ def _close(stack: list[str | int | tuple[str, int]], number: int) -> None:
 
 
 def relation(left: int, right: int) -> str:
-    """Return which of the seven relations holds between two truth tables, neither always true nor always false."""
+    """Return the relation between two truth tables, neither of them always true or always false."""
     disjoint, exhaustive = left & right == 0, left | right == EVERYWHERE
     if left == right:
         return "="

@@ -1,4 +1,4 @@
-"""The official files of logical inference, ``trainN`` and ``testN``."""
+"""Reading the official files of logical inference, ``trainN`` and ``testN``."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from nestree.tasks.logic.formula import EVERYWHERE, RELATIONS, operators, relati
 from nestree.tasks.official_files import columns, find, first_line, lines
 
 LAST = 12
-"""Pairs of so many operators and more share one file."""
+"""Number of operators of the last file, which also has pairs with more."""
 
 _NAME = re.compile(r"(train|test)(\d+)")
 
 
 def find_files(path: Path) -> Path | None:
-    """Return the folder with the official files that is ``path`` or lies under it."""
+    """Return the folder of the official files at or below ``path``; None if there is none."""
     found = find(path, ["train6", "test6"], accept=lambda file: first_line(file)[:1] in RELATIONS)
     return None if found is None else found.parent
 
 
 def read_pairs(path: Path) -> Iterator[Row]:
-    """Yield the rows ``relation TAB left TAB right`` of a file; each is checked.
+    """Yield the rows ``relation TAB left TAB right`` of a file.
 
-    The relation must be the one that the truth tables show, and the number of operators of the longer side that in the
-    file's name.
+    Each row is checked: the truth tables must have this relation, and the longer side must have as many operators as
+    the file's name says.
 
     Raises:
-        UserError: names the line of what is damaged or wrong.
+        UserError: a row is damaged or wrong; names the line.
     """
     name = _NAME.fullmatch(path.name)
     wanted = int(name[2]) if name else None

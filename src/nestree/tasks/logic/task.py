@@ -24,7 +24,7 @@ from nestree.tasks.logic.reader import LAST, find_files, read_pairs
 from nestree.tasks.official_files import READER_VERSION, files_fingerprint
 
 LONGEST_TRAINED = 6
-"""Operators of the longer side in training and validation, at most."""
+"""Maximal number of operators in the longer side in training and validation."""
 
 OPERATORS_OF_LONGER = Family("operators", "Operators of the longer formula", axis="operators", trained=LONGEST_TRAINED)
 
@@ -37,9 +37,9 @@ class LogicOptions(DataOptions):
     """Logical inference, generated or from the official files."""
 
     task: str = "logic"
-    """Task, by name."""
+    """Name of the task."""
     path: str | None = None
-    """Folder with the official files train0, test0, ..., or any folder above it; null: the pairs are generated."""
+    """Folder with the official files train0, test0, ..., or a folder above it; null: generate."""
 
     stage_kind = LogicStage
     curricula = CURRICULA
@@ -50,10 +50,10 @@ class LogicOptions(DataOptions):
 
 
 class Logic:
-    """Name the relation between two propositional formulas (a [`nestree.tasks.Task`][]).
+    """A [`nestree.tasks.Task`][]: the relation between two propositional formulas.
 
-    Trained on pairs whose longer side has up to six operators, tested on up to twelve. Every tenth pair of the training
-    files is for validation.
+    The longer side has up to six operators in training, and up to twelve in tests. Every tenth training pair is held
+    out for validation. Pairs are drawn from ``seed``, or read from the official files at ``path``.
     """
 
     name: str = "logic"
@@ -61,24 +61,23 @@ class Logic:
     sides: int = 2
     label_names: tuple[str, ...] = RELATIONS
     first_tests: tuple[str, ...] = ("ops-2", "ops-4", "ops-6", "ops-8")
-    baseline_about: str = "the commonest training label"
+    baseline_about: str = "the most common training label"
 
     def __init__(self, seed: int = 0, path: Path | None = None) -> None:
-        """Draw the pairs from ``seed``, or read them from the official files at ``path``."""
         self.seed = seed
         self.path = path
 
     @property
     def protocol(self) -> str:
-        """Where the pairs come from."""
+        """Origin of the pairs: "generated" or "official"."""
         return "generated" if self.path is None else "official"
 
     @functools.cached_property
     def folder(self) -> Path:
-        """Where the official files are.
+        """Folder of the official files.
 
         Raises:
-            UserError: they are not there.
+            UserError: there are no such files.
         """
         found = find_files(self.path) if self.path else None
         if found is None:
@@ -88,7 +87,7 @@ class Logic:
 
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
-        """What each split is; of the official tests those that are there."""
+        """The splits by name; official tests only if their files exist."""
         trained = TRAIN_SIZES[: LONGEST_TRAINED + 1]
         held_out = sum(size // _VALIDATION_EVERY for size in trained)
         kind = "generated" if self.path is None else "official"
@@ -106,7 +105,7 @@ class Logic:
         return found
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the split is generated, or has its files."""
+        """Whether the split is generated, or its files exist."""
         if self.path is None:
             return split in self.splits
         counts = [_TESTS[split]] if split in _TESTS else range(LONGEST_TRAINED + 1)
@@ -117,7 +116,7 @@ class Logic:
             return False
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the split lies in the cache."""
+        """Whether the split is in the cache."""
         try:
             return self._file(split).is_file()
         except UserError:
@@ -133,10 +132,10 @@ class Logic:
         return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.seed)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.uint8], ...]:
-        """Turn two formulas into token ids.
+        """Return the token ids of two formulas.
 
         Raises:
-            ValueError: they are not two, or one is no formula.
+            ValueError: there are not two texts, or one is not a formula.
         """
         if len(texts) != self.sides:
             raise ValueError(f"an input of logic is two formulas, separated by a tab; here are {len(texts)}")
@@ -147,10 +146,10 @@ class Logic:
         return [VOCABULARY[token] for token in tokens.tolist()]
 
     def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
-        """Return nothing: a formula's parentheses are tokens, and hold up to three parts."""
+        """Return None: there is no gold tree, as parentheses are tokens and may enclose three parts."""
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
-        """Return what accuracy is broken down by: "length", "operators" of the longer side, "relation"."""
+        """Return properties to break accuracy down by: "length", "operators" of the longer side, "relation"."""
         is_operator = np.isin(examples.tokens, [IDS[name] for name in OPERATORS]).astype(np.int64)
         counts = np.add.reduceat(is_operator, examples.offsets[:-1])
         return {
@@ -160,14 +159,14 @@ class Logic:
         }
 
     def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
-        """Return the accuracy of always answering the commonest training label."""
+        """Return the accuracy of always giving the most common training label."""
         return float((test.labels == np.bincount(train.labels).argmax()).mean())
 
     def pretrained(self) -> None:
-        """Return nothing: the embedding of twelve tokens begins at random."""
+        """Return None: there are no pretrained embeddings."""
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: vocabulary and labels are fixed."""
+        """Return an empty state: vocabulary and labels are fixed."""
         return {}
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -181,7 +180,7 @@ class Logic:
                     yield row
 
     def _part(self, kind: str, count: int) -> Iterator[Row]:
-        """Yield the pairs of an official file, or what is generated in its place."""
+        """Yield the pairs of an official file, or generated ones instead."""
         if self.path is not None:
             path = self.folder / f"{kind}{count}"
             yield from read_pairs(path)
@@ -200,7 +199,7 @@ class Logic:
             writer.finish(seed=self.seed, source=self._source(split))
 
     def _source(self, split: str) -> dict[str, Any]:
-        """Say what a split is made from."""
+        """Return what a split is made from, for the name of its cache file."""
         if self.path is None:
             return {"generator": GENERATOR_VERSION, "split": split, "seed": self.seed}
         files = files_fingerprint(sorted(self.folder.glob("t*[0-9]")))
@@ -210,6 +209,6 @@ class Logic:
         return cache_dir() / self.name / f"{split}-{source_digest(self._source(split))}.safetensors"
 
 
-@functools.lru_cache(maxsize=LAST + 1)  # training and validation pairs are mostly wanted one after another
+@functools.lru_cache(maxsize=LAST + 1)  # training and validation pairs are usually read one after the other
 def _generated(count: int, seed: int) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
     return split_pairs(count, seed)

@@ -1,4 +1,4 @@
-"""Texts and pairs of texts: official datasets, each in a module of its own, and the user's own files."""
+"""Texts and pairs of texts: official datasets, one module each, and the user's own files."""
 
 from nestree.tasks.text.official import DATASETS, OfficialOptions
 from nestree.tasks.text.own import OwnOptions

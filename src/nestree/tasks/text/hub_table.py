@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub by name, read by its own library, which is an extra."""
+"""Datasets of the Hugging Face Hub by name, read with Hugging Face's library (install ``nestree[hub]``)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from nestree.suggest import unknown
 from nestree.tasks.text.table import Record
 
 PREFIX = "hf:"
-"""What a name of the Hub begins with where a file could stand, too."""
+"""Prefix that distinguishes names on the Hub from files."""
 
 _NAME = re.compile(r"hf:(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<split>.+))?")
 
 
 class HubTable:
-    """A split of a dataset, ``hf:NAME``, ``hf:NAME:CONFIG`` or ``hf:NAME:CONFIG@SPLIT``, with a table's members.
+    """A split of a dataset, ``hf:NAME``, ``hf:NAME:CONFIG`` or ``hf:NAME:CONFIG@SPLIT``; it is used like a table.
 
-    The dataset's own code is never run: its files are data, or it is refused.
+    Code in the dataset's repository is never run; datasets that need it are refused. Nothing is fetched before the rows
+    or columns are read.
+
+    Args:
+        address: address of the dataset.
+        split: the split, unless the address has one.
+
+    Raises:
+        UserError: the address has another form.
     """
 
     def __init__(self, address: str, split: str) -> None:
-        """Take an address apart; nothing is fetched yet.
-
-        Args:
-            address: of the dataset.
-            split: to take where the address names none.
-
-        Raises:
-            UserError: it is no address.
-        """
         found = _NAME.fullmatch(address)
         if found is None:
             raise UserError(f"{address}: a dataset of the Hub is hf:NAME, hf:NAME:CONFIG or hf:NAME:CONFIG@SPLIT")
@@ -46,16 +45,16 @@ class HubTable:
         return tuple(self._data.column_names)
 
     def check_column(self, name: str, option: str) -> None:
-        """See that there is a column of this name.
+        """Check that there is a column of this name.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such column; names ``option``.
         """
         if name not in self.columns:
             raise OptionError(option, f"must name a column of {self.shown}: {unknown('column', name, self.columns)}")
 
     def records(self) -> Iterator[Record]:
-        """Yield the rows; classes by their names, and a class below 0 as None."""
+        """Yield the rows, with classes as names; a negative class is None."""
         names = {key: kind.names for key, kind in self._data.features.items() if hasattr(kind, "names")}
         for number, row in enumerate(self._data):
             values = dict(row)
@@ -65,7 +64,7 @@ class HubTable:
             yield Record(values, f"{self.shown}:{number}")
 
     def digest(self) -> str:
-        """Tell contents apart, as the library does."""
+        """Return a digest of the content, SHA-256 of the library's fingerprint."""
         return hashlib.sha256(str(self._data._fingerprint).encode()).hexdigest()
 
     @cached_property
@@ -76,6 +75,6 @@ class HubTable:
             raise UserError(f"{self.shown}: needs Hugging Face datasets: pip install 'nestree[hub]'") from None
         try:
             return datasets.load_dataset(self.name, self.config, split=self.split)
-        except Exception as error:  # of the network, of files, of names: dozens of types, each with its own say
+        except Exception as error:  # dozens of types, of network, files and names
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(f"{self.shown}: cannot be loaded ({reason[:300]})") from None

@@ -1,4 +1,4 @@
-"""The lines of a user's text file, in any encoding, plain or gzipped, none so long that it fills the memory."""
+"""Reading lines of a user's text file, in any encoding, plain or gzipped, with a limit of their length."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import IO, cast
 from nestree.errors import OptionError, UserError
 
 LONGEST = 2**26
-"""Bytes of a line, and characters of a table's field, at most: what is longer is a mistake, and fills the memory."""
+"""Maximal length of a line, bytes, and of a table's field, characters; longer ones are mistakes and fill the memory."""
 
 
 def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Yield (number, line with its end) of a file; only a line feed ends a line, and UTF-8's first mark is no text.
+    """Yield (number, line with its end) of a file, without UTF-8's byte order mark; lines end only with a line feed.
 
     Raises:
-        UserError: names file and line that is not in this encoding, too long, or no text.
+        UserError: a line is not in this encoding, too long, or not text; names file and line.
     """
     number, name = 0, shown(path)
     with reading(path), opened(path) as binary:
-        # The bytes of UTF-16 and the like cannot be cut into lines.
+        # Encodings such as UTF-16 cannot be split into lines as bytes.
         by_bytes = "\n".encode(encoding) == b"\n"
         file = binary if by_bytes else io.TextIOWrapper(binary, encoding, newline="\n")
         while True:
@@ -58,19 +58,19 @@ def _decoded(line: bytes, encoding: str, *, first: bool, where: str) -> str:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file, a gzipped one to be unpacked on the way."""
+    """Open a file for reading bytes; gzipped files are unpacked."""
     return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def shown(path: Path) -> str:
-    """Return a path as messages name it: from the working folder where it lies below that."""
+    """Return a path for messages: relative to the working folder if it is below it."""
     path = Path(os.path.abspath(path))
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading a file into an error that names it."""
+    """Turn errors of reading into a UserError that names the file."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Datasets in their official files, as tasks."""
+"""Tasks of datasets in official files."""
 
 from __future__ import annotations
 
@@ -34,43 +34,44 @@ DATASETS: dict[str, Dataset] = {
         qqp.QQP,
     )
 }
-"""Every dataset by the name of its task."""
+"""Datasets by the names of their tasks."""
 
 PROTOCOLS = ("clean", "paper")
 
 FOLDER = "NESTREE_DATA"
-"""Environment variable that names a folder with official files."""
+"""Environment variable with the folder of official files."""
 
 
 @dataclass(frozen=True)
 class OfficialOptions(TextOptions):
-    """A dataset in its official files."""
+    """A dataset in official files.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     path: str | None = None
-    """The dataset's file or folder, or any folder above it; null: what NESTREE_DATA names."""
+    """The dataset's file or folder, or a folder above it; null: the folder in NESTREE_DATA."""
     protocol: str = PROTOCOLS[0]
-    """Where there is no official validation split: clean holds out a part of train; paper, as often published,
-    validates on test."""
+    """Validation split of datasets without an official one: clean holds out a part of train; paper validates on test,
+    as is often published."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_one_of("protocol", self.protocol, PROTOCOLS)
 
     def open(self, state: Mapping[str, Any] | None = None) -> TextTask:
-        """Return the task; its files are looked for when they are first needed."""
+        """Return the task; it looks for its files when they are first needed."""
         return TextTask(OfficialTexts(DATASETS[self.task], self.path, self.protocol, self.seed), self, state)
 
 
 class OfficialTexts(Texts):
-    """The rows of a dataset's official splits, and a validation split where it has none."""
+    """The rows of a dataset's official splits, and of a validation split if it has none.
+
+    The files are looked for at ``path``, or in NESTREE_DATA, when they are first needed.
+    """
 
     def __init__(self, dataset: Dataset, path: str | None, protocol: str, seed: int) -> None:
-        """Look for the files at ``path``, or where NESTREE_DATA says, when they are first needed."""
         self.dataset = dataset
         self.path = path
         self.seed = seed
@@ -82,7 +83,7 @@ class OfficialTexts(Texts):
 
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
-        """The official ones, and "validation"."""
+        """The official splits, and "validation"."""
         given = dict(self.dataset.splits)
         if self.protocol == "official":
             return given
@@ -90,27 +91,27 @@ class OfficialTexts(Texts):
         if self.protocol == "paper" or count is None:
             validation = OfficialSplit(given["test"].size, "the same as test: accuracy on test is not held out")
         else:
-            validation = OfficialSplit(count, f"held out of train by seed, {count:,} rows, each label by its share")
+            validation = OfficialSplit(count, f"{count:,} rows held out of train by seed, stratified by label")
             size = None if train.size is None else train.size - count
-            train = OfficialSplit(size, f"{train.description}, less those held out for validation")
+            train = OfficialSplit(size, f"{train.description}, without those held out for validation")
         return {"train": train, "validation": validation, **given}
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels, in the order of their numbers."""
+        """Names of the labels, in order of their numbers."""
         return self.dataset.label_names
 
     def found(self) -> Path | None:
-        """Return where the files are; None if they are not there."""
+        """Return the path of the files; None if they are not found."""
         folder = self.path or os.environ.get(FOLDER)
         return None if folder is None else self.dataset.find(Path(folder).expanduser())
 
     @cached_property
     def files(self) -> Path:
-        """Where the files are.
+        """Path of the files.
 
         Raises:
-            UserError: they are not there; says what is looked for.
+            UserError: the files are not found; says which.
         """
         found = self.found()
         if found is None:
@@ -130,23 +131,23 @@ class OfficialTexts(Texts):
 
     @cached_property
     def _held_out(self) -> set[int]:
-        """Rows of the official training split that are for validation."""
+        """Indices of the training rows that are held out for validation."""
         labels = [row.label for row in self.dataset.read(self.files, "train")]
         return held_out(labels, min(self.dataset.held_out or 0, len(labels) // 2), self.seed)
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the files of a split are there."""
+        """Whether the files of a split exist."""
         found = self.found()
         paths = [] if found is None else self.dataset.files(found, self._official(split))
         return bool(paths) and all(path.exists() for path in paths)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return size and time of change of all files of the dataset that are there."""
+        """Return size and modification time of all existing files of the dataset."""
         paths = {path for split in self.dataset.splits for path in self.dataset.files(self.files, split)}
         return files_fingerprint(sorted(path for path in paths if path.exists()))
 
     def _official(self, split: str) -> str:
-        """Return the official split that one of [`splits`][] is, or is a part of."""
+        """Return the official split that contains one of [`splits`][]."""
         if self.protocol == "official" or split != "validation":
             return split
         return "test" if self.protocol == "paper" else "train"

@@ -1,4 +1,4 @@
-"""The user's own texts: tables with a column of texts, or two, and a column of labels."""
+"""The user's own texts: tables with one or two columns of texts and a column of labels."""
 
 from __future__ import annotations
 
@@ -28,51 +28,52 @@ from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
 NAME = "own"
 
 FILES = ("train", "validation", "test")
-"""Splits that may have a file, which are the options' names, too."""
+"""Splits that may have a file, and the names of their options."""
 
 MOST_CLASSES = 10_000
-"""A column of more different values holds no labels."""
+"""Maximal number of labels; a column with more different values is not a column of labels."""
 
 SURVEY_VERSION = 1
-"""Raised with every change to what is found out about files; what is in the cache is then found out again."""
+"""Increased whenever the survey of the tables changes; cached surveys of another version are replaced."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
 class OwnOptions(TextOptions):
-    """Your own tables: CSV, TSV or JSON lines, or a dataset of the Hugging Face Hub."""
+    """Your own tables: CSV, TSV or JSON lines, or a dataset of the Hugging Face Hub.
+
+    Paths are made absolute, so that a run finds its files from any folder.
+
+    Raises:
+        ValueError: an option is invalid; names the option.
+    """
 
     train: str | None = None
-    """Table to learn from: a file .csv, .tsv or .jsonl, also with .gz behind; or hf:NAME, hf:NAME:CONFIG@SPLIT of the
-    Hugging Face Hub."""
+    """Table to train on: a file .csv, .tsv or .jsonl, optionally followed by .gz; or hf:NAME, hf:NAME:CONFIG@SPLIT of
+    the Hugging Face Hub."""
     validation: str | None = None
-    """Table to choose the best weights by; null: a share of train is held out."""
+    """Table for validation; null: a share of train is held out."""
     validation_share: float = 0.1
-    """Share of the training rows that is held out where there is no validation table, of each label as much."""
+    """Share of the training rows to hold out if there is no validation table, stratified by label."""
     test: str | None = None
-    """Table to evaluate on; null: none, so evaluation is on validation."""
+    """Table for evaluation; null: evaluate on validation."""
     text: str = "text"
     """Column of texts."""
     text2: str | None = None
-    """Column of second texts, for pairs; null: one text a row."""
+    """Column of second texts, for pairs; null: one text per row."""
     label: str = "label"
-    """Column of labels; they are names, 1 and 1.0 are two."""
+    """Column of labels, which are names: 1 and 1.0 are different labels."""
     skip_unlabelled: bool = False
-    """Leave out rows without a label; false: such a row is an error."""
+    """Skip rows without a label; false: they are an error."""
     encoding: str = "utf-8"
-    """Encoding of the files: utf-8, latin-1, cp1252, utf-16 or another that Python knows."""
+    """Encoding of the files: utf-8, latin-1, cp1252, utf-16 or any other that Python knows."""
     delimiter: str | None = None
-    """Character between two columns; null: a comma, in a .tsv a tab."""
+    """Character between columns; null: a tab in .tsv files, else a comma."""
     quotes: bool | None = None
-    """Fields may stand in double quotes, as spreadsheets write them; null: yes, unless a .tsv cannot be read so."""
+    """Whether fields may be in double quotes, as spreadsheets write them; null: yes, unless this fails for a .tsv."""
 
     def __post_init__(self) -> None:
-        """Check each option, and make paths absolute, so that the run finds its files from any folder.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         if isinstance(self.validation_share, bool) or not 0 < self.validation_share <= 0.5:
             raise OptionError(
@@ -89,14 +90,14 @@ class OwnOptions(TextOptions):
         self.style()
 
     def style(self) -> TableStyle:
-        """Return how files are to be read."""
+        """Return the style of the files."""
         return TableStyle(self.encoding, self.delimiter, self.quotes)
 
     def open(self, state: Mapping[str, Any] | None = None) -> TextTask:
-        """Return the task; with a ``state``, files are looked for only when they are needed.
+        """Return the task; with a ``state``, files are opened only when they are needed.
 
         Raises:
-            UserError: no file is named, or it is not there, or has not these columns.
+            UserError: no training table is named, a file does not exist, or a column is missing.
         """
         if state is None:
             if self.train is None:
@@ -109,18 +110,17 @@ class OwnOptions(TextOptions):
 
 
 class OwnTexts(Texts):
-    """The rows of the user's tables, and a validation split where there is no table for it."""
+    """The rows of the user's tables, and of a validation split if there is no table for it.
+
+    Args:
+        options: the tables and their style.
+        known: digests of the files that a run was trained on, by split.
+    """
 
     level = "word"
     max_tokens = None
 
     def __init__(self, options: OwnOptions, known: Mapping[str, str]) -> None:
-        """Read nothing yet.
-
-        Args:
-            options: which tables, and how they are to be read.
-            known: digest of each file that a run was trained on, by split.
-        """
         self.options = options
         self.known = known
         self.name = NAME
@@ -131,19 +131,19 @@ class OwnTexts(Texts):
 
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
-        """Train, validation, and test if there is one."""
+        """Train, validation, and test if it has a table."""
         rows = {
             name: OfficialSplit(None, f"rows of {path if path.startswith(PREFIX) else shown(Path(path))}")
             for name, path in self.files.items()
         }
-        share = f"{self.options.validation_share:.0%} of the training rows, held out by seed, each label by its share"
+        share = f"{self.options.validation_share:.0%} of the training rows, held out by seed, stratified by label"
         return {"train": OfficialSplit(None, "training rows"), "validation": OfficialSplit(None, share)} | rows
 
     def table(self, split: str) -> Table | HubTable:
-        """Return the table of a split, with the columns that are needed.
+        """Return the table of a split, and check its columns.
 
         Raises:
-            UserError: it is not there, or lacks a column.
+            UserError: the table does not exist, or a column is missing.
         """
         if split not in self._tables:
             path, options = self.files[split], self.options
@@ -161,7 +161,7 @@ class OwnTexts(Texts):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels of the training table: integers by value, others by the alphabet."""
+        """Labels of the training table, sorted as by [`sorted_labels`][]."""
         return tuple(self._survey["labels"])
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -174,7 +174,6 @@ class OwnTexts(Texts):
                 yield row
 
     def _table_rows(self, split: str) -> Iterator[Row]:
-        """Yield the rows of a table."""
         table = self.table(split)
         columns = [self.options.text, *([] if self.options.text2 is None else [self.options.text2])]
         skipped = 0
@@ -191,13 +190,13 @@ class OwnTexts(Texts):
         with within(SECTION):
             yield from count_empty(rows(), Path(table.shown))
         if skipped:
-            note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label left out")
+            note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label skipped")
 
     def _label(self, record: Record) -> str | None:
-        """Return a row's label; None: it has none and may be left out."""
+        """Return a row's label; None if it has none and can be skipped."""
         column = self.options.label
         label = text_of(record.values.get(column), record.where, column)
-        # What half a character of JSON stands for cannot be printed.
+        # Lone surrogates, which JSON may contain, cannot be printed.
         label = None if label is None else label.encode("utf-8", "replace").decode().strip()
         if not label and not self.options.skip_unlabelled:
             problem = f"{record.where}: no label in column {column!r}"
@@ -206,7 +205,7 @@ class OwnTexts(Texts):
 
     @cached_property
     def _held_out(self) -> set[int]:
-        """Training rows that are for validation."""
+        """Indices of the training rows that are held out for validation."""
         codes: dict[str, int] = {}
         labels = np.fromiter((codes.setdefault(row.label, len(codes)) for row in self._table_rows("train")), np.int64)
         count = max(2, round(self.options.validation_share * len(labels)))
@@ -214,7 +213,7 @@ class OwnTexts(Texts):
 
     @cached_property
     def _survey(self) -> dict[str, Any]:
-        """What is found out in reading every table once: the labels, and texts that splits have in common."""
+        """Labels of the training table, and numbers of texts that other splits have in common with it; cached."""
         source = source_digest({"survey": SURVEY_VERSION, "seed": self.options.seed, **self.fingerprint()})
         path = cache_dir() / self.name / f"survey-{source}.json"
         load_or_write(path, lambda temporary: temporary.write_text(json.dumps(self._look()), encoding="utf-8"))
@@ -222,14 +221,14 @@ class OwnTexts(Texts):
         for split, (repeated, rows) in survey["repeated"].items():
             if repeated:
                 texts = "texts" if self.sides == 1 else "pairs of texts"
-                note(f"{split}: {repeated:,} of {rows:,} rows have {texts} that are in train too; accuracy flatters")
+                note(f"{split}: {repeated:,} of {rows:,} rows have {texts} that are in train too; accuracy is inflated")
         return survey
 
     def _look(self) -> dict[str, Any]:
         """Read every table once.
 
         Raises:
-            UserError: there are no labels to learn, or a table has one that train has not.
+            UserError: train has no labels to learn, or another table has a label that train does not have.
         """
         counts: Counter[str] = Counter()
         for row in self._table_rows("train"):
@@ -244,7 +243,7 @@ class OwnTexts(Texts):
         return {"labels": labels, "repeated": repeated}
 
     def _keys(self, split: str, labels: list[str]) -> Iterator[int]:
-        """Yield a number for the texts of each row of a split; every label must be one of ``labels``."""
+        """Yield a hash of each row's texts; raise a UserError if a label is not in ``labels``."""
         known = set(labels)
         for row in self.rows(split):
             if row.label not in known:
@@ -260,44 +259,44 @@ class OwnTexts(Texts):
         return {split: self.table(split).digest() for split in self.files}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the digest of each table's content, and how it is read.
+        """Return the digest of each table's content, and the options that it is read with.
 
         Raises:
-            UserError: a run was trained on other content.
+            UserError: the content has changed since a run was trained on it.
         """
         for split in ("train", "validation"):
             if split in self.known and self.known[split] != self._digests.get(split):
                 raise UserError(
-                    f"{self.table(split).shown}: is not what the run was trained on, its content has changed, "
-                    "so what was held out cannot be told: put it back, or train again"
+                    f"{self.table(split).shown}: has changed since the run was trained on it, "
+                    "so it is unknown which rows were held out: restore it, or train again"
                 )
         names = ("text", "text2", "label", "skip_unlabelled", "encoding", "delimiter", "quotes", "validation_share")
         return {"tables": self._digests, **{name: getattr(self.options, name) for name in names}}
 
     def state(self) -> dict[str, Any]:
-        """Return the digest of each file, for a resumed run to know whether it is still the same."""
+        """Return the digest of each file, to detect changes when a run is resumed."""
         local = {split: digest for split, digest in self._digests.items() if not self.files[split].startswith(PREFIX)}
         return {"files": local}
 
     def note_cut(self, split: str, cut: int) -> None:
-        """Say how many texts were cut."""
+        """Log how many texts were cut."""
         if cut:
             kept = self.options.max_tokens
             note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (data.max_tokens)")
 
 
 def sorted_labels(labels: Collection[str]) -> list[str]:
-    """Return labels in order: by value if all are integers, else by the alphabet."""
+    """Sort labels: by value if all are integers, else alphabetically."""
     if all(_INTEGER.fullmatch(label) for label in labels):
         return sorted(labels, key=lambda label: (int(label), label))
     return sorted(labels)
 
 
 def _check_classes(name: str, column: str, counts: Counter[str]) -> None:
-    """See that a column holds labels of classes.
+    """Check that a column can be a column of labels.
 
     Raises:
-        UserError: there are no rows, one class only, or about as many as rows.
+        UserError: there are no rows, only one label, or nearly as many labels as rows.
     """
     rows, classes = counts.total(), len(counts)
     if rows == 0:

@@ -19,10 +19,10 @@ from nestree.suggest import unknown
 from nestree.tasks.text.lines import LONGEST, opened, reading, shown, text_lines
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""Format by the end of a file's name; .gz may follow."""
+"""Format by suffix of a file's name; .gz may follow."""
 
 LONGEST_ROW = 2**24
-"""Characters of a row over several lines, at most."""
+"""Maximal length of a row with several lines, characters."""
 
 MERE_QUOTES = "false takes them for mere characters"
 """What the option quotes may do about one that stands where it should not."""
@@ -32,21 +32,20 @@ _CLOSED = re.compile(r'"(?:[^"]|"")*"')
 
 @dataclass(frozen=True)
 class TableStyle:
-    """How a file is to be read."""
+    """Encoding and format of a file.
+
+    Raises:
+        ValueError: an option is invalid; names the option.
+    """
 
     encoding: str = "utf-8"
-    """Any that Python knows."""
+    """Any encoding that Python knows."""
     delimiter: str | None = None
-    """What stands between two columns; None: a comma, in a TSV a tab."""
+    """Character between columns; None: a tab in TSV files, else a comma."""
     quotes: bool | None = None
-    """Whether a field may stand in double quotes; None: yes, unless it is a TSV in which that cannot be."""
+    """Whether fields may be in double quotes; None: yes, unless a TSV file cannot be read that way."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         try:
             "text".encode(self.encoding)
         except (LookupError, ValueError):
@@ -67,22 +66,21 @@ class Record:
     """One row of a table."""
 
     values: Mapping[str, Any]
-    """By column; numbers of JSON as they are written, null as None."""
+    """Values by column; JSON numbers are strings as written, null is None."""
     where: str
-    """File and line where it begins."""
+    """File, and line where the row begins."""
     raw: str = ""
-    """As it stands in the file, its line end included."""
+    """The row as written in the file, with its line end."""
 
 
 class Table:
-    """A table in a file: [`columns`][], and [`records`][] as often as wanted; never more than a row in memory."""
+    """A table in a file; [`records`][] can be read several times, and only one row is in memory at a time.
+
+    Raises:
+        UserError: the file does not exist, or its name has no known suffix.
+    """
 
     def __init__(self, path: str | Path, style: TableStyle | None = None) -> None:
-        """Look whether the file is there.
-
-        Raises:
-            UserError: it is not, or its name does not say what it is.
-        """
         self.path = Path(path)
         self.style = style or TableStyle()
         self.shown = shown(self.path)
@@ -98,26 +96,26 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; of JSON lines, the keys of the first object."""
+        """Names of the columns; for JSON lines, the keys of the first object."""
         return self._header[0]
 
     @property
     def header(self) -> str:
-        """The header as it stands in the file, its line end included; empty for JSON lines."""
+        """The header as written in the file, with its line end; empty for JSON lines."""
         return self._header[1]
 
     @cached_property
     def marked(self) -> bool:
-        """Whether the file begins with the byte order mark of UTF-8."""
+        """Whether the file begins with UTF-8's byte order mark."""
         with reading(self.path), opened(self.path) as file:
             return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
     @cached_property
     def quotes(self) -> bool:
-        """Whether a field may stand in double quotes.
+        """Whether fields may be in double quotes.
 
-        Unless the style says so, a TSV has no quoting if every line has as many columns as the first one, and in some
-        line a field begins with a quote that is not closed as it would have to be.
+        If the style does not say so, a TSV file has no quoted fields if all of its lines have the same number of
+        columns, and some field begins with a quote that is not closed.
         """
         if self.style.quotes is not None or self.format != "tsv":
             return self.style.quotes is not False
@@ -131,10 +129,10 @@ class Table:
         return not open_quote
 
     def check_column(self, name: str, option: str) -> None:
-        """See that there is one column of this name.
+        """Check that there is exactly one column of this name.
 
         Raises:
-            UserError: there is none, or there are two; names ``option``, and lists the columns there are.
+            UserError: there is none, or more than one; names ``option`` and lists the columns.
         """
         if name not in self.columns:
             sign = next((sign for sign in ";\t|" if len(self.columns) == 1 and sign in self.columns[0]), None)
@@ -148,10 +146,10 @@ class Table:
             raise OptionError(option, f"must name one column: {self.shown} has {count} columns {name!r}")
 
     def records(self) -> Iterator[Record]:
-        """Yield the rows, blank lines left out.
+        """Yield the rows; blank lines are skipped.
 
         Raises:
-            UserError: names file and line of what cannot be read.
+            UserError: a row cannot be read; names file and line.
         """
         if self.format == "jsonl":
             yield from self._objects()
@@ -170,7 +168,7 @@ class Table:
             yield Record(dict(zip(columns, cells, strict=True)), where, raw)
 
     def digest(self) -> str:
-        """Tell contents apart, by SHA-256."""
+        """Return the SHA-256 of the file."""
         with reading(self.path), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -185,7 +183,7 @@ class Table:
         raise UserError(f"{self.shown}: is empty")
 
     def _rows(self) -> Iterator[tuple[str, list[str], str]]:
-        """Yield (where it begins, fields, raw text) of each row, the header among them."""
+        """Yield (file and line, fields, raw text) of each row, including the header."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
         taken: list[str] = []
         size = 0
@@ -222,7 +220,7 @@ class Table:
             if not line.strip():
                 continue
             try:
-                # Numbers stay as they are written: 5 and 5.0 are two labels, and a long one is no trouble.
+                # Keep numbers as written: 5 and 5.0 are different labels, and numbers may have any length.
                 value = json.loads(line.rstrip("\r\n"), parse_int=str, parse_float=str, parse_constant=str)
             except (ValueError, RecursionError) as error:
                 column = getattr(error, "colno", None)
@@ -239,16 +237,16 @@ class Table:
 
 
 def table_format(path: str | Path) -> str | None:
-    """Return what the name of a file says it is: csv, tsv or jsonl; None: none of these."""
+    """Return the format of a file by its name: csv, tsv or jsonl; None if it is none of these."""
     name = str(path).lower().removesuffix(".gz")
     return next((kind for suffix, kind in FORMATS.items() if name.endswith(suffix)), None)
 
 
 def text_of(value: Any, where: str, column: str) -> str | None:
-    """Return a value as text; None where there is none.
+    """Return a value as text; None stays None.
 
     Raises:
-        UserError: it is a list or an object of JSON.
+        UserError: the value is a JSON list or object.
     """
     if value is None or isinstance(value, str):
         return value
@@ -260,10 +258,10 @@ def text_of(value: Any, where: str, column: str) -> str | None:
 
 
 def cell_text(record: Record, column: str) -> str:
-    """Return a text of a row, empty where it is null.
+    """Return a text of a row; null becomes an empty string.
 
     Raises:
-        UserError: an object of JSON lines has no such key, or no text there.
+        UserError: a JSON object does not have this key, or its value is not a text.
     """
     if column not in record.values:
         raise UserError(f"{record.where}: has no {column!r}, only {', '.join(record.values) or 'nothing'}")
@@ -271,14 +269,14 @@ def cell_text(record: Record, column: str) -> str:
 
 
 def _near(path: Path) -> str:
-    """Ask whether another file in the folder was meant."""
+    """Return a hint if the folder has a file with a similar name."""
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"; did you mean {shown(path.with_name(close[0]))}?" if close else ""
 
 
 def _unreadable(where: str, error: str, kind: str) -> UserError:
-    """Return an error that says what the csv module means."""
+    """Return an error with a clearer message than the csv module's."""
     if "unexpected end" in error:
         return OptionError("quotes", MERE_QUOTES, problem=f"{where}: a quote is opened and never closed")
     if "expected after" in error:

@@ -1,4 +1,4 @@
-"""Writing a table again, with further columns."""
+"""Copying a table with additional columns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from nestree.tasks.text.table import Record, Table
 
 
 class TableWriter:
-    """Writes a table again, every row as it stands in the file, with further columns."""
+    """Writes a copy of a table with additional columns; existing columns are copied unchanged.
+
+    Args:
+        table: the table.
+        file: the file to write to, in the table's encoding; the header is written immediately.
+        names: names of the additional columns.
+    """
 
     def __init__(self, table: Table, file: IO[bytes], names: Sequence[str]) -> None:
-        """Write the header.
-
-        Args:
-            table: the table, read with the same columns.
-            file: to write to, in the table's encoding.
-            names: of the further columns.
-        """
         self.table = table
         self.names = names
         self._file = file
@@ -39,7 +38,7 @@ class TableWriter:
         """Write a row.
 
         Raises:
-            UserError: a value cannot be written in the table's encoding, or the row has a key of the same name.
+            UserError: a value cannot be encoded in the table's encoding, or the row already has a key of this name.
         """
         if self.table.format != "jsonl":
             self._write(self._widened(record.raw, values), record.where)
@@ -52,7 +51,7 @@ class TableWriter:
         self._write(f"{content}, {new[1:]}{_line_end(record.raw, self._end)}", record.where)
 
     def _widened(self, raw: str, values: Sequence[str | float]) -> str:
-        """Return a row of CSV or TSV with more fields."""
+        """Return a row of CSV or TSV with additional fields."""
         delimiter = self.table.delimiter
         if self.table.quotes:
             buffer = io.StringIO()

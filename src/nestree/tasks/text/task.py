@@ -1,4 +1,4 @@
-"""Classification of texts, or pairs of texts, whatever files they come from."""
+"""Classification of texts or pairs of texts, from official files or the user's own."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from nestree.tasks.official_files import READER_VERSION
 
 @dataclass(frozen=True)
 class TextOptions(DataOptions):
-    """Options of every task on texts."""
+    """Options of every task on texts.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     level: str | None = None
-    """What a token is: byte, char or word; null: as is usual for the task."""
+    """Kind of tokens: byte, char or word; null: the task's default."""
     max_tokens: int | None = None
-    """Tokens of a text that are kept, the first so many; null: as is usual for the task."""
+    """Maximal number of tokens per text; longer texts are cut; null: the task's default."""
     vocabulary_size: int = 100_000
-    """Words (or characters) that are told apart, the most frequent ones of the training split."""
+    """Number of words (or characters) in the vocabulary, the most frequent ones of the training split."""
     min_count: int = 1
-    """Times that a word must stand in the training split to be told apart."""
+    """Minimal number of occurrences in the training split for a word to be in the vocabulary."""
     vectors: str | None = None
-    """File of word vectors in GloVe's text format to begin with (see model.embedding_dim); null: none."""
+    """File of word vectors in GloVe's text format, to initialise the embedding (see model.embedding_dim); null:
+    none."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         if self.level is not None:
             check_one_of("level", self.level, LEVELS)
@@ -54,10 +54,10 @@ class TextOptions(DataOptions):
 
 
 class Texts(ABC):
-    """Where a task's rows come from: official files, or the user's own."""
+    """Source of a task's rows: official files, or the user's own."""
 
     name: str
-    """Of the task."""
+    """Name of the task."""
     sides: int
     level: str
     max_tokens: int | None
@@ -66,45 +66,44 @@ class Texts(ABC):
     @property
     @abstractmethod
     def splits(self) -> Mapping[str, SplitAbout]:
-        """What each split is; "train" and "validation" are among them."""
+        """Splits by name: "train", "validation" and the tests."""
 
     @property
     @abstractmethod
     def label_names(self) -> tuple[str, ...]:
-        """The labels, in the order of their numbers."""
+        """Names of the labels, in order of their numbers."""
 
     @abstractmethod
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split, always in the same order."""
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the files of a split are there."""
+        """Whether the files of a split exist."""
         return split in self.splits
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Say which files these are, in terms that JSON keeps and that change when a file does."""
+        """Return JSON values that change when a file changes."""
 
     def state(self) -> dict[str, Any]:
-        """Return what else was found in the files and a run is to keep."""
+        """Return what else a run must keep about the files, as JSON values."""
         return {}
 
     def note_cut(self, split: str, cut: int) -> None:
-        """Hear how many texts of a split were longer than what is kept of them."""
+        """Called with the number of texts of a split that were cut."""
         del split, cut
 
 
 class TextTask:
-    """A [`nestree.tasks.Task`][] over [`Texts`][]: bytes, characters or words in, one of the labels out."""
+    """A [`nestree.tasks.Task`][] on [`Texts`][], as bytes, characters or words. Files are read when first needed.
+
+    Args:
+        texts: source of the rows.
+        options: options of the tokens.
+        state: labels and words from an earlier [`TextTask.state`][].
+    """
 
     def __init__(self, texts: Texts, options: TextOptions, state: Mapping[str, Any] | None = None) -> None:
-        """Put a task together; nothing is read yet.
-
-        Args:
-            texts: where the rows come from.
-            options: how they become tokens.
-            state: labels and words that an earlier [`TextTask.state`][] found.
-        """
         self.texts = texts
         self.options = options
         self.level = options.level or texts.level
@@ -118,37 +117,37 @@ class TextTask:
 
     @property
     def sides(self) -> int:
-        """Texts of an example."""
+        """Number of texts per example."""
         return self.texts.sides
 
     @property
     def splits(self) -> Mapping[str, SplitAbout]:
-        """What each split is."""
+        """The splits by name."""
         return self.texts.splits
 
     @property
     def protocol(self) -> str:
-        """How the splits came about."""
+        """Origin of the splits."""
         return self.texts.protocol
 
     @property
     def first_tests(self) -> tuple[str, ...]:
-        """The tests that a first look evaluates."""
+        """Tests to evaluate by default."""
         return tuple(name for name in self.splits if name not in ("train", "validation"))[:4] or ("validation",)
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels, in the order of their numbers."""
+        """Names of the labels, in order of their numbers."""
         return tuple(self._state["labels"]) if "labels" in self._state else self.texts.label_names
 
     @property
     def vocabulary_size(self) -> int:
-        """How many token ids there are."""
+        """Number of token ids."""
         return BYTE_IDS if self.vocabulary is None else len(self.vocabulary)
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """The words (or characters) of the training split; None at byte level."""
+        """Words (or characters) of the training split; None at byte level."""
         if self.level == "byte":
             return None
         if "words" in self._state:
@@ -163,11 +162,11 @@ class TextTask:
         return found
 
     def is_there(self, split: str) -> bool:
-        """Tell whether the files of a split are there."""
+        """Whether the files of a split exist."""
         return self.texts.is_there(split)
 
     def is_cached(self, split: str) -> bool:
-        """Tell whether the split lies in the cache."""
+        """Whether the split is in the cache."""
         try:
             return self._data_path(split).is_file()
         except UserError:
@@ -185,7 +184,7 @@ class TextTask:
         return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.options.seed)
 
     def _write(self, split: str, path: Path, progress: Progress | None) -> None:
-        """Turn the rows of a split into a file of token ids."""
+        """Write the token ids of a split to a file."""
         numbers = {name: number for number, name in enumerate(self.label_names)}
         dtype = np.uint8 if self.vocabulary is None else self.vocabulary.dtype
         total = self.splits[split].size or 0
@@ -204,10 +203,10 @@ class TextTask:
         self.texts.note_cut(split, cut)
 
     def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
-        """Turn a text (two for a task of pairs) into token ids.
+        """Return the token ids of a text, or of two texts for pairs.
 
         Raises:
-            ValueError: there are more texts, or fewer.
+            ValueError: the number of texts is wrong.
         """
         if len(texts) != self.sides:
             wanted = "two texts, separated by a tab" if self.sides == 2 else "one text"
@@ -215,32 +214,32 @@ class TextTask:
         return tuple(self._ids(text) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
-        """Return the words (characters, bytes) of these ids; one outside of the vocabulary is ``<unknown>``."""
+        """Return the words (characters, bytes) of these ids; unknown words are ``<unknown>``."""
         return words_of(tokens, self.vocabulary)
 
     def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
-        """Return nothing: a text has no tree that is known to be right."""
+        """Return None: texts have no gold trees."""
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
-        """Return what accuracy is broken down by: "length", of the longer side in tokens, and "label"."""
+        """Return properties to break accuracy down by: "length" (of the longer side, tokens) and "label"."""
         return {"length": examples.lengths, "label": np.array(self.label_names)[examples.labels]}
 
     def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
-        """Return the accuracy of always answering the commonest training label."""
+        """Return the accuracy of always giving the most common training label."""
         return float((test.labels == np.bincount(train.labels).argmax()).mean())
 
-    baseline_about: str = "the commonest training label"
+    baseline_about: str = "the most common training label"
 
     def state(self) -> dict[str, Any]:
-        """Return labels and words."""
+        """Return labels and words as JSON values."""
         words = {} if self.vocabulary is None else self.vocabulary.state()
         return {"labels": list(self.label_names), **words, **self.texts.state()}
 
     def pretrained(self) -> Vectors | None:
-        """Read the vectors of the vocabulary's words, if a file of vectors is given.
+        """Return the vectors of the vocabulary's words, if the options have a file of vectors.
 
         Raises:
-            UserError: the file cannot be read; or there are no words.
+            UserError: the file cannot be read, or tokens are bytes.
         """
         if self.options.vectors is None:
             return None
@@ -252,7 +251,7 @@ class TextTask:
         return encode_text(text, self.level, self.vocabulary, self.max_tokens)
 
     def _source(self, split: str) -> dict[str, Any]:
-        """Say what a split is made from."""
+        """Return what a split is made from, for the name of its cache file."""
         return {
             "reader": READER_VERSION,
             "split": split,
@@ -272,11 +271,11 @@ class TextTask:
 
 
 def held_out(labels: Sequence[str] | NDArray[np.int64], count: int, seed: int) -> set[int]:
-    """Choose ``count`` rows, as many of each label as its share (to within one), the same for the same seed."""
+    """Return the indices of ``count`` random rows, stratified by label (to within one row), decided by ``seed``."""
     rng = np.random.default_rng([seed, len(labels)])
     order = rng.permutation(len(labels))
     by_label = np.array(labels)[order]
-    # Each label's rows are spread evenly over the unit interval, then the first ones of all are taken.
+    # Spread each label's rows evenly over the unit interval, and take the first rows of all labels.
     place = np.empty(len(labels))
     for label in np.unique(by_label):
         rows = np.flatnonzero(by_label == label)
@@ -285,6 +284,6 @@ def held_out(labels: Sequence[str] | NDArray[np.int64], count: int, seed: int) -
 
 
 def _known(names: Sequence[str]) -> str:
-    """List labels, not too many."""
+    """Return a list of labels for a message, at most twelve."""
     shown = ", ".join(names[:12])
     return f"there are {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -10,7 +10,7 @@ from torch import Tensor
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.beam.engine.cells import FusedGatedCell
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.engine.replay import (
     ROWS_AT_ONCE,
     cell_gradient,
@@ -134,7 +134,7 @@ def test_scorer_gradient_is_that_of_autograd(merges: list[tuple[int, int]], data
     before = torch.randn(store.rows, 3, dtype=torch.float64)
     state_gradient = before.clone()
     with torch.no_grad():
-        of_scorer = PairScoring(store, scorer).pull_back(left, right, above, state_gradient)
+        of_scorer = FusedPairScoring(store, scorer).pull_back(left, right, above, state_gradient)
     assert_close([state_gradient - before, *of_scorer], expected)
 
 

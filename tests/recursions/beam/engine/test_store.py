@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.recursions.beam.engine.cells import FusedGatedCell
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import dropout_mask
 from support.reference import randomize
@@ -25,9 +25,9 @@ def store_of(leaves: int, *, dim: int = 4, dropout: float = 0.5, record: bool = 
     return NodeStore(torch.randn(leaves, dim, dtype=dtype), leaves + 64, cell, record=record)
 
 
-def scoring_of(store: NodeStore, width: int) -> PairScoring:
+def scoring_of(store: NodeStore, width: int) -> FusedPairScoring:
     dim, dtype = store.states.shape[1], store.states.dtype
-    return PairScoring(store, randomize(PairScorer(dim, width=width), 2).to(dtype).requires_grad_(False))
+    return FusedPairScoring(store, randomize(PairScorer(dim, width=width), 2).to(dtype).requires_grad_(False))
 
 
 def bits_of(count: int, store: NodeStore) -> Tensor:

@@ -39,14 +39,14 @@ def test_each_split_has_its_file(tmp_path):
         "test": "test",
     }
     (tmp_path / "new_aan_pairs.eval.tsv").unlink()
-    with pytest.raises(UserError, match=r"new_aan_pairs.eval.tsv: not there; it holds the split validation"):
+    with pytest.raises(UserError, match=r"new_aan_pairs.eval.tsv: missing; it is needed for the split validation"):
         read(tmp_path, "validation")
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b"1.0\t1\t2\tone", "4 columns; a row has 5, tabs between"),
+        (b"1.0\t1\t2\tone", "4 columns; a row has 5, separated by tabs"),
         (b"1.0\t1\t2\tone\ttwo\tthree", "6 columns; a row has 5"),
         (b"", "1 column; a row has 5"),
         (b"yes\t1\t2\tone\ttwo", "the label must be 0.0 or 1.0, not 'yes'"),
@@ -66,4 +66,4 @@ def test_empty_texts_are_kept_and_counted(tmp_path, caplog):
     write(tmp_path, "1.0\t1\t2\t\tb\n")
     assert read(tmp_path) == [(("", "b"), "cites")]
     path = tmp_path / "new_aan_pairs.test.tsv"
-    assert caplog.messages == [f"{path}: 1 empty text is taken as one unknown word each"]
+    assert caplog.messages == [f"{path}: 1 empty text becomes a single unknown word"]

@@ -115,9 +115,7 @@ def test_a_damaged_archive_and_a_split_without_reviews_are_named(tmp_path):
 def test_an_empty_review_is_kept_and_counted(tmp_path, caplog):
     folder(tmp_path, {**REVIEWS, "test/pos/1_9.txt": ""})
     assert ("", "positive") in read(tmp_path, "test")
-    assert [message.partition(": ")[2] for message in caplog.messages] == [
-        "1 empty text is taken as one unknown word each"
-    ]
+    assert [message.partition(": ")[2] for message in caplog.messages] == ["1 empty text becomes a single unknown word"]
 
 
 def many(path: Path) -> Path:
@@ -167,7 +165,7 @@ def test_the_further_tests_lie_beside_the_reviews(tmp_path):
     texts = OfficialTexts(IMDB, str(tmp_path), "clean", seed=0)
     assert [texts.is_there(split) for split in texts.splits] == [True, True, True, False, False]
     for split, message in (("counterfactual", "new/test.tsv"), ("contrast", "test_contrast.tsv")):
-        with pytest.raises(UserError, match=rf"{split}: its file {message} is not beside"):
+        with pytest.raises(UserError, match=rf"{split}: its file {message} is not next to"):
             list(IMDB.read(found, split))
     (tmp_path / "counterfactual" / "new").mkdir(parents=True)
     (tmp_path / "counterfactual" / "new" / "test.tsv").write_text(f"{HEADER}Positive\tturned\n")

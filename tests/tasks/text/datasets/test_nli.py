@@ -37,7 +37,7 @@ def test_texts_are_the_words_of_the_parse(tmp_path):
 def test_without_a_whole_parse_the_text_is_the_sentence(tmp_path, parse, caplog):
     path = write(tmp_path / "snli_1.0_test.jsonl", {**CAT, "sentence1_binary_parse": parse})
     assert read(path) == [(("A cat doesn't sleep.", "Cats"), "neutral")]
-    damaged = f"{path}: 1 binary parses are damaged; their sentences are taken as they were written"
+    damaged = f"{path}: 1 binary parses are damaged; the original sentences are used instead"
     assert caplog.messages == ([damaged] if parse else [])
 
 
@@ -46,13 +46,13 @@ def test_pairs_without_a_gold_label_are_left_out_and_counted(tmp_path, caplog):
     path = write(tmp_path / "snli_1.0_test.jsonl", *rows)
     assert [label for _, label in read(path)] == ["neutral", "entailment"]
     assert [label for _, label in read(path)] == ["neutral", "entailment"]
-    assert caplog.messages == [f"{path}: 2 pairs without a gold label are left out"]  # once, however often it is read
+    assert caplog.messages == [f"{path}: 2 pairs without a gold label are skipped"]  # once, however often it is read
 
 
 def test_empty_sentences_are_kept_and_counted(tmp_path, caplog):
     path = write(tmp_path / "snli_1.0_test.jsonl", {**CAT, "sentence2": "", "sentence2_binary_parse": ""})
     assert read(path) == [(("A cat does n't sleep .", ""), "neutral")]
-    assert caplog.messages == [f"{path}: 1 empty text is taken as one unknown word each"]
+    assert caplog.messages == [f"{path}: 1 empty text becomes a single unknown word"]
 
 
 def test_line_ends_byte_order_mark_and_blank_lines_do_not_matter(tmp_path):
@@ -72,10 +72,10 @@ def without(name: str) -> str:
         ("[" * 100_000, r"not JSON \("),
         ("[1]", r"a line is one JSON object in braces, not '\[1\]'"),
         ("premise\thypothesis\tlabel", r"not JSON \("),
-        (without("gold_label"), "the field gold_label is not there"),
-        (without("sentence2"), "the field sentence2 is not there"),
-        (json.dumps({**CAT, "sentence1": None}), "the field sentence1 is null; a text is wanted"),
-        (json.dumps({**CAT, "gold_label": 1}), "the field gold_label is 1; a text is wanted"),
+        (without("gold_label"), "the field gold_label is missing"),
+        (without("sentence2"), "the field sentence2 is missing"),
+        (json.dumps({**CAT, "sentence1": None}), "the field sentence1 is null, not a text"),
+        (json.dumps({**CAT, "gold_label": 1}), "the field gold_label is 1, not a text"),
         (json.dumps({**CAT, "gold_label": "maybe"}), "gold_label must be one of entailment, .* or -, not 'maybe'"),
     ],
 )
@@ -97,5 +97,5 @@ def test_the_two_datasets_are_told_apart_by_their_files(tmp_path):
     labels = {split: [row.label for row in MNLI.read(matched, split)] for split in MNLI.splits if split != "train"}
     assert labels == {"validation": ["neutral"], "matched": ["neutral"], "mismatched": ["entailment"]}
     assert next(MNLI.read(matched, "mismatched")).where == f"{mismatched}:1"
-    with pytest.raises(UserError, match=r"multinli_1.0_train.jsonl: not there; it holds the split train"):
+    with pytest.raises(UserError, match=r"multinli_1.0_train.jsonl: missing; it is needed for the split train"):
         next(MNLI.read(matched, "train"))

@@ -42,7 +42,7 @@ def test_either_file_finds_both_and_both_are_needed(tmp_path, name):
     assert len(list(POLARITY.read(found, "train"))) == 46
     assert sorted(path.name for path in POLARITY.files(found, "test")) == ["rt-polarity.neg", "rt-polarity.pos"]
     (tmp_path / ("rt-polarity.pos" if name.endswith("neg") else "rt-polarity.neg")).unlink()
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="missing"):
         list(POLARITY.read(found, "train"))
 
 
@@ -50,4 +50,4 @@ def test_files_of_unequal_length_and_empty_lines_are_read(tmp_path, caplog):
     folder(tmp_path, lines=3)
     (tmp_path / "rt-polarity.pos").write_bytes(b"one\n\n")
     assert [label for _, label in read(tmp_path, "train")] == ["negative", "positive"] * 2 + ["negative"]
-    assert caplog.messages == [f"{tmp_path / 'rt-polarity.*'}: 1 empty text is taken as one unknown word each"]
+    assert caplog.messages == [f"{tmp_path / 'rt-polarity.*'}: 1 empty text becomes a single unknown word"]

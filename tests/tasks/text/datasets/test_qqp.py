@@ -78,7 +78,7 @@ def test_glue_has_a_file_for_each_split(tmp_path):
     assert found == tmp_path / "QQP" / "train.tsv"
     assert (read(found), read(found, "test")) == ([("a", "b", "different")], [("c", "d", "duplicate")])
     (tmp_path / "QQP" / "dev.tsv").unlink()
-    with pytest.raises(UserError, match=r"dev.tsv: not there; it holds the split test"):
+    with pytest.raises(UserError, match=r"dev.tsv: missing; it is needed for the split test"):
         read(found, "test")
 
 
@@ -90,7 +90,7 @@ def test_other_files_of_that_name_are_not_taken_for_it(tmp_path):
 def test_empty_questions_are_kept_and_counted(tmp_path, caplog):
     path = whole(tmp_path, "0\t1\t2\t\tb\t0\n1\t3\t4\ta\t\t1\n")
     assert read(path) == [("", "b", "different"), ("a", "", "duplicate")]
-    assert caplog.messages == [f"{path}: 2 empty texts are taken as one unknown word each"]
+    assert caplog.messages == [f"{path}: 2 empty texts become a single unknown word"]
 
 
 GOOD = "0\t1\t2\ta\tb\t0\n"

@@ -81,7 +81,7 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b"Positive", "1 column; a row has 2, tabs between"),
+        (b"Positive", "1 column; a row has 2, separated by tabs"),
         (b"Positive\ta\tb", "3 columns; a row has 2"),
         (b"", "1 column; a row has 2"),
         (b"Neutral\tso so", "the sentiment must be Positive or Negative, not 'Neutral'"),
@@ -106,4 +106,4 @@ def test_another_header_is_named(tmp_path):
 def test_empty_reviews_are_kept_and_counted(tmp_path, caplog):
     (tmp_path / "test_contrast.tsv").write_text(f"{HEADER}Positive\t\nNegative\t \n")
     assert read(CONTRAST, tmp_path) == [("", "positive"), (" ", "negative")]
-    assert caplog.messages == [f"{tmp_path / 'test_contrast.tsv'}: 2 empty texts are taken as one unknown word each"]
+    assert caplog.messages == [f"{tmp_path / 'test_contrast.tsv'}: 2 empty texts become a single unknown word"]

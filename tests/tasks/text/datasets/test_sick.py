@@ -67,12 +67,12 @@ def test_each_split_has_its_part_or_its_file(tmp_path):
     [
         (f"NEUTRAL\t{CAT}", "2 columns; a row has 3"),
         (f"MAYBE\t{CAT}\t{DOG}", "the label must be one of entailment, neutral, contradiction, not 'MAYBE'"),
-        (f"NEUTRAL\t{CAT}\t{DOG} )", r"token 11 of the parse, '\)', stands behind its end"),
-        (f"NEUTRAL\t( {CAT}\t{DOG}", "the parse is cut short: 1 parentheses are open"),
-        (f"NEUTRAL\t( (A cat ) sleeps )\t{DOG}", r"token 2 of the parse, '\(A', has a parenthesis stuck to it"),
+        (f"NEUTRAL\t{CAT}\t{DOG} )", r"token 11 of the parse, '\)', is after its end"),
+        (f"NEUTRAL\t( {CAT}\t{DOG}", "the parse is incomplete: 1 parentheses are open"),
+        (f"NEUTRAL\t( (A cat ) sleeps )\t{DOG}", r"token 2 of the parse, '\(A', has a parenthesis attached to it"),
         (f"NEUTRAL\t( A cat sleeps )\t{DOG}", r"token 5 of the parse, '\)', does not close a node of one or two parts"),
         (f"NEUTRAL\t( )\t{DOG}", r"token 2 of the parse, '\)', does not close"),
-        (f"NEUTRAL\tA cat )\t{DOG}", "token 2 of the parse, 'cat', stands behind its end"),
+        (f"NEUTRAL\tA cat )\t{DOG}", "token 2 of the parse, 'cat', is after its end"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path, row, message):
@@ -85,7 +85,9 @@ def test_a_damaged_row_is_named(tmp_path, row, message):
 
 def test_missing_files_and_columns_are_named(tmp_path):
     (tmp_path / "SICK_train.txt").write_text(f"{HEADER}1\ta\tb\t2\tNEUTRAL\n")
-    with pytest.raises(UserError, match=r"has no SICK_trial_parsed.txt or SICK_trial.txt or .* holds the split val"):
+    with pytest.raises(
+        UserError, match=r"has no SICK_trial_parsed.txt or SICK_trial.txt or .* is needed for the split val"
+    ):
         read(tmp_path, "validation")
     (tmp_path / "SICK.txt").write_text(f"{HEADER}1\ta\tb\t2\tNEUTRAL\n")
     with pytest.raises(UserError, match=r"SICK.txt:1: has no column SemEval_set"):
@@ -100,7 +102,7 @@ def test_other_files_of_that_name_are_not_taken_for_it(tmp_path):
 def test_empty_texts_are_kept_and_counted(tmp_path, caplog):
     (tmp_path / "SICK_train.txt").write_text(f"{HEADER}1\ta\t\t2\tNEUTRAL\n2\t\t \t2\tNEUTRAL\n")
     assert read(tmp_path) == read(tmp_path) == [(("a", ""), "neutral"), (("", " "), "neutral")]
-    assert caplog.messages == [f"{tmp_path / 'SICK_train.txt'}: 3 empty texts are taken as one unknown word each"]
+    assert caplog.messages == [f"{tmp_path / 'SICK_train.txt'}: 3 empty texts become a single unknown word"]
 
 
 @pytest.mark.parametrize(

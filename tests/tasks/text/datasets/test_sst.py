@@ -73,8 +73,8 @@ def test_no_tree_survives_a_parenthesis_taken_away(tree, data):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ("(4 (2 It) (4 fun)", "character 18: the tree is cut short, 1 nodes are open"),
-        ("(4 (2 It) (4 fun)))", r"character 19: '\)' stands behind the end of the tree"),
+        ("(4 (2 It) (4 fun)", "character 18: the tree is incomplete: 1 nodes are open"),
+        ("(4 (2 It) (4 fun)))", r"character 19: '\)' is after the end of the tree"),
         ("(4 (2 It) (5 fun))", "character 11: a node begins with a label from 0 to 4, not '5'"),
         ("(4 (2 It) ( fun))", "character 11: a node begins with a label from 0 to 4, not ''"),
         ("(4 (2 It) (-1 fun))", "not '-1'"),
@@ -151,7 +151,7 @@ def test_a_missing_split_and_a_wrong_encoding_are_named(tmp_path):
     with pytest.raises(UserError, match=r"test.txt:1: not UTF-8"):
         read(SST5, path, "test")
     (path / "dev.txt").unlink()
-    with pytest.raises(UserError, match=r"dev.txt: not there; it holds the split validation"):
+    with pytest.raises(UserError, match=r"dev.txt: missing; it is needed for the split validation"):
         read(SST5, path, "validation")
 
 

@@ -15,18 +15,30 @@ from nestree.recursions.beam.engine.scoring import Scoring
 from nestree.recursions.beam.engine.search import Search, SearchResult
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import SearchDraws, Sites
+from nestree.recursions.shapes import (
+    BeamScores,
+    Frontier,
+    KeptScores,
+    Packed,
+    Rows,
+    RowWeights,
+    SequenceNodes,
+    SequenceStates,
+    TableIndex,
+    TableStates,
+)
 
 
 @runtime_checkable
 class Nodes(Protocol):
     """The nodes of a batch: rows of some tables, the leaves first."""
 
-    states: Tensor
-    """(capacity, D)."""
-    left: Tensor
-    """(capacity,) rows of the left children; whatever for leaves and rows that are not used."""
-    right: Tensor
-    """(capacity,) rows of the right children."""
+    states: TableStates
+    """(U, D)."""
+    left: TableIndex
+    """(U,) rows of the left children; whatever for leaves and rows that are not used."""
+    right: TableIndex
+    """(U,) rows of the right children."""
     leaves: int
     """How many there are."""
     rows: int
@@ -43,21 +55,21 @@ class Backend(Protocol):
         ...
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+        self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level.
 
         Args:
-            frontier: (G, B, N) rows of each group's items, one beam per row; anything valid in the padding.
-            scores: (G, B) the beams' scores so far.
+            frontier: (G, V, N) rows of each group's items, one beam per row; anything valid in the padding.
+            scores: (G, V) the beams' scores so far.
             sizes: number of items of each group.
             roots: number of roots that each group is folded to; groups are in descending order of merges, then roots.
             sites: the groups' places, to draw for.
         """
         ...
 
-    def score_gradient(self, history: Any, gradient: Tensor) -> tuple[Tensor, Any]:
-        """Pull the gradient (G, W) of a level's final scores back to those that its search began with, (G, B).
+    def score_gradient(self, history: Any, gradient: KeptScores) -> tuple[BeamScores, Any]:
+        """Pull the gradient (G, W) of a level's final scores back to those that its search began with, (G, V).
 
         Returns:
             That gradient, and what [`gradient`][] wants to know of the level's pairs.
@@ -67,13 +79,13 @@ class Backend(Protocol):
     def gradient(
         self,
         levels: Iterable[tuple[Any, Any]],
-        nodes: Tensor,
-        outside: Tensor,
+        nodes: SequenceNodes,
+        outside: SequenceStates,
         parameters: Sequence[Tensor],
         *,
-        sequence: Tensor | None = None,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return the gradients of the leaves (N, D) and of the cell's and the scorer's ``parameters``.
+        sequence: Rows | None = None,
+    ) -> tuple[Packed, Sequence[Tensor]]:
+        """Return the gradients of the leaves (T, D) and of the cell's and the scorer's ``parameters``.
 
         Args:
             levels: each level's history and what [`score_gradient`][] gave for it, the highest level first.
@@ -99,24 +111,24 @@ class TorchBackend:
         return self.scoring.store
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+        self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level; see [`Backend.search`][]."""
         return Search(self.scoring, frontier, scores, sizes, roots, sites, self.beam_size, self.draws).run()
 
-    def score_gradient(self, history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def score_gradient(self, history: History, gradient: KeptScores) -> tuple[BeamScores, RowWeights]:
         """Pull the gradient of scores back; the second result is that of the pairs' logits."""
         return score_gradient(history, gradient)
 
     def gradient(
         self,
         levels: Iterable[tuple[History, Tensor]],
-        nodes: Tensor,
-        outside: Tensor,
+        nodes: SequenceNodes,
+        outside: SequenceStates,
         parameters: Sequence[Tensor],
         *,
-        sequence: Tensor | None = None,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
+        sequence: Rows | None = None,
+    ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         store = self.store
         state_gradient = store.states.new_zeros(store.rows, outside.shape[-1])

@@ -8,11 +8,17 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.layers import GatedRecursiveCell
+from nestree.layers.cell import Cell, mask_width
+from nestree.layers.plain import is_plain_cell
+from nestree.recursions.beam.engine.kept import Kept
+from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.draws import dropout_mask
+from nestree.recursions.shapes import ChildStates, Column, RandomBits, Rows, States, TableStates
 
 
 @runtime_checkable
@@ -21,13 +27,15 @@ class EngineCell(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """Whose parameters ``backward`` has gradients for."""
+        """What is composed with."""
         ...
 
+    parameters: list[Tensor]
+    """What ``backward`` has gradients for."""
     mask_width: int
     """Random bits that a node's dropout mask takes; 0 without dropout."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Return the states (M, D) of the parents of ``children`` (M, 2, D), and keep what ``backward`` needs.
 
         Args:
@@ -37,51 +45,93 @@ class EngineCell(Protocol):
         """
         ...
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull the gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their ``children``: (M, 2, D).
 
-        The parameters' shares are added to ``gradients``, which are in the order of the module's parameters; None
+        The parameters' shares are added to ``gradients``, which are in the order of ``parameters``; None
         leaves them out.
         """
         ...
 
 
-def engine_cell(cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> EngineCell:
+def engine_cell(cell: Cell, leaves: TableStates, capacity: int, *, record: bool) -> EngineCell:
     """Return what serves ``cell``, for at most ``capacity`` rows of the type and device of ``leaves``.
 
     Without ``record`` nothing is kept for a backward pass.
     """
-    return FusedGatedCell(cell, leaves, capacity, record=record)
+    if is_plain_cell(cell, leaves):
+        return FusedGatedCell(cell, leaves, capacity, record=record)
+    return AnyCell(cell, capacity, record=record)
 
 
 def no_gradients(cell: EngineCell) -> list[Tensor]:
     """Return zeros to add the gradients of the cell's parameters to."""
-    return [torch.zeros_like(parameter) for parameter in cell.module.parameters()]
+    return [torch.zeros_like(parameter) for parameter in cell.parameters]
 
 
-class FusedGatedCell:
+class AnyCell(Kept):
+    """Any cell, by its own forward: run again, with autograd, for the gradients. Nothing is kept but the masks."""
+
+    def __init__(self, cell: Cell, capacity: int, *, record: bool) -> None:
+        """Note the cell; see [`engine_cell`][]."""
+        self.module = cell
+        self.again = RunAgain(cell, record=record)
+        self.parameters = self.again.parameters
+        self.mask_width = mask_width(cell)
+        self.record = record
+        self.capacity = capacity
+        self.random_bits: RandomBits | None = None
+        """Of the dropout masks, once there are any."""
+
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
+        """Compose; see [`EngineCell.forward`][]."""
+        if random_bits is not None and self.record:
+            if self.random_bits is None:
+                self.random_bits = random_bits.new_empty(self.capacity, self.mask_width)
+            self.random_bits[rows] = random_bits
+        return self.again(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
+
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
+        """Pull gradients back; see [`EngineCell.backward`][]."""
+        random_bits = None if self.random_bits is None else self.random_bits.index_select(0, rows)
+        masks = self._masks(random_bits, children.dtype)
+        return torch.stack(self.again.pull_back(children.unbind(1), masks, above, gradients), dim=1)
+
+    def _masks(self, random_bits: RandomBits | None, dtype: torch.dtype) -> list[Tensor]:
+        """Return the cell's third argument, where it has one."""
+        if random_bits is None:
+            # Masks are the search's to draw: without any, a cell in training must not draw its own.
+            return [torch.ones((), dtype=dtype)] if self.mask_width and self.module.training else []
+        rate = self.module.dropout
+        return [dropout_mask(random_bits, rate, dtype).mul_(1 / (1 - rate))]
+
+
+class FusedGatedCell(Kept):
     """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
 
-    def __init__(self, cell: GatedRecursiveCell, leaves: Tensor, capacity: int, *, record: bool) -> None:
+    def __init__(self, cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> None:
         """Allocate the tables; see [`engine_cell`][]."""
         self.module = cell
-        self.mask_width = cell.hidden_dim if cell.dropout > 0 else 0
+        self.parameters: list[Tensor] = [*cell.parameters()]
+        self.eps = cell.norm.eps
+        self.mask_width = mask_width(cell)
         self.record = record
         self.capacity = capacity
         rows = capacity if record else 0
         self.hidden = leaves.new_empty(rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(rows, 4 * cell.dim)
-        self.random_bits: Tensor | None = None
+        self.random_bits: RandomBits | None = None
         """Of the dropout masks, once there are any."""
 
-    def forward(self, rows: slice, children: Tensor, random_bits: Tensor | None) -> Tensor:
+    def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
         cell = self.module
+        hidden_weight, hidden_bias, gates_weight, gates_bias, norm_weight, norm_bias = self.parameters
         count, _, dim = children.shape
         hidden = self.hidden[rows] if self.record else children.new_empty(count, cell.hidden_dim)
         gates = self.gates[rows] if self.record else children.new_empty(count, 4 * dim)
-        torch.addmm(cell.hidden.bias, children.view(-1, 2 * dim), cell.hidden.weight.T, out=hidden)
+        torch.addmm(hidden_bias, children.view(-1, 2 * dim), hidden_weight.T, out=hidden)
         active = functional.gelu(hidden)
         scale = 1.0
         if random_bits is not None:
@@ -91,21 +141,23 @@ class FusedGatedCell:
                 if self.random_bits is None:
                     self.random_bits = random_bits.new_empty(self.capacity, cell.hidden_dim)
                 self.random_bits[rows] = random_bits
-        torch.addmm(cell.gates.bias, active, cell.gates.weight.T, alpha=scale, out=gates)
+        torch.addmm(gates_bias, active, gates_weight.T, alpha=scale, out=gates)
         new = gates[:, 3 * dim :]
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
-        return cell.norm(mix(children[:, 0], children[:, 1], new, opened))
+        mixed = mix(children[:, 0], children[:, 1], new, opened)
+        return functional.layer_norm(mixed, (dim,), norm_weight, norm_bias, self.eps)
 
-    def backward(self, rows: Tensor, children: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         cell, dim = self.module, children.shape[-1]
+        hidden_weight, _, gates_weight, _, norm_weight, _ = self.parameters
         left, right = children.unbind(1)
         hidden = self.hidden.index_select(0, rows)
         gates = self.gates.index_select(0, rows).view(-1, 4, dim)
         new, opened = gates[:, 3], gates[:, :3].sigmoid()
 
-        centred, spread = standardize(mix(left, right, new, opened), cell.norm.eps)
-        mixed = standardize_gradient(above * cell.norm.weight, centred, spread)
+        centred, spread = standardize(mix(left, right, new, opened), self.eps)
+        mixed = standardize_gradient(above * norm_weight, centred, spread)
 
         through = torch.stack([mixed * left, mixed * right, mixed * new], dim=1)
         gates[:, :3] = torch.ops.aten.sigmoid_backward(through, opened)
@@ -113,7 +165,7 @@ class FusedGatedCell:
         of_gates = gates.view(-1, 4 * dim)
 
         active = functional.gelu(hidden)
-        of_active = of_gates @ cell.gates.weight
+        of_active = of_gates @ gates_weight
         if self.random_bits is not None:
             random_bits = self.random_bits.index_select(0, rows)
             let_through = dropout_mask(random_bits, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
@@ -121,29 +173,29 @@ class FusedGatedCell:
             of_active.mul_(let_through)
         of_hidden = torch.ops.aten.gelu_backward(of_active, hidden)
         if gradients is not None:
-            hidden_weight, hidden_bias, gates_weight, gates_bias, norm_weight, norm_bias = gradients
-            norm_weight.add_((above * centred).sum(0))
-            norm_bias.add_(above.sum(0))
-            gates_weight.addmm_(of_gates.T, active)
-            gates_bias.add_(of_gates.sum(0))
-            hidden_weight.addmm_(of_hidden.T, children.view(-1, 2 * dim))
-            hidden_bias.add_(of_hidden.sum(0))
-        return (of_hidden @ cell.hidden.weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
+            to_hidden_weight, to_hidden_bias, to_gates_weight, to_gates_bias, to_norm_weight, to_norm_bias = gradients
+            to_norm_weight.add_((above * centred).sum(0))
+            to_norm_bias.add_(above.sum(0))
+            to_gates_weight.addmm_(of_gates.T, active)
+            to_gates_bias.add_(of_gates.sum(0))
+            to_hidden_weight.addmm_(of_hidden.T, children.view(-1, 2 * dim))
+            to_hidden_bias.add_(of_hidden.sum(0))
+        return (of_hidden @ hidden_weight).view(-1, 2, dim).addcmul_(opened[:, :2], mixed.unsqueeze(1))
 
 
-def mix(left: Tensor, right: Tensor, new: Tensor, opened: Tensor) -> Tensor:
+def mix(left: States, right: States, new: States, opened: Float[Tensor, "m 3 d"]) -> States:
     """Return ``sigmoid(a) l + sigmoid(b) r + sigmoid(c) z`` (M, D), where ``opened`` (M, 3, D) are the sigmoids."""
     return (opened[:, 0] * left).addcmul_(opened[:, 1], right).addcmul_(opened[:, 2], new)
 
 
-def standardize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def standardize(x: States, eps: float) -> tuple[States, Column]:
     """Return ``x`` (M, D) less its mean, over its standard deviation, and one over that deviation (M, 1)."""
     centred = x - x.mean(-1, keepdim=True)
     spread = centred.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
     return centred.mul_(spread), spread
 
 
-def standardize_gradient(gradient: Tensor, centred: Tensor, spread: Tensor) -> Tensor:
+def standardize_gradient(gradient: States, centred: States, spread: Column) -> States:
     """Pull a gradient back through the standardization."""
     along = (gradient * centred).mean(-1, keepdim=True)
     return (gradient - gradient.mean(-1, keepdim=True)).addcmul_(centred, along, value=-1).mul_(spread)

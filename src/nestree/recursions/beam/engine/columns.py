@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
+from nestree.recursions.shapes import CandidateIndex, KeptIndex
 
-def carry(columns: Tensor, beam: Tensor, at: Tensor) -> Tensor:
-    """Return ``columns`` (G, B, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
+
+def carry(columns: Shaped[Tensor, "g v n"], beam: KeptIndex, at: Integer[Tensor, "g w 1"]) -> Shaped[Tensor, "g w n-1"]:
+    """Return ``columns`` (G, V, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
     groups, _, items = columns.shape
     column = torch.arange(items - 1, device=columns.device)
     index = column + (column > at) + beam.unsqueeze(-1) * items
     return columns.flatten(1).gather(1, index.flatten(1)).view(groups, -1, items - 1)
 
 
-def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
+def top(
+    keys: Float[Tensor, "*rows c"], count: int, place: Integer[Tensor, "*#rows c"] | None = None
+) -> Integer[Tensor, "*rows {count}"]:
     """Return the indices of the ``count`` largest keys along the last dimension, largest first.
 
     Equal keys go in the order of ``place`` (non-negative integers below 2^31, of the shape of ``keys``), by default
@@ -31,7 +36,7 @@ def top(keys: Tensor, count: int, place: Tensor | None = None) -> Tensor:
     return by_place.gather(-1, order)
 
 
-def first_of_equal(keys: Tensor) -> Tensor:
+def first_of_equal(keys: CandidateIndex) -> CandidateIndex:
     """Return, for each of ``keys`` (G, C), the first column of its row with an equal one."""
     ordered, order = keys.sort(stable=True, dim=-1)
     column = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)

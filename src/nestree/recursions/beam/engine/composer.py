@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from nestree.recursions.beam.engine.columns import first_of_equal
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Draws, Sites
+from nestree.recursions.shapes import BeamScores, CandidateFlags, CandidateIndex, Frontier, PairIndex, RandomBits, Rows
 
 
 class Composer:
@@ -34,11 +34,18 @@ class Composer:
         self.nodes = torch.empty_like(self.keys)
         self.asked = 0
 
-    def compose(self, left: Tensor, right: Tensor, absent: Tensor, mask_index: Tensor, step: int) -> Tensor:
-        """Return the parents (G, P) of ``left`` and ``right`` (G, P): composed once for each group and pair.
+    def compose(
+        self,
+        left: CandidateIndex,
+        right: CandidateIndex,
+        absent: CandidateFlags,
+        mask_index: CandidateIndex,
+        step: int,
+    ) -> CandidateIndex:
+        """Return the parents (G, C) of ``left`` and ``right`` (G, C): composed once for each group and pair.
 
-        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, P); those that are
-        ``absent`` (G, P) get any number.
+        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, C); those that are
+        ``absent`` (G, C) get any number.
         """
         groups, width = left.shape
         column = torch.arange(width, device=left.device)
@@ -62,11 +69,11 @@ class Composer:
         self.nodes[:groups, known:end] = number
         return self.nodes[:groups].gather(1, first)
 
-    def compose_neighbours(self, frontier: Tensor, scores: Tensor, sizes: list[int]) -> Tensor:
-        """Return the parents (G, B, N - 1) of all neighbouring items of ``frontier`` (G, B, N).
+    def compose_neighbours(self, frontier: Frontier, scores: BeamScores, sizes: list[int]) -> PairIndex:
+        """Return the parents (G, V, N - 1) of all neighbouring items of ``frontier`` (G, V, N).
 
         A pair that several beams of a group have is composed once; beyond the ``sizes`` of the groups, and of beams
-        without a score (G, B), a parent may be any row.
+        without a score (G, V), a parent may be any row.
         """
         left, right = frontier[..., :-1], frontier[..., 1:]
         groups, beams, pairs = left.shape
@@ -88,7 +95,7 @@ class Composer:
             self.store.append(left.flatten()[row], right.flatten()[row], random_bits)
         return number.view(groups, -1).gather(1, first).view(left.shape)
 
-    def _random_bits(self, group: Tensor, mask_index: Tensor, step: int) -> Tensor | None:
+    def _random_bits(self, group: Rows, mask_index: Rows, step: int) -> RandomBits | None:
         """Return random bits of the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
         width = self.store.cell.mask_width
         if self.dropout is None or width == 0:

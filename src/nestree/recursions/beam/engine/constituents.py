@@ -10,13 +10,27 @@ from torch import Tensor
 
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import History
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.scoring import Scoring, Slopes
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    PairIndex,
+    PairLogits,
+    Rows,
+    TableStates,
+)
 from nestree.trees import Span
 
 
-class ConstituentScoring:
+class ConstituentScoring(Kept):
     """Another scoring, of pairs by their children, with -inf for those whose parent would cross a constituent.
 
     See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
@@ -28,6 +42,7 @@ class ConstituentScoring:
         """Take the scoring, and the spans of each sequence, which do not cross one another."""
         self.inner = scoring
         self.store: NodeStore = scoring.store
+        self.parameters = scoring.parameters
         device = self.store.states.device
         most = max(map(len, together), default=0)
         starts = [0]
@@ -47,7 +62,7 @@ class ConstituentScoring:
         self.begin[: len(leaf)], self.end[: len(leaf)] = leaf, leaf + 1
         self.known = self.store.leaves
 
-    def _mask(self, logits: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    def _mask(self, logits: Numbers, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows, -inf where their parent would cross a span of their sequence."""
         self._place()
         first, end = self.begin[left].unsqueeze(-1), self.end[right].unsqueeze(-1)
@@ -74,19 +89,19 @@ class ConstituentScoring:
         return self.inner.asked(beam_size)
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Score all neighbouring items of a level's first frontier."""
         logits, numbers = self.inner.first(composer, frontier, scores, sizes, history)
         return self._mask(logits, frontier[..., :-1], frontier[..., 1:]), numbers
 
-    def node(self, composer: Composer, chosen: Chosen, pairs: Tensor | None, step: int) -> Tensor:
+    def node(self, composer: Composer, chosen: Chosen, pairs: PairIndex | None, step: int) -> KeptIndex:
         """Return the parents of the pairs that were chosen."""
         return self.inner.node(composer, chosen, pairs, step)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
         logits, numbers = self.inner.beside(composer, neighbours, going_on, step, history)
         return self._mask(logits, neighbours.left, neighbours.right), numbers
@@ -95,7 +110,9 @@ class ConstituentScoring:
         """Return how many numbers of pairs there are."""
         return self.inner.count_pairs(history)
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of logits back."""
         return self.inner.gradient(levels, state_gradient)
 

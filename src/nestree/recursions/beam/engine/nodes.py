@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.paths import Places
-from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest, level_gradients
+from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest, Recorded, level_gradients
+from nestree.recursions.shapes import Packed, Rows, SequenceWeights, States
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,10 @@ class OpenForest:
     Gradients into nodes enter the replay as those of the roots do.
     """
 
+    recursion: BeamRecursion
     forest: Forest
-    leaves: Tensor
-    """(N, D) of all sequences."""
+    leaves: Packed
+    """(T, D) of all sequences."""
     parameters: Sequence[Tensor]
     record: bool
     """Whether anything wants a gradient."""
@@ -32,9 +32,9 @@ class OpenForest:
     @classmethod
     def of(cls, recursion: BeamRecursion, leaves: Leaves) -> OpenForest:
         """Search."""
-        return cls(*recursion.found(leaves))
+        return cls(recursion, *recursion.found(leaves))
 
-    def beams(self) -> tuple[Tensor, Tensor]:
+    def beams(self) -> tuple[Rows, Rows]:
         """Return the (sequence, beam) of each of the K beams that there are."""
         present = self.forest.beams.scores > -torch.inf
         present[:, 0] = True  # a score that is NaN, too, has a root
@@ -45,38 +45,48 @@ class OpenForest:
         """Return the trees of these beams."""
         return Places.under(self.forest.beams.nodes[self.beams()], self.forest.store)
 
-    def read(self, rows: Tensor, sequence: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the states (R, D) of ``rows`` (R,) of the store, and the beams' scores (B, W).
+    def read(self, rows: Rows, sequence: Rows) -> tuple[States, SequenceWeights]:
+        """Return the states (M, D) of ``rows`` (M,) of the store, and the beams' scores (B, W).
 
         Args:
             rows: any, more than once too.
-            sequence: (R,) whose they are.
+            sequence: (M,) whose they are.
         """
+        read = NodesRead(self.forest, rows, sequence)
         if not self.record:
-            return self.forest.store.states[rows], self.forest.beams.scores
-        return ReplayNodes.apply(self.forest, rows, sequence, self.leaves, *self.parameters)  # pyright: ignore[reportReturnType]
+            return read.outputs()
+        return ReplayNodes.apply(self.recursion, read, self.leaves, *self.parameters)  # pyright: ignore[reportReturnType]
 
 
-class ReplayNodes(torch.autograd.Function):
-    """States of nodes and scores of beams, as functions of the leaves and the parameters."""
+@dataclass(frozen=True)
+class NodesRead:
+    """What was read of a forest."""
+
+    forest: Forest
+    rows: Rows
+    sequence: Rows
+
+    def outputs(self) -> tuple[States, SequenceWeights]:
+        """Return the states (M, D) of the rows and the scores (B, W) of the beams."""
+        return self.forest.store.states[self.rows], self.forest.beams.scores.clone()
+
+
+class ReplayNodes(Recorded):
+    """Gradients of states of nodes and of scores of beams."""
 
     @staticmethod
-    def forward(
-        ctx: Any, forest: Forest, rows: Tensor, sequence: Tensor, packed: Tensor, *parameters: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the states (R, D) and the scores (B, W)."""
-        ctx.forest = forest
-        ctx.save_for_backward(rows, sequence, *parameters)
-        return forest.store.states[rows], forest.beams.scores.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_states: Tensor, of_scores: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the gradients of the packed leaves and of every parameter."""
-        forest: Forest = ctx.forest
-        rows, sequence, *parameters = ctx.saved_tensors
+    def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
+        recursion: BeamRecursion,
+        result: NodesRead,
+        of_states: States,
+        of_scores: SequenceWeights,
+        *,
+        parameters: Sequence[Tensor],
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
+        forest = result.forest
         of_scores = of_scores.masked_fill(forest.beams.scores == -torch.inf, 0)
         levels = level_gradients(forest, of_scores)
-        nodes, outside = rows.unsqueeze(-1), of_states.unsqueeze(1)
-        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, parameters, sequence=sequence)
-        return None, None, None, of_leaves, *of_parameters
+        nodes, outside = result.rows.unsqueeze(-1), of_states.unsqueeze(1)
+        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, parameters, sequence=result.sequence)
+        return [of_leaves, *of_parameters]

@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from nestree.layers import PairScorer
+from nestree.layers.scorer import PairScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
+from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    RowWeights,
+    Slices,
+    States,
+    TableIndex,
+    TableStates,
+)
+
+PAIRS_AT_ONCE = 4096
+"""So many pairs' gradients are pulled back through a scorer's own forward at a time."""
 
 
-class PairScoring:
-    """The scorer of pairs; every node has the two halves of its pairs' hidden layers. See [`Scoring`][]."""
+class PairScoring(Kept, ABC):
+    """A scorer of pairs by their children. See `Scoring`."""
 
     composes_all: ClassVar[bool] = False
+    parameters: list[Tensor]
+    """The scorer's, in the order in which gradients are returned."""
 
-    def __init__(self, store: NodeStore, scorer: PairScorer) -> None:
+    def __init__(self, store: NodeStore) -> None:
         """Begin with the leaves of ``store``."""
         self.store = store
-        self.scorer = scorer
-        self.left_half = store.states.new_empty(store.capacity, scorer.width)
-        self.right_half = torch.empty_like(self.left_half)
-        self.projected = 0
-        """Rows that have their halves."""
-        self._project()
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
@@ -42,8 +64,8 @@ class PairScoring:
         return beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Score all neighbouring items."""
         return self._score(frontier[..., :-1], frontier[..., 1:], history)
 
@@ -51,18 +73,16 @@ class PairScoring:
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Compose the pairs that were chosen."""
         mask_index = torch.arange(chosen.beam.shape[1], device=chosen.beam.device).expand_as(chosen.beam)
-        node = composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
-        self._project()
-        return node
+        return composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
         return self._score(neighbours.left, neighbours.right, history)
 
@@ -70,11 +90,33 @@ class PairScoring:
         """Return how many pairs were noted."""
         return history.pairs
 
-    def logits(self, left: Tensor, right: Tensor) -> Tensor:
+    @abstractmethod
+    def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows, of any shape; equal pairs have equal logits."""
-        return functional.gelu(self._hidden(left, right)).mul_(self.scorer.score.weight[0]).sum(-1).view(left.shape)
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    @abstractmethod
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
+        """Pull the gradients of pairs' logits back into the scorer and, adding to ``state_gradient``, the children.
+
+        Args:
+            left: (M,) left children.
+            right: (M,) right children.
+            gradient: (M,) of the pairs' logits.
+            state_gradient: (U, D), added to in place; None where the children have had theirs.
+
+        Returns:
+            Gradients of the scorer's parameters.
+        """
+
+    @abstractmethod
+    def slope(self, left: Rows, right: Rows) -> tuple[States, States]:
+        """Return the derivatives of pairs' logits by what the scorer reads of the left and right child (M,)."""
+
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the distinct pairs back."""
         left, right, gradients = [], [], []
         for history, of_pairs in levels:
@@ -87,28 +129,49 @@ class PairScoring:
         pairs = _distinct(torch.cat(left), torch.cat(right), torch.cat(gradients), self.store.capacity)
         return self.pull_back(*pairs, state_gradient), none
 
-    def pull_back(self, left: Tensor, right: Tensor, gradient: Tensor, state_gradient: Tensor | None) -> list[Tensor]:
-        """Pull the gradients of pairs' logits back into the scorer and, adding to ``state_gradient``, the children.
+    def slopes(self, histories: list[History]) -> PairSlopes:
+        """Differentiate the scorer at every pair that was scored."""
+        return PairSlopes(self, histories)
 
-        Args:
-            left: (P,) left children.
-            right: (P,) right children.
-            gradient: (P,) of the pairs' logits.
-            state_gradient: (rows, D), added to in place; None where the children have had theirs.
+    def _score(self, left: Bits, right: Bits, history: History | None) -> tuple[Numbers, Bits | None]:
+        return self.logits(left, right), None if history is None else history.log_pairs(left, right)
 
-        Returns:
-            Gradients of the scorer's hidden weight, hidden bias and score weight.
-        """
-        scorer, rows = self.scorer, self.store.rows
-        width = scorer.width
+
+class FusedPairScoring(PairScoring):
+    """[`PairScorer`][nestree.layers.scorer.PairScorer] written out.
+
+    Every node has the two halves of its pairs' hidden layers.
+    """
+
+    def __init__(self, store: NodeStore, scorer: PairScorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.scorer = scorer
+        self.parameters = [*scorer.parameters()]
+        self.left_half = store.states.new_empty(store.capacity, scorer.width)
+        self.right_half = torch.empty_like(self.left_half)
+        self.projected = 0
+        """Rows that have their halves."""
+        self._project()
+
+    def logits(self, left: Bits, right: Bits) -> Numbers:
+        """Return the logits of pairs of rows."""
+        self._project()
+        return functional.gelu(self._hidden(left, right)).mul_(self.parameters[2][0]).sum(-1).view(left.shape)
+
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
+        """Pull the gradients of pairs' logits back; see [`PairScoring.pull_back`][]."""
+        weight, _, of_score = self.parameters
+        rows, width = self.store.rows, self.scorer.width
         hidden = self._hidden(left, right)
         gradient = gradient.to(hidden.dtype)
         score_weight = (functional.gelu(hidden) * gradient.unsqueeze(-1)).sum(0, keepdim=True)
-        hidden_gradient = torch.ops.aten.gelu_backward(gradient.unsqueeze(-1) * scorer.score.weight, hidden)
+        hidden_gradient = torch.ops.aten.gelu_backward(gradient.unsqueeze(-1) * of_score, hidden)
         halves = hidden.new_zeros(rows, 2 * width)
         halves[:, :width].index_add_(0, left, hidden_gradient)
         halves[:, width:].index_add_(0, right, hidden_gradient)
-        weight = scorer.hidden.weight
         seen = self.store.states[:rows, :width]
         if state_gradient is not None:
             state_gradient[:, :width].addmm_(halves[:, :width], weight[:, :width])
@@ -116,21 +179,15 @@ class PairScoring:
         hidden_weight = torch.cat([halves[:, :width].T @ seen, halves[:, width:].T @ seen], dim=1)
         return [hidden_weight, hidden_gradient.sum(0), score_weight]
 
-    def slopes(self, histories: list[History]) -> PairSlopes:
-        """Differentiate the scorer at every pair that was scored."""
-        return PairSlopes(self, histories)
-
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the derivatives (P, S) of pairs' logits by what the scorer reads of the left and right child (P,)."""
+    def slope(self, left: Rows, right: Rows) -> tuple[Slices, Slices]:
+        """Return the derivatives, each (M, S)."""
+        weight, _, of_score = self.parameters
+        width = self.scorer.width
         hidden = self._hidden(left, right)
-        weight, width = self.scorer.hidden.weight, self.scorer.width
-        slope = torch.ops.aten.gelu_backward(self.scorer.score.weight.expand_as(hidden), hidden)
+        slope = torch.ops.aten.gelu_backward(of_score.expand_as(hidden), hidden)
         return slope @ weight[:, :width], slope @ weight[:, width:]
 
-    def _score(self, left: Tensor, right: Tensor, history: History | None) -> tuple[Tensor, Tensor | None]:
-        return self.logits(left, right), None if history is None else history.log_pairs(left, right)
-
-    def _hidden(self, left: Tensor, right: Tensor) -> Tensor:
+    def _hidden(self, left: Bits, right: Bits) -> Slices:
         return self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
 
     def _project(self) -> None:
@@ -138,14 +195,71 @@ class PairScoring:
         first, end = self.projected, self.store.rows
         if first == end:
             return
-        width, hidden = self.scorer.width, self.scorer.hidden
+        weight, bias, _ = self.parameters
+        width = self.scorer.width
         seen = self.store.states[first:end, :width]
-        torch.addmm(hidden.bias, seen, hidden.weight[:, :width].T, out=self.left_half[first:end])
-        torch.mm(seen, hidden.weight[:, width:].T, out=self.right_half[first:end])
+        torch.addmm(bias, seen, weight[:, :width].T, out=self.left_half[first:end])
+        torch.mm(seen, weight[:, width:].T, out=self.right_half[first:end])
         self.projected = end
 
 
-def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
+class AnyPairScoring(PairScoring):
+    """Any scorer of pairs, by its own forward: run again, with autograd, for the gradients."""
+
+    def __init__(self, store: NodeStore, scorer: Scorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.again = RunAgain(scorer, record=store.record)
+        self.parameters = self.again.parameters
+
+    def logits(self, left: Bits, right: Bits) -> Numbers:
+        """Return the logits of pairs of rows; on a CPU each of equal pairs is scored once."""
+        shape, capacity = left.shape, self.store.capacity
+        left, right = left.flatten(), right.flatten()
+        if left.device.type != "cpu":
+            return self._ask(left, right).view(shape)
+        pairs, place = (left * capacity + right).unique(return_inverse=True)
+        return self._ask(pairs // capacity, pairs % capacity).take(place).view(shape)
+
+    def pull_back(
+        self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
+    ) -> list[Tensor]:
+        """Pull the gradients of pairs' logits back; see [`PairScoring.pull_back`][]."""
+        gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
+        states = self.store.states
+        for own_left, own_right, above in _pieces(left, right, gradient):
+            children = [states.index_select(0, side) for side in (own_left, own_right)]
+            of_children = self.again.pull_back(children, (), above, gradients)
+            if state_gradient is not None:
+                for side, below in zip((own_left, own_right), of_children, strict=True):
+                    state_gradient.index_add_(0, side, below)
+        return gradients
+
+    def slope(self, left: Rows, right: Rows) -> tuple[States, States]:
+        """Return the derivatives, each (M, D)."""
+        states = self.store.states
+        found = [
+            self.again.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
+            for own_left, own_right in _pieces(left, right)
+        ]
+        none = states.new_zeros(0, states.shape[1])
+        of_left, of_right = (torch.cat([none, *(pair[side] for pair in found)]) for side in (0, 1))
+        return of_left, of_right
+
+    def _ask(self, left: Rows, right: Rows) -> RowWeights:
+        states = self.store.states
+        return self.again(states.index_select(0, left), states.index_select(0, right))
+
+
+def _pieces(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield pieces of columns of one length that are worth a call each."""
+    if len(columns[0]):
+        yield from zip(*(column.split(PAIRS_AT_ONCE) for column in columns), strict=True)
+
+
+def _distinct(
+    left: TableIndex, right: TableIndex, gradient: Float[Tensor, " u"], capacity: int
+) -> tuple[Rows, Rows, RowWeights]:
     """Add up the gradients of equal pairs, and leave out those without any."""
     some = gradient.nonzero().squeeze(-1)
     keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
@@ -154,7 +268,7 @@ def _distinct(left: Tensor, right: Tensor, gradient: Tensor, capacity: int) -> t
 
 
 class PairSlopes:
-    """See [`Slopes`][]."""
+    """See `Slopes`."""
 
     def __init__(self, scoring: PairScoring, histories: list[History]) -> None:
         """Differentiate the scorer at every pair that the levels' histories number."""
@@ -167,12 +281,19 @@ class PairSlopes:
         self.of_left, self.of_right = scoring.slope(self.left, self.right)
         self.of_logits = self.of_left.new_zeros(len(self.left))
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return numbers among the pairs of all levels, and the children."""
         number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
         return number, self.left[number], self.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         seen = state_gradient[:, : self.of_left.shape[1]]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from nestree.recursions.shapes import BesideFlags, BesideIndex, KeptFlags, KeptIndex
 
 
 @dataclass(frozen=True)
 class Chosen:
     """The pair that every new beam merges."""
 
-    beam: Tensor
+    beam: KeptIndex
     """(G, W) the beam that it continues."""
-    position: Tensor
+    position: KeptIndex
     """(G, W) the pair's place in that beam's frontier."""
-    left: Tensor
+    left: KeptIndex
     """(G, W) left items."""
-    right: Tensor
+    right: KeptIndex
     """(G, W) right items."""
-    absent: Tensor
+    absent: KeptFlags
     """(G, W) whether there is no such beam."""
 
 
@@ -27,13 +27,13 @@ class Chosen:
 class Neighbours:
     """The two pairs beside every new node: with the item before it, and with the one behind it."""
 
-    left: Tensor
+    left: BesideIndex
     """(G, W, 2) left items."""
-    right: Tensor
+    right: BesideIndex
     """(G, W, 2) right items."""
-    column: Tensor
+    column: BesideIndex
     """(G, W, 2) the pairs' places in the new frontier, counted from 1."""
-    exists: Tensor
+    exists: BesideFlags
     """(G, W, 2) whether there is such a pair."""
-    absent: Tensor
+    absent: KeptFlags
     """(G, W) whether there is no such beam."""

@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from nestree.layers import ParentScorer
+from nestree.layers.scorer import ParentScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
+from nestree.recursions.beam.engine.run_again import RunAgain
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Bits,
+    Frontier,
+    KeptIndex,
+    Numbers,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    RowWeights,
+    States,
+    TableStates,
+)
 
 
-class ParentScoring:
-    """The scorer of parents; every node has its own logit, and is its pair's number. See [`Scoring`][]."""
+class ParentScoring(Kept, ABC):
+    """A scorer of parents; every node has its own logit, and is its pair's number.
+
+    See `Scoring`.
+    """
 
     composes_all: ClassVar[bool] = True
+    parameters: list[Tensor]
+    """The scorer's, in the order in which gradients are returned."""
 
-    def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
+    def __init__(self, store: NodeStore) -> None:
         """Begin with the leaves of ``store``."""
         self.store = store
-        self.scorer = scorer
         self.logit = store.states.new_empty(store.capacity, 1)
         self.projected = 0
         """Rows that have their logit."""
-        self._project()
+
+    @abstractmethod
+    def score(self, states: States) -> RowWeights:
+        """Return the logits (M,) of states (M, D)."""
+
+    @abstractmethod
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients (M,) of the logits of ``rows`` (M,) back to their states, (M, D).
+
+        The parameters' shares are added to ``gradients``, where there are some.
+        """
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
@@ -41,8 +76,8 @@ class ParentScoring:
         return 2 * beam_size
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
         """Compose all neighbouring items, and score the parents."""
         parents = composer.compose_neighbours(frontier, scores, sizes)
         return self._logits(parents), parents
@@ -51,16 +86,16 @@ class ParentScoring:
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Return the parents, which there are already."""
         assert pairs is not None
         return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Compose the pairs beside every new node, and score the parents."""
         width = neighbours.left.shape[1]
         beam = torch.arange(width, device=neighbours.left.device).unsqueeze(-1)
@@ -78,7 +113,9 @@ class ParentScoring:
         """Return how many rows there are."""
         return self.store.rows
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
         """Pull the gradients of the parents' logits back."""
         store = self.store
         of_logits: Tensor | None = None
@@ -88,15 +125,23 @@ class ParentScoring:
             of_logits[: len(of_pairs)] += of_pairs
         if of_logits is None:
             of_logits = state_gradient.new_zeros(store.rows)
-        column = of_logits.to(state_gradient.dtype).unsqueeze(-1)
-        state_gradient.addcmul_(column, self.scorer.score.weight)
-        return [column.T @ store.states[: store.rows]], of_logits.nonzero().squeeze(-1)
+        scored = of_logits.nonzero().squeeze(-1)
+        return self.pull_all_back(scored, of_logits, state_gradient), scored
+
+    def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
+        """Pull the gradients of the logits of ``rows`` (M,), of all (U,), back into the scorer and the states."""
+        gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
+        for part in rows.split(ROWS_AT_ONCE):
+            if len(part):
+                above = of_logits[part].to(state_gradient.dtype)
+                state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
+        return gradients
 
     def slopes(self, histories: list[History]) -> ParentSlopes:
         """Differentiate the scorer at every node that was composed."""
         return ParentSlopes(self)
 
-    def _logits(self, parents: Tensor) -> Tensor:
+    def _logits(self, parents: Bits) -> Numbers:
         self._project()
         return self.logit[:, 0].take(parents)
 
@@ -104,39 +149,88 @@ class ParentScoring:
         """Give the rows that are new their logit."""
         first, end = self.projected, self.store.rows
         if first < end:
-            torch.mm(self.store.states[first:end], self.scorer.score.weight.T, out=self.logit[first:end])
+            self.logit[first:end, 0] = self.score(self.store.states[first:end])
             self.projected = end
 
 
+class FusedParentScoring(ParentScoring):
+    """[`ParentScorer`][nestree.layers.scorer.ParentScorer] written out."""
+
+    def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.parameters = [*scorer.parameters()]
+
+    def score(self, states: States) -> RowWeights:
+        """Return the logits of states."""
+        return (states @ self.parameters[0].T).squeeze(-1)
+
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
+        column = of_logits.unsqueeze(-1)
+        if gradients is not None:
+            gradients[0].addmm_(column.T, self.store.states[rows])
+        return column * self.parameters[0]
+
+
+class AnyParentScoring(ParentScoring):
+    """Any scorer of parents, by its own forward: run again, with autograd, for the gradients."""
+
+    def __init__(self, store: NodeStore, scorer: Scorer) -> None:
+        """Begin with the leaves of ``store``."""
+        super().__init__(store)
+        self.again = RunAgain(scorer, record=store.record)
+        self.parameters = self.again.parameters
+
+    def score(self, states: States) -> RowWeights:
+        """Return the logits of states."""
+        return self.again(states)
+
+    def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
+        """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
+        return self.again.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
+
+
 class ParentSlopes:
-    """See [`Slopes`][]."""
+    """See `Slopes`."""
 
     def __init__(self, scoring: ParentScoring) -> None:
         """Differentiate the scorer at every node that was composed."""
         store = scoring.store
+        self.scoring = scoring
         self.store = store
-        self.weight = scoring.scorer.score.weight
         self.slope = store.states.new_zeros(store.rows, 2, store.states.shape[1])
-        for part in self._composed():
-            self.slope[part] = store.pull_back(part, self.weight.expand(len(part), -1), None)
         self.of_logits = store.states.new_zeros(store.rows)
+        for part in self._composed():
+            self.slope[part] = store.pull_back(
+                part, scoring.pull_back(part, store.states.new_ones(len(part)), None), None
+            )
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return the parents and the children."""
         number = choice.pairs[:, 0].to(torch.int64)
         return number, self.store.left[number], self.store.right[number]
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         slope = self.slope[number] * of_logits[..., None, None]
         state_gradient.index_add_(0, torch.stack([left, right], dim=-1).flatten(), slope.flatten(0, 2))
 
     def gradient(self, of_cell: list[Tensor]) -> list[Tensor]:
-        """Return the gradient of the scorer's weight, and pull the logits' back through the cells."""
+        """Return the gradients of the scorer's parameters, and pull the logits' back through the cells."""
+        of_scorer = [torch.zeros_like(parameter) for parameter in self.scoring.parameters]
         for part in self._composed():
-            self.store.pull_back(part, self.of_logits[part].unsqueeze(-1) * self.weight, of_cell)
-        return [self.of_logits.unsqueeze(0) @ self.store.states[: self.store.rows]]
+            self.store.pull_back(part, self.scoring.pull_back(part, self.of_logits[part], of_scorer), of_cell)
+        return of_scorer
 
-    def _composed(self) -> tuple[Tensor, ...]:
-        return torch.arange(self.store.leaves, self.store.rows, device=self.weight.device).split(ROWS_AT_ONCE)
+    def _composed(self) -> list[Rows]:
+        rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
+        return [part for part in rows.split(ROWS_AT_ONCE) if len(part)]

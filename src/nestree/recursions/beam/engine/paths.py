@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Integer
 from torch import Tensor
 
 from nestree.layers.parent_attention import Paths
-from nestree.recursions.beam.engine.backend import Nodes
+from nestree.recursions.shapes import Rows, TableIndex
+
+PlaceIndex = Integer[Tensor, " i"]
+
+
+@runtime_checkable
+class Links(Protocol):
+    """How nodes hang together: rows of some tables, the leaves first."""
+
+    left: TableIndex
+    """(U,) rows of the left children; whatever for leaves and rows that are not used."""
+    right: TableIndex
+    """(U,) rows of the right children."""
+    leaves: int
+    """How many there are."""
 
 
 @dataclass(frozen=True)
 class Places:
     """All nodes of the trees of K beams: I places, each one node in one beam, a parent before its children."""
 
-    row: Tensor
+    row: PlaceIndex
     """(I,) its row of the store."""
-    beam: Tensor
+    beam: PlaceIndex
     """(I,) the beam, by its place among ``roots``."""
-    parent: Tensor
+    parent: PlaceIndex
     """(I,) the place of its parent; -1 for a root."""
-    height: Tensor
+    height: PlaceIndex
     """(I,)"""
 
     @classmethod
-    def under(cls, roots: Tensor, store: Nodes) -> Places:
+    def under(cls, roots: Rows, store: Links) -> Places:
         """Return the places of the trees under ``roots`` (K,)."""
         beam = torch.arange(len(roots), device=roots.device)
         rows, beams, parents = [roots], [beam], [torch.full_like(beam, -1)]
@@ -48,12 +64,12 @@ class Places:
             end = own.start
         return cls(torch.cat(rows), torch.cat(beams), parent, height)
 
-    def leaf_places(self, leaves: int) -> Tensor:
+    def leaf_places(self, leaves: int) -> Integer[Tensor, " s"]:
         """Return the places of leaves: beam by beam, from left to right."""
         found = (self.row < leaves).nonzero().squeeze(-1)
         return found[(self.beam[found] * leaves + self.row[found]).argsort()]
 
-    def paths(self, leaves: int) -> tuple[Paths, Tensor]:
+    def paths(self, leaves: int) -> tuple[Paths, Rows]:
         """Return the ancestors of every leaf in every beam, and (M,) the rows of the store that these are.
 
         The nodes of the paths are numbers in that list of rows, their beams places among the roots.

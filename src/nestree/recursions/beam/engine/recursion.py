@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 
-from nestree.layers import GatedRecursiveCell, PairScorer, Scorer
+from nestree.layers import Cell, GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
 from nestree.recursions.beam.engine.constituents import constituent_scoring
 from nestree.recursions.beam.engine.history import History
+from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
+from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
+from nestree.recursions.beam.engine.run_again import fixed_weights, tensors_of
 from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites
 from nestree.recursions.outer import Level, Outer
+from nestree.recursions.shapes import (
+    BeamTable,
+    BeamTableScores,
+    GroupIndex,
+    ItemFlags,
+    ItemIndex,
+    KeptIndex,
+    Packed,
+    Rows,
+    SequenceRoots,
+    SequenceWeights,
+)
 from nestree.trees import Span
 
 
@@ -30,10 +44,10 @@ from nestree.trees import Span
 class Beams:
     """The beams that some groups or sequences end with."""
 
-    nodes: Tensor
-    """(G, W) rows of the node store."""
-    scores: Tensor
-    """(G, W) best first; -inf where there is no such beam."""
+    nodes: BeamTable
+    """(U, W) rows of the node store."""
+    scores: BeamTableScores
+    """(U, W) best first; -inf where there is no such beam."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +56,23 @@ class LevelTape:
 
     history: Any
     """The backend's, where it records one."""
-    by_size: Tensor
+    by_size: GroupIndex
     """(G,) the level's groups, largest first, as the search had them."""
-    order: Tensor
+    order: KeptIndex
     """(G, W) the search's beams, best first."""
-    slots: Tensor
+    slots: KeptIndex
     """(G, W) the sorted beam that each slot of the next level takes."""
-    items: Tensor
-    """(G, largest) rows of the table below that each group's items are."""
-    first_root_rows: Tensor
+    items: ItemIndex
+    """(G, N) rows of the table below that each group's items are."""
+    first_root_rows: GroupIndex
     """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
     rows: int
     """Rows of this level's table."""
-    real: Tensor
-    """(G, largest) whether there is such an item."""
-    last: Tensor
+    real: ItemFlags
+    """(G, N) whether there is such an item."""
+    last: Rows
     """Groups that are their sequences' last."""
-    owner: Tensor
+    owner: Rows
     """The sequences of these."""
 
 
@@ -76,21 +90,26 @@ class Forest:
         """All nodes."""
         return self.backend.store
 
-    def weights(self) -> Tensor:
+    def weights(self) -> SequenceWeights:
         """Return ``softmax(score)`` (B, W)."""
         return self.beams.scores.softmax(-1)
 
-    def root(self) -> Tensor:
+    def root(self) -> SequenceRoots:
         """Return the expected root of each sequence, (B, D)."""
         states = self.store.states[self.beams.nodes]
-        return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
+        with torch.autocast(states.device.type, enabled=False):  # a root is as precise as the states
+            return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
+
+    def outputs(self) -> SequenceRoots:
+        """Return the roots."""
+        return self.root()
 
 
 @dataclass(frozen=True)
 class BeamRecursion:
     """Everything a search needs besides its input; the fields are those of the naive one."""
 
-    cell: GatedRecursiveCell
+    cell: Cell
     scorer: Scorer
     options: BeamSearch
     outer: Outer
@@ -101,34 +120,45 @@ class BeamRecursion:
     together: Sequence[Sequence[Span]] | None = None
     """Spans of each sequence that must be constituents."""
 
-    def __call__(self, leaves: Leaves) -> tuple[Tensor, Forest]:
+    def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
         forest, packed, parameters, record = self.found(leaves)
         if not record:
             return forest.root(), forest
-        if self.temperature is not None:
-            root = StraightThrough.apply(forest, self.temperature, packed, *parameters)
-        else:
-            root = Replay.apply(forest, packed, *parameters)
+        kind = Replay if self.temperature is None else StraightThrough
+        root = kind.apply(self, forest, packed, *parameters)
         return root, forest  # pyright: ignore[reportReturnType]
 
-    def found(self, leaves: Leaves) -> tuple[Forest, Tensor, Sequence[Tensor], bool]:
+    def found(self, leaves: Leaves) -> tuple[Forest, Packed, Sequence[Tensor], bool]:
         """Search without autograd.
 
         Returns:
             What was found; the packed leaves and the parameters that it is a function of; whether any of these wants
             a gradient.
         """
-        packed = leaves.packed().to(self.cell.hidden.weight.dtype)
-        parameters = [*self.cell.parameters(), *self.scorer.parameters()]
+        refuse_transforms(self.instead)
+        of_cell = list(tensors_of(self.cell).values())
+        parameters = [*of_cell, *tensors_of(self.scorer).values()]
+        packed = leaves.packed()
+        packed = packed.to(next((own.dtype for own in of_cell if own.is_floating_point()), packed.dtype))
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
-        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
             forest = self.search(packed.detach(), leaves.lengths.host, record=record)
         return forest, packed, parameters, record
 
-    def search(self, packed: Tensor, lengths: list[int], *, record: bool) -> Forest:
-        """Fold packed leaves (N, D) of sequences of these lengths."""
+    @property
+    def modules(self) -> tuple[Cell, Scorer]:
+        """What has the parameters."""
+        return self.cell, self.scorer
+
+    @property
+    def instead(self) -> str:
+        """What has the derivatives that an engine does not have."""
+        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient has no other"
+
+    def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
+        """Fold packed leaves (T, D) of sequences of these lengths."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
             most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
@@ -152,16 +182,16 @@ class BeamRecursion:
                 tapes.append(tape)
         return Forest(backend, Beams(nodes, scores), tapes)
 
-    def backend(self, packed: Tensor, lengths: list[int], capacity: int, *, record: bool) -> Backend:
+    def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
         wanted = wanted and self.together is None
         if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
-            assert isinstance(self.scorer, PairScorer)
-            return NativeBackend(
-                packed, lengths, capacity, self.cell, self.scorer, options.beam_size, draws, record=record
-            )
+            cell, scorer = self.cell, self.scorer
+            assert isinstance(cell, GatedRecursiveCell)
+            assert isinstance(scorer, PairScorer)
+            return NativeBackend(packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record)
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
         scoring: Scoring = scoring_of(self.scorer, store)
         if self.together is not None:
@@ -222,54 +252,101 @@ class BeamRecursion:
         return Beams(nodes[:, :, 0], scores), aligned, tape
 
 
-class Replay(torch.autograd.Function):
-    """The expected roots of a forest, as a function of the leaves and the parameters."""
+@runtime_checkable
+class Searching(Protocol):
+    """What composes, and has the parameters."""
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """What has the parameters."""
+        ...
+
+    @property
+    def instead(self) -> str:
+        """What has the derivatives that an engine does not have."""
+        ...
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What a search gives; its tensors are saved for the backward pass."""
+
+    def outputs(self) -> Tensor | tuple[Tensor, ...]:
+        """Return new tensors, which are to have gradients."""
+        ...
+
+
+class Recorded(torch.autograd.Function):
+    """What a search gives, as a function of the leaves and the parameters.
+
+    Backward uses what was saved and nothing else: the parameters are those of the search, whatever the modules hold by
+    then, and autograd frees all of it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, forest: Forest, packed: Tensor, *parameters: Tensor) -> Tensor:
-        """Return (B, D)."""
-        ctx.forest = forest
-        ctx.save_for_backward(*parameters)
-        return forest.root()
+    def forward(
+        ctx: Any, recursion: Searching, result: Result, packed: Packed, *parameters: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return the outputs of ``result``."""
+        ctx.recursion, ctx.count = recursion, len(parameters)
+        ctx.result, tensors = taken_apart(result, parameters)
+        ctx.save_for_backward(*tensors)
+        return result.outputs()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    @classmethod
+    def backward(cls, ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
-        forest: Forest = ctx.forest
+        recursion: Searching = ctx.recursion
+        saved, device = ctx.saved_tensors, gradients[0].device.type
+        with torch.no_grad(), torch.autocast(device, enabled=False), fixed_weights(*recursion.modules):
+            result = put_together(ctx.result, saved)
+            found = cls.replay(recursion, result, *gradients, parameters=saved[: ctx.count])
+        return None, None, *first_derivative_only(found, recursion.instead)
+
+    @staticmethod
+    def replay(recursion: Any, result: Any, *gradients: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters, given those of the outputs."""
+        raise NotImplementedError
+
+
+class Replay(Recorded):
+    """Gradients through the selected merges alone: selection is hard."""
+
+    @staticmethod
+    def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, *, parameters: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
         nodes, weights = forest.beams.nodes, forest.weights()
         along = (forest.store.states[nodes] * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
         of_scores = weights * (along - (weights * along).sum(-1, keepdim=True))
         outside = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
         levels = level_gradients(forest, of_scores)
-        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, ctx.saved_tensors)
-        return None, of_leaves, *of_parameters
+        of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, parameters)
+        return [of_leaves, *of_parameters]
 
 
-class StraightThrough(torch.autograd.Function):
-    """The roots of a forest of one beam, with the gradients of a straight-through Gumbel-softmax over the pairs."""
-
-    @staticmethod
-    def forward(ctx: Any, forest: Forest, temperature: float, packed: Tensor, *parameters: Tensor) -> Tensor:
-        """Return (B, D)."""
-        ctx.forest, ctx.temperature = forest, temperature
-        return forest.root()
+class StraightThrough(Recorded):
+    """Gradients, for one beam, as of a straight-through Gumbel-softmax over the pairs."""
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the gradients of the packed leaves and of every parameter."""
-        forest: Forest = ctx.forest
+    def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, *, parameters: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters."""
         assert isinstance(forest.backend, TorchBackend)
+        assert recursion.temperature is not None
         store = forest.backend.store
         state_gradient = store.states.new_zeros(store.rows, gradient.shape[-1])
         state_gradient.index_add_(0, forest.beams.nodes[:, 0], gradient)
         histories = [tape.history or History() for tape in forest.tapes]
-        parameters = straight_through_gradient(forest.backend.scoring, histories, ctx.temperature, state_gradient)
-        return None, None, state_gradient[: store.leaves], *parameters
+        of_parameters = straight_through_gradient(
+            forest.backend.scoring, histories, recursion.temperature, state_gradient
+        )
+        return [state_gradient[: store.leaves], *of_parameters]
 
 
-def level_gradients(forest: Forest, gradient: Tensor) -> Iterator[tuple[Any, Any]]:
+def level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
     """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):

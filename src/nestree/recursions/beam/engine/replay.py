@@ -15,12 +15,13 @@ from torch import Tensor
 from nestree.recursions.beam.engine.cells import no_gradients
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import Bits, KeptScores, Rows, RowWeights, TableStates
 
 ROWS_AT_ONCE = 1024
 """So many nodes are pulled back at a time: their activations stay in the processor's cache."""
 
 
-def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def score_gradient(history: History, gradient: KeptScores) -> tuple[KeptScores, RowWeights]:
     """Pull the gradient of a level's final scores back through its steps.
 
     Each step adds ``logit(chosen) - logsumexp(frontier)`` to a score.
@@ -53,13 +54,13 @@ def score_gradient(history: History, gradient: Tensor) -> tuple[Tensor, Tensor]:
     return gradient, pair_gradient
 
 
-def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> list[Tensor]:
+def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) -> list[Tensor]:
     """Pull the gradients of nodes' states back through the cells below ``roots``, the highest nodes first.
 
     Args:
         store: of the search.
         roots: rows to start from, any shape.
-        state_gradient: (rows, D); the children's share is added in place, so that it ends with the leaves' gradient.
+        state_gradient: (U, D); the children's share is added in place, so that it ends with the leaves' gradient.
 
     Returns:
         Gradients of the cell's parameters.
@@ -67,12 +68,14 @@ def cell_gradient(store: NodeStore, roots: Tensor, state_gradient: Tensor) -> li
     gradients = no_gradients(store.cell)
     for rows in reachable_by_height(store, roots):
         for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
+            if not len(part):
+                continue
             below = store.pull_back(part, state_gradient.index_select(0, part), gradients)
             state_gradient.index_add_(0, store.children(part).flatten(), below.flatten(0, 1))
     return gradients
 
 
-def reachable_by_height(store: NodeStore, roots: Tensor) -> Iterator[Tensor]:
+def reachable_by_height(store: NodeStore, roots: Bits) -> Iterator[Rows]:
     """Yield the composed rows under ``roots``, those of one height at a time, highest first."""
     reached = torch.zeros(store.rows, dtype=torch.bool, device=roots.device)
     reached[roots.flatten()] = True

@@ -10,13 +10,27 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from nestree.layers import PairScorer, Scorer
+from nestree.layers.plain import is_plain_pair_scorer, is_plain_parent_scorer
+from nestree.layers.scorer import Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.pair_scoring import PairScoring
+from nestree.recursions.beam.engine.pair_scoring import AnyPairScoring, FusedPairScoring, PairScoring
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.parent_scoring import ParentScoring
+from nestree.recursions.beam.engine.parent_scoring import AnyParentScoring, FusedParentScoring, ParentScoring
 from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.shapes import (
+    BeamScores,
+    BesideIndex,
+    BesideLogits,
+    Frontier,
+    KeptIndex,
+    OnePairIndex,
+    OnePairLogits,
+    PairIndex,
+    PairLogits,
+    Rows,
+    TableStates,
+)
 
 
 @runtime_checkable
@@ -24,6 +38,8 @@ class Scoring(Protocol):
     """The scorer's part in a search over one store, and on the way back."""
 
     store: NodeStore
+    parameters: list[Tensor]
+    """The scorer's, in the order in which gradients are returned."""
     composes_all: ClassVar[bool]
     """Whether every pair is composed before one is chosen, instead of the chosen one afterwards."""
 
@@ -38,12 +54,12 @@ class Scoring(Protocol):
         ...
 
     def first(
-        self, composer: Composer, frontier: Tensor, scores: Tensor, sizes: list[int], history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Score all neighbouring items of a level's first ``frontier`` (G, B, N).
+        self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
+    ) -> tuple[PairLogits, PairIndex | None]:
+        """Score all neighbouring items of a level's first ``frontier`` (G, V, N).
 
         Returns:
-            The logits (G, B, N - 1), anything where there is no such pair; and numbers for the pairs: those that the
+            The logits (G, V, N - 1), anything where there is no such pair; and numbers for the pairs: those that the
             history gives, None without one, or the parents' rows.
         """
         ...
@@ -52,22 +68,22 @@ class Scoring(Protocol):
         self,
         composer: Composer,
         chosen: Chosen,
-        pairs: Tensor | None,
+        pairs: PairIndex | None,
         step: int,
-    ) -> Tensor:
+    ) -> KeptIndex:
         """Return the parents (G, W) of the pairs that were chosen.
 
         Args:
             composer: of the level.
             chosen: the pairs.
-            pairs: (G, B, N + 1) numbers of the pairs, as [`first`][] and [`beside`][] gave them.
+            pairs: (G, V, N + 1) numbers of the pairs, as [`first`][] and [`beside`][] gave them.
             step: of the search.
         """
         ...
 
     def beside(
         self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node.
 
         Args:
@@ -86,8 +102,10 @@ class Scoring(Protocol):
         """Return how many numbers of pairs there are in ``history`` when its search has ended."""
         ...
 
-    def gradient(self, levels: Iterable[tuple[History, Tensor]], state_gradient: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Pull the gradients of logits back into the scorer and, adding to ``state_gradient`` (rows, D), the nodes.
+    def gradient(
+        self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
+    ) -> tuple[list[Tensor], Rows]:
+        """Pull the gradients of logits back into the scorer and, adding to ``state_gradient`` (U, D), the nodes.
 
         Args:
             levels: each level's history with the gradients of the pairs that it numbers.
@@ -107,11 +125,18 @@ class Scoring(Protocol):
 class Slopes(Protocol):
     """How logits depend on the children of their pairs, and the gradients of the logits of a search."""
 
-    def pairs(self, choice: Choice, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
         """Return the numbers of a choice's pairs and their children, each (G, P)."""
         ...
 
-    def pull_back(self, number: Tensor, left: Tensor, right: Tensor, of_logits: Tensor, state_gradient: Tensor) -> None:
+    def pull_back(
+        self,
+        number: OnePairIndex,
+        left: OnePairIndex,
+        right: OnePairIndex,
+        of_logits: OnePairLogits,
+        state_gradient: TableStates,
+    ) -> None:
         """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
         ...
 
@@ -122,10 +147,14 @@ class Slopes(Protocol):
 
 def scoring_of(scorer: Scorer, store: NodeStore) -> Scoring:
     """Return what serves ``scorer``, over the leaves of ``store``."""
-    return PairScoring(store, scorer) if isinstance(scorer, PairScorer) else ParentScoring(store, scorer)
+    if is_plain_parent_scorer(scorer, store.states):
+        return FusedParentScoring(store, scorer)
+    if is_plain_pair_scorer(scorer, store.states):
+        return FusedPairScoring(store, scorer)
+    return AnyParentScoring(store, scorer) if scorer.reads_parents else AnyPairScoring(store, scorer)
 
 
 def most_composed(scorer: Scorer, beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
     """Return how many nodes a group makes at most; see [`Scoring.most_composed`][]."""
-    scoring = PairScoring if isinstance(scorer, PairScorer) else ParentScoring
+    scoring = ParentScoring if scorer.reads_parents else PairScoring
     return scoring.most_composed(beam_size, size, merges, leaves=leaves)

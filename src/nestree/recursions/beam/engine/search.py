@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from nestree.recursions.beam.engine.columns import carry, top
@@ -17,32 +16,45 @@ from nestree.recursions.beam.engine.merging import Classes, classes_of, parent_c
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.scoring import Scoring
 from nestree.recursions.draws import SearchDraws, Sites
+from nestree.recursions.shapes import (
+    BeamScores,
+    CandidateIndex,
+    Frontier,
+    KeptIndex,
+    KeptRoots,
+    KeptScores,
+    PairIndex,
+    PairLogits,
+    ProposedIndex,
+    ProposedScores,
+    TableIndex,
+)
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """The beams that are left of each group, in the order in which the search held them."""
 
-    nodes: Tensor
+    nodes: KeptRoots
     """(G, W, R) the roots of each beam; what stands beyond those of a group means nothing."""
-    scores: Tensor
+    scores: KeptScores
     """(G, W) accumulated log-probability; -inf where there is no such beam."""
     history: Any
-    """How the scores came about, if the store records: a [`History`][], or the compiled library's."""
+    """How the scores came about, if the store records: a `History`, or the compiled library's."""
 
 
 class Search:
     """Beam search over the groups of one level, those with the most merges first.
 
-    ``frontier`` (G, B, N) holds node numbers and ``logits`` (G, B, N + 1) the logits of neighbouring pairs, with a
+    ``frontier`` (G, V, N) holds node numbers and ``logits`` (G, V, N + 1) the logits of neighbouring pairs, with a
     column of -inf before the first pair and behind the last one, so that a merge at either end is no special case.
     """
 
     def __init__(
         self,
         scoring: Scoring,
-        frontier: Tensor,
-        scores: Tensor,
+        frontier: Frontier,
+        scores: BeamScores,
         sizes: list[int],
         roots: list[int],
         sites: Sites,
@@ -53,8 +65,8 @@ class Search:
 
         Args:
             scoring: scores pairs; its store holds the items, and takes the new nodes.
-            frontier: (G, B, N) node numbers of each group's items, a beam a row; anything valid in the padding.
-            scores: (G, B) the beams' scores so far.
+            frontier: (G, V, N) node numbers of each group's items, a beam a row; anything valid in the padding.
+            scores: (G, V) the beams' scores so far.
             sizes: items of each group.
             roots: what each group is folded to; groups are in descending order of merges, then of roots.
             sites: the groups' places, to draw for.
@@ -76,13 +88,13 @@ class Search:
         self.history = History() if store.record else None
         self.frontier = frontier
         self.scores = scores
-        self.codes: Tensor | None = None
+        self.codes: CandidateIndex | None = None
         if store.code is not None:
             self._merge_start(store.code)
         most = self.steps * scoring.asked(beam_size)
         self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=draws.dropout)
-        self.pairs: Tensor | None = None
-        """(G, B, N + 1) numbers of the pairs; None where nothing needs them."""
+        self.pairs: PairIndex | None = None
+        """(G, V, N + 1) numbers of the pairs; None where nothing needs them."""
         self.logits = self._first_logits()
         groups = len(sizes)
         self.final_nodes = frontier.new_zeros(groups, beam_size, max(roots))
@@ -118,7 +130,7 @@ class Search:
         if self.pairs is not None:
             self.pairs = self.pairs[:active]
 
-    def _choose(self, choosing: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose(self, choosing: int, step: int) -> tuple[KeptIndex, KeptIndex, KeptScores]:
         """Return the (beam, position, score), each (G, W), of every new beam.
 
         The first ``choosing`` groups have a frontier of three or more; the others merge the one pair that they have, in
@@ -137,7 +149,7 @@ class Search:
             rest = functional.pad(rest, (0, room), value=-torch.inf)
         return torch.cat([beam, own]), torch.cat([position, zero]), torch.cat([scores, rest])
 
-    def _select(self, choosing: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _select(self, choosing: int, step: int) -> tuple[KeptIndex, KeptIndex, KeptScores]:
         """Return the W best continuations of the first ``choosing`` groups."""
         logits = self.logits[:choosing, :, 1:-1]
         pairs = logits.shape[-1]
@@ -154,7 +166,7 @@ class Search:
             noise = self.noise.pair_noise(sites, step, logits.shape[1], pairs, logits.dtype)
             noise.add_(logits)
             keys = noise if self.beam_size == 1 else None  # a straight-through replay needs them
-            picked = noise.topk(count, dim=-1).indices  # (G, B, K) positions; noise has no ties
+            picked = noise.topk(count, dim=-1).indices  # (G, V, K) positions; noise has no ties
         chance = logits.gather(-1, picked)
         totals = chance - log_norm.unsqueeze(-1) + self.scores[:choosing].unsqueeze(-1)
         absent = (chance == -torch.inf) | (self.scores[:choosing].unsqueeze(-1) == -torch.inf)
@@ -181,8 +193,8 @@ class Search:
             self.history.choices.append(choice)
         return beam, position, scores
 
-    def _classes(self, picked: Tensor, totals: Tensor) -> Classes | None:
-        """Sort the candidates, pairs ``picked`` (G, B, K), into classes of equal frontiers, if these are merged."""
+    def _classes(self, picked: ProposedIndex, totals: ProposedScores) -> Classes | None:
+        """Sort the candidates, pairs ``picked`` (G, V, K), into classes of equal frontiers, if these are merged."""
         if self.codes is None or self.store.code is None:
             return None
         groups = len(picked)
@@ -191,7 +203,7 @@ class Search:
         codes = self.codes[:groups].unsqueeze(-1) - left - right + parent_code(left, right)
         return classes_of(codes.flatten(1), totals.flatten(1))
 
-    def _merge_start(self, code: Tensor) -> None:
+    def _merge_start(self, code: TableIndex) -> None:
         """Merge the beams that are equal to begin with, those that are left in front."""
         _, beams, longest = self.frontier.shape
         real = torch.arange(longest, device=self.frontier.device) < self.size.view(-1, 1, 1)
@@ -203,7 +215,7 @@ class Search:
         if self.history is not None and beams > 1:
             self.history.start = classes.slots(order)
 
-    def _merge(self, beam: Tensor, position: Tensor, scores: Tensor, step: int) -> None:
+    def _merge(self, beam: KeptIndex, position: KeptIndex, scores: KeptScores, step: int) -> None:
         """Replace two children by their parent in every kept frontier, and score the two pairs next to it."""
         groups, _, items = self.frontier.shape
         width = beam.shape[1]
@@ -244,7 +256,7 @@ class Search:
             self.pairs = carry(self.pairs, beam, at + 1)
             self.pairs.scatter_(2, neighbours.column, numbers)
 
-    def _first_logits(self) -> Tensor:
+    def _first_logits(self) -> PairLogits:
         """Score all neighbouring pairs of the items, and take their numbers."""
         logits, numbers = self.scoring.first(self.composer, self.frontier, self.scores, self.sizes, self.history)
         logits = logits.to(self.scores.dtype)

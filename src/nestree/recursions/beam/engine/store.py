@@ -5,25 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nestree.layers import GatedRecursiveCell
+from nestree.layers.cell import Cell
 from nestree.recursions.beam.engine.cells import engine_cell
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.merging import leaf_codes, parent_code
+from nestree.recursions.shapes import Children, ChildStates, RandomBits, Rows, States, TableStates
 
 
-class NodeStore:
+class NodeStore(Kept):
     """States of leaves and of composed nodes, and what the backward pass needs of them.
 
     Rows are only ever appended, and children come before their parents. The room for the most rows there can be is
     allocated once: growing a table by concatenation dominated the run time, and untouched pages cost nothing.
     """
 
-    def __init__(
-        self, leaves: Tensor, capacity: int, cell: GatedRecursiveCell, *, record: bool, coded: bool = False
-    ) -> None:
-        """Make a store that begins with ``leaves`` (N, D).
+    def __init__(self, leaves: TableStates, capacity: int, cell: Cell, *, record: bool, coded: bool = False) -> None:
+        """Make a store that begins with ``leaves`` (U, D).
 
         Args:
-            leaves: the leaf states; they are rows 0 to N - 1.
+            leaves: the leaf states; they are rows 0 to U - 1.
             capacity: the most rows there can be.
             cell: composes nodes.
             record: keep the activations of every composition, for a backward pass.
@@ -43,7 +43,7 @@ class NodeStore:
         self.code = leaf_codes(capacity, leaves.device) if coded else None
         """What tree each node is, for finding equal frontiers."""
 
-    def append(self, left: Tensor, right: Tensor, random_bits: Tensor | None) -> None:
+    def append(self, left: Rows, right: Rows, random_bits: RandomBits | None) -> None:
         """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows, with dropout if there are ``random_bits``."""
         rows = slice(self.rows, self.rows + len(left))
         self.left[rows], self.right[rows] = left, right
@@ -54,16 +54,16 @@ class NodeStore:
         self.states[rows] = self.cell.forward(rows, self._states_of(both), random_bits)
         self.rows = rows.stop
 
-    def children(self, rows: Tensor) -> Tensor:
+    def children(self, rows: Rows) -> Children:
         """Return the left and right children (M, 2) of composed rows (M,)."""
         return torch.stack([self.left.take(rows), self.right.take(rows)], dim=1)
 
-    def pull_back(self, rows: Tensor, above: Tensor, gradients: list[Tensor] | None) -> Tensor:
+    def pull_back(self, rows: Rows, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients ``above`` (M, D) of the states of composed rows (M,) back to their children, (M, 2, D).
 
         What the cell's parameters get is added to ``gradients``, where there are some.
         """
         return self.cell.backward(rows, self._states_of(self.children(rows)), above, gradients)
 
-    def _states_of(self, children: Tensor) -> Tensor:
+    def _states_of(self, children: Children) -> ChildStates:
         return self.states.index_select(0, children.flatten()).view(-1, 2, self.states.shape[1])

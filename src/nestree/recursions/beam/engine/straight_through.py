@@ -12,15 +12,25 @@ hard, every x is a row of the node store: a gradient a node is all that has to b
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from nestree.recursions.beam.engine.cells import no_gradients
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.scoring import Scoring
+from nestree.recursions.shapes import (
+    GroupIndex,
+    OneOrAllPairStates,
+    OnePairFlags,
+    OnePairIndex,
+    OnePairLogits,
+    OnePairStates,
+    TableStates,
+)
 
 
 def straight_through_gradient(
-    scoring: Scoring, histories: list[History], temperature: float, state_gradient: Tensor
+    scoring: Scoring, histories: list[History], temperature: float, state_gradient: TableStates
 ) -> list[Tensor]:
     """Pull the gradients of the roots back through the levels of a search.
 
@@ -28,7 +38,7 @@ def straight_through_gradient(
         scoring: of the search.
         histories: of its levels, from the leaves up.
         temperature: T.
-        state_gradient: (rows, D), that of the roots; added to in place, so that it ends with the leaves' gradient.
+        state_gradient: (U, D), that of the roots; added to in place, so that it ends with the leaves' gradient.
 
     Returns:
         Gradients of the parameters of the cell and of the scorer.
@@ -60,15 +70,20 @@ def straight_through_gradient(
     return [*cell, *of_scorer]
 
 
-def _after(left: Tensor, right: Tensor, node: Tensor, position: Tensor) -> Tensor:
+def _after(left: OnePairIndex, right: OnePairIndex, node: GroupIndex, position: Integer[Tensor, "g 1"]) -> OnePairIndex:
     """Return the frontier (G, P) after ``node`` (G,) took the place of the pair at ``position`` (G, 1)."""
     place = torch.arange(left.shape[1], device=left.device)
     return torch.where(place < position, left, right).scatter_(1, position, node.unsqueeze(1))
 
 
 def _mask_gradient(
-    after: Tensor, new: Tensor, left: Tensor, right: Tensor, real: Tensor, below: Tensor | None
-) -> Tensor:
+    after: OnePairStates,
+    new: OneOrAllPairStates,
+    left: OnePairStates,
+    right: OnePairStates,
+    real: OnePairFlags,
+    below: Float[Tensor, "g 2 d"] | None,
+) -> OnePairLogits:
     """Return the gradient of the mask (G, P).
 
     Args:
@@ -87,7 +102,7 @@ def _mask_gradient(
     return gradient
 
 
-def _logit_gradient(choice: Choice, of_mask: Tensor, temperature: float) -> Tensor:
+def _logit_gradient(choice: Choice, of_mask: OnePairLogits, temperature: float) -> OnePairLogits:
     """Pull the gradient of the mask back through the softmax."""
     keys = choice.logits if choice.keys is None else choice.keys
     soft = (keys[:, 0] / temperature).softmax(-1)

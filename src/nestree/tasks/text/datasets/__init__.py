@@ -1,1 +1,1 @@
-"""Readers of official datasets of texts, each in a module of its own."""
+"""Readers of official text datasets, one module each."""

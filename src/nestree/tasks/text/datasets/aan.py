@@ -21,7 +21,7 @@ def _find(path: Path) -> Path | None:
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
-    """Yield rows of label, two article numbers and two texts; there is no header, and a quote is a character."""
+    """Yield the rows: label, two article numbers and two texts. There is no header, and quotes have no meaning."""
     path = beside(found, FILES, split)
     return count_empty(_pairs(path), path)
 
@@ -41,7 +41,7 @@ def _pairs(path: Path) -> Iterator[Row]:
 
 LRA_RETRIEVAL = Dataset(
     name="lra-retrieval",
-    about="Long Range Arena, Retrieval: whether one article cites another, byte by byte",
+    about="Long Range Arena, Retrieval: whether one article cites another, as bytes",
     origin=", ".join(FILES.values()) + " of the Long Range Arena's release",
     label_names=LABELS,
     splits={

@@ -22,7 +22,7 @@ from nestree.tasks.text.datasets.reviews import (
 
 LABELS = ("negative", "positive")
 _NEAR = 2
-"""Folders below one beside IMDB in which the files of further tests are looked for."""
+"""Maximal depth in which the files of further tests are looked for, below the folder that contains IMDB's."""
 
 _FOLDERS = {"neg": "negative", "pos": "positive"}
 _BLOCK = 2**20
@@ -30,7 +30,7 @@ _MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
 
 
 def find_reviews(path: Path) -> Path | None:
-    """Return the folder aclImdb, or an archive of it."""
+    """Return the folder aclImdb, or its archive; None if there is none."""
 
     def accept(found: Path) -> bool:
         return (found / "train" / "pos").is_dir() if found.is_dir() else found.name.endswith(".tar.gz")
@@ -39,13 +39,12 @@ def find_reviews(path: Path) -> Path | None:
 
 
 def read_split(found: Path, split: str) -> Iterator[Row]:
-    """Yield the reviews of ``train`` or ``test``: negative ones first, in the order of their numbers.
+    """Yield the reviews of ``train`` or ``test``, negative ones first, in the order of their numbers.
 
-    The archive is read through once, and nothing of it is written to disk. Files that are none of the reviews are
-    passed over.
+    An archive is read once, without unpacking it to disk. Files that are not reviews are skipped.
 
     Raises:
-        UserError: names the file that is not UTF-8, or whose rating does not fit its folder.
+        UserError: a file is not UTF-8, or its rating does not fit its folder; names the file.
     """
     return count_empty(_reviews(found, split), found / split)
 
@@ -75,9 +74,9 @@ def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, byte
 
 
 def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
-    """Yield the same out of an archive."""
+    """Yield (folder, number, rating, text, path) of each review in an archive."""
     try:
-        # tarfile's own decompression takes an archive that was cut short for its end; gzip's does not.
+        # gzip detects a truncated archive; tarfile's own decompression does not.
         with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
             for member in members:
                 found = _MEMBER.fullmatch(member.name)
@@ -92,7 +91,7 @@ def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, by
 
 
 def review_files(found: Path, split: str) -> list[Path]:
-    """Return the archive, or the two folders of a split."""
+    """Return the archive, or a split's two folders."""
     return [found] if found.is_file() else [found / split / kind for kind in _FOLDERS]
 
 
@@ -103,7 +102,7 @@ _FURTHER = {
 
 
 def _files(found: Path, split: str) -> list[Path]:
-    """Return the files of a split; a further test lies in a folder beside IMDB's, or beside one above it."""
+    """Return the files of a split; further tests are next to IMDB's folder, or next to the folder above it."""
     if split not in _FURTHER:
         return review_files(found, split)
     look, name = _FURTHER[split]
@@ -115,7 +114,7 @@ def _read(found: Path, split: str) -> Iterator[Row]:
         return read_split(found, split)
     files = _files(found, split)
     if not files:
-        raise UserError(f"{split}: its file {_FURTHER[split][1]} is not beside {found}")
+        raise UserError(f"{split}: its file {_FURTHER[split][1]} is not next to {found}")
     return read_reviews(files[0])
 
 
@@ -127,7 +126,7 @@ _SPLITS = {
 
 LRA_TEXT = Dataset(
     name="lra-text",
-    about="Long Range Arena, Text: the sentiment of film reviews, byte by byte",
+    about="Long Range Arena, Text: the sentiment of film reviews, as bytes",
     origin=_ORIGIN,
     label_names=LABELS,
     splits=_SPLITS,
@@ -140,11 +139,11 @@ LRA_TEXT = Dataset(
 )
 """Reviews as bytes, the first 4,096 of each (Tay et al. 2021)."""
 
-_CHANGED = "changed so that the sentiment turned; the originals are in IMDB's train split, so this is no held-out test"
+_CHANGED = "edited to reverse the sentiment; not a held-out test, as the originals are in IMDB's train split"
 
 IMDB = Dataset(
     name="imdb",
-    about="the sentiment of film reviews, word by word",
+    about="the sentiment of film reviews, as words",
     origin=f"{_ORIGIN}; for the further tests also counterfactually-augmented-data and IMDB's contrast set",
     label_names=LABELS,
     splits={

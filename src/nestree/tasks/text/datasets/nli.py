@@ -1,4 +1,4 @@
-"""SNLI (Bowman et al. 2015) and MNLI (Williams et al. 2018): whether a sentence follows from another."""
+"""SNLI (Bowman et al. 2015) and MNLI (Williams et al. 2018): whether one sentence follows from another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nestree.tasks.text.datasets.parses import words_of
 
 LABELS = ("entailment", "neutral", "contradiction")
 UNDECIDED = "-"
-"""Gold label of a pair on which no majority of the annotators agreed."""
+"""Gold label of a pair without a majority among the annotators."""
 
 SNLI_FILES = {"train": "snli_1.0_train.jsonl", "validation": "snli_1.0_dev.jsonl", "test": "snli_1.0_test.jsonl"}
 MNLI_FILES = {
@@ -27,10 +27,10 @@ MNLI_FILES = {
 
 
 def _read(found: Path, split: str, *, files: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the pairs that have a gold label, and note how many have not.
+    """Yield the pairs with a gold label; log the number of pairs without one.
 
-    A text is the words of the official binary parse, spaces between. Where there is no parse, or it is damaged, which
-    is noted too, it is the sentence as it was written.
+    A text has the words of the official binary parse, separated by spaces. If the parse is missing or damaged (the
+    number of which is logged), the text is the original sentence.
     """
     path = beside(found, files, split)
     return count_empty(_pairs(path), path)
@@ -54,16 +54,16 @@ def _pairs(path: Path) -> Iterator[Row]:
         damaged += sum(words == "" for words in parsed)
         yield Row((parsed[0] or first, parsed[1] or second), label, where)
     if undecided:
-        note(f"{path}: {undecided:,} pairs without a gold label are left out")
+        note(f"{path}: {undecided:,} pairs without a gold label are skipped")
     if damaged:
-        note(f"{path}: {damaged:,} binary parses are damaged; their sentences are taken as they were written")
+        note(f"{path}: {damaged:,} binary parses are damaged; the original sentences are used instead")
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
-    """Return the JSON object of a line.
+    """Return the JSON object in a line.
 
     Raises:
-        UserError: it is none.
+        UserError: the line is not a JSON object.
     """
     try:
         row = json.loads(line)
@@ -75,22 +75,22 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 
 def _field(row: Mapping[str, Any], name: str, where: str) -> str:
-    """Return a text of a row.
+    """Return a text field of a row.
 
     Raises:
-        UserError: it is not there, or no text.
+        UserError: the field is missing or not a text.
     """
     if not isinstance(value := row.get(name), str):
-        state = f"is {json.dumps(value)[:20]}" if name in row else "is not there"
-        raise UserError(f"{where}: the field {name} {state}; a text is wanted")
+        state = f"is {json.dumps(value)[:20]}, not a text" if name in row else "is missing"
+        raise UserError(f"{where}: the field {name} {state}")
     return value
 
 
 def _parsed(row: Mapping[str, Any], side: int) -> str | None:
-    """Return the words of a binary parse; None where there is none, nothing where it is damaged."""
+    """Return the words of a binary parse; None if there is none, an empty string if it is damaged."""
     parse = row.get(f"sentence{side}_binary_parse")
     if not isinstance(parse, str) or not parse.startswith("("):
-        return None  # a single word has no brackets, and then the sentence is the same
+        return None  # a single word has no brackets; the sentence is the same word
     try:
         return words_of(parse)
     except ValueError:
@@ -103,7 +103,7 @@ def _find(path: Path, *, files: Mapping[str, str]) -> Path | None:
 
 SNLI = Dataset(
     name="snli",
-    about="whether a sentence about a picture follows from another",
+    about="whether one sentence about a picture follows from another",
     origin=", ".join(SNLI_FILES.values()) + " of snli_1.0.zip, nlp.stanford.edu/projects/snli",
     label_names=LABELS,
     splits={
@@ -120,13 +120,15 @@ SNLI = Dataset(
 
 MNLI = Dataset(
     name="mnli",
-    about="whether a sentence of any kind of text follows from another",
+    about="whether one sentence follows from another, in several kinds of text",
     origin=", ".join(dict.fromkeys(MNLI_FILES.values())) + " of multinli_1.0.zip, cims.nyu.edu/~sbowman/multinli",
     label_names=LABELS,
     splits={
         "train": OfficialSplit(392_702, "pairs of sentences, five kinds of text"),
         "validation": OfficialSplit(9_815, "pairs of the same kinds of text, called dev_matched"),
-        "matched": OfficialSplit(9_815, "the same file as validation: not held out where it chose the weights"),
+        "matched": OfficialSplit(
+            9_815, "the same file as validation: not held out if it was used to select the weights"
+        ),
         "mismatched": OfficialSplit(9_832, "pairs of five other kinds of text, called dev_mismatched"),
     },
     find=partial(_find, files=MNLI_FILES),

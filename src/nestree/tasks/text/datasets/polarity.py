@@ -16,12 +16,12 @@ def _find(path: Path) -> Path | None:
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
-    """Yield sentences, of both labels in turn line by line; every tenth line is the test."""
+    """Yield sentences, alternating between the two labels; every tenth line belongs to the test."""
     return count_empty(_sentences(found, split), found.parent / "rt-polarity.*")
 
 
 def _files(found: Path, split: str) -> list[Path]:
-    """Return both files, whatever the split."""
+    """Return both files, for any split."""
     del split
     return [found.parent / name for name in FILES.values()]
 
@@ -51,4 +51,4 @@ POLARITY = Dataset(
     read=_read,
     held_out=960,
 )
-"""Sentences, cut into words already."""
+"""Sentences, already split into words."""

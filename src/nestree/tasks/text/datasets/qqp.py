@@ -1,4 +1,4 @@
-"""Quora question pairs: whether two questions ask the same."""
+"""Quora question pairs: whether two questions have the same meaning."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nestree.tasks.official_files import beside, count_empty, files_beside, find
 
 LABELS = ("different", "duplicate")
 WHOLE = "quora_duplicate_questions.tsv"
-"""The one file of Quora's release."""
+"""The only file of Quora's release."""
 GLUE_FILES = {"train": "train.tsv", "test": "dev.tsv"}
 """GLUE's files; the labels of its test.tsv are not public."""
 HEADER = ("id", "qid1", "qid2", "question1", "question2", "is_duplicate")
 TEST_EVERY = 20
-"""Of the one file, every so many-th pair is the test."""
+"""Every 20th pair of Quora's file belongs to the test."""
 
 _ROW_BEGINS = re.compile(r"\d+\t\d+\t\d+\t")
 
@@ -36,9 +36,9 @@ def _files(found: Path, split: str) -> list[Path]:
 
 
 def _read(found: Path, split: str) -> Iterator[Row]:
-    """Yield the pairs of GLUE's files; or of the one file, of which every twentieth pair is the test.
+    """Yield the pairs of GLUE's files, or of Quora's file, where every twentieth pair belongs to the test.
 
-    The latter is no published split, and a question of the test may stand in other pairs of the training split.
+    The split of Quora's file is our own; questions of the test may also be in training pairs.
     """
     whole = found.name == WHOLE
     path = found if whole else beside(found, GLUE_FILES, split)
@@ -65,10 +65,10 @@ def _pairs(path: Path) -> Iterator[Row]:
 
 
 def _records(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line it begins in, text) of each row; a quoted question may go over several lines.
+    """Yield (first line, text) of each row; a quoted question may have several lines.
 
-    A line that begins with three numbers always begins a row, so a lone quotation mark damages only its own. Any other
-    line goes on with the row before, unless that was complete in one line.
+    A line with three numbers at its start always begins a row, so that an unmatched quotation mark affects only its own
+    row. Any other line continues the row before, unless that row was complete after one line.
     """
     begins, parts = 0, list[str]()
     for number, line in lines(path):
@@ -83,7 +83,7 @@ def _records(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _complete(begins: int, parts: list[str]) -> bool:
-    """Tell whether a row ends with its first line; of one that goes on it is not asked, to stay linear in time."""
+    """Whether a row is complete after its first line; rows with more lines are not checked, which takes linear time."""
     if begins == 1:
         return True
     fields = _fields(parts[0]) if len(parts) == 1 else []
@@ -91,7 +91,7 @@ def _complete(begins: int, parts: list[str]) -> bool:
 
 
 def _fields(record: str) -> list[str]:
-    """Cut a row at its tabs; quotation marks are those of CSV where they can be, else characters like any other."""
+    """Split a row at tabs; quotation marks have their CSV meaning if that gives the right number of columns."""
     if '"' in record:
         try:
             fields = next(csv.reader([record], delimiter="\t", strict=True))
@@ -108,7 +108,7 @@ def _is_header(line: str) -> bool:
 
 QQP = Dataset(
     name="qqp",
-    about="whether two questions ask the same",
+    about="whether two questions have the same meaning",
     origin=f"{WHOLE} of Quora's release, or train.tsv and dev.tsv of GLUE's QQP",
     label_names=LABELS,
     splits={

@@ -1,4 +1,4 @@
-"""Reviews that people changed so that their label turns round (Kaushik et al. 2020), and contrast sets."""
+"""Reviews edited to reverse their label: counterfactual reviews (Kaushik et al. 2020) and contrast sets."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CONTRAST_FILES = {
     "original-validation": "dev_original.tsv",
 }
 _PARTS = ("new", "orig")
-_NOT_HELD_OUT = "its originals are in IMDB's train split"
+_NOT_HELD_OUT = "not held out of IMDB's train split"
 
 
 def read_reviews(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file of ``Sentiment TAB Text``, with that header.
+    """Yield the rows of a file with the header ``Sentiment TAB Text``.
 
     Raises:
-        UserError: names the line of what is damaged.
+        UserError: a row is damaged; names the line.
     """
     return count_empty(_rows(path), path)
 
@@ -54,7 +54,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def find_counterfactual(path: Path, *, deepest: int = DEEPEST) -> Path | None:
-    """Return the folder with the folders ``new`` and ``orig``; of one of their files, too."""
+    """Return the folder that contains ``new`` and ``orig``, also if ``path`` is one of their files."""
     if path.is_file():
         return path.parent.parent if path.parent.name in _PARTS and first_line(path) == HEADER else None
     part = find(path, _PARTS, accept=lambda folder: first_line(folder / COUNTERFACTUAL_TEST) == HEADER, deepest=deepest)
@@ -62,7 +62,7 @@ def find_counterfactual(path: Path, *, deepest: int = DEEPEST) -> Path | None:
 
 
 def find_contrast(path: Path, *, deepest: int = DEEPEST) -> Path | None:
-    """Return the folder of IMDB's contrast set."""
+    """Return the folder of IMDB's contrast set; None if there is none."""
     names = list(CONTRAST_FILES.values())
     found = find(path, names, accept=lambda file: first_line(file) == HEADER, deepest=deepest)
     return None if found is None else found.parent
@@ -77,50 +77,50 @@ def _read(folder: Path, split: str, *, files: Mapping[str, str]) -> Iterator[Row
 
 
 def _unquoted(text: str) -> str:
-    """Take away the quotation marks of a field that needed them in CSV."""
+    """Remove the quotation marks of a CSV field."""
     return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 COUNTERFACTUAL = Dataset(
     name="counterfactual",
-    about="film reviews that people changed as little as possible to turn their sentiment round",
+    about="film reviews, minimally edited to reverse their sentiment",
     origin="new/{train,dev,test}.tsv and orig/test.tsv of acmi-lab/counterfactually-augmented-data, sentiment",
     label_names=LABELS,
     splits={
-        "train": OfficialSplit(1_707, "changed reviews"),
-        "validation": OfficialSplit(245, "changed reviews"),
-        "test": OfficialSplit(488, "changed reviews"),
-        "original": OfficialSplit(488, f"the test reviews as they were; {_NOT_HELD_OUT}"),
+        "train": OfficialSplit(1_707, "edited reviews"),
+        "validation": OfficialSplit(245, "edited reviews"),
+        "test": OfficialSplit(488, "edited reviews"),
+        "original": OfficialSplit(488, f"the original test reviews; {_NOT_HELD_OUT}"),
     },
     find=find_counterfactual,
     files=partial(_files, files=COUNTERFACTUAL_FILES),
     read=partial(_read, files=COUNTERFACTUAL_FILES),
 )
-"""Trained on changed reviews, tested on changed and original ones."""
+"""Trained on edited reviews, tested on edited and original ones."""
 
 COUNTERFACTUAL_ALL = replace(
     COUNTERFACTUAL,
     splits={
         **COUNTERFACTUAL.splits,
-        "original-train": OfficialSplit(1_707, "the training reviews as they were"),
-        "original-validation": OfficialSplit(245, "the validation reviews as they were"),
+        "original-train": OfficialSplit(1_707, "the original training reviews"),
+        "original-validation": OfficialSplit(245, "the original validation reviews"),
     },
 )
-"""All six files, to be checked; the originals of training reviews are no test of the task."""
+"""All six files, for checking; the originals of training reviews are not tests of the task."""
 
 CONTRAST = Dataset(
     name="contrast",
-    about="film reviews that experts changed so that their sentiment turned round (Gardner et al. 2020)",
+    about="film reviews, edited by experts to reverse their sentiment (Gardner et al. 2020)",
     origin=", ".join(CONTRAST_FILES.values()) + " of allenai/contrast-sets, IMDb",
     label_names=LABELS,
     splits={
-        "test": OfficialSplit(488, "changed reviews"),
-        "validation": OfficialSplit(None, "changed reviews"),
-        "original": OfficialSplit(488, "the test reviews as they were"),
-        "original-validation": OfficialSplit(None, "the validation reviews as they were"),
+        "test": OfficialSplit(488, "edited reviews"),
+        "validation": OfficialSplit(None, "edited reviews"),
+        "original": OfficialSplit(488, "the original test reviews"),
+        "original-validation": OfficialSplit(None, "the original validation reviews"),
     },
     find=find_contrast,
     files=partial(_files, files=CONTRAST_FILES),
     read=partial(_read, files=CONTRAST_FILES),
 )
-"""No task of its own: the test "contrast" of the task imdb, and files to check."""
+"""Not a task: the test "contrast" of the task imdb, and files to check."""

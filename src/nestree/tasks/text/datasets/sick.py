@@ -12,7 +12,7 @@ from nestree.tasks.text.datasets.parses import words_of
 
 LABELS = ("entailment", "neutral", "contradiction")
 WHOLE = "SICK.txt"
-"""The file of all three splits, told apart by its column SemEval_set."""
+"""File with all three splits, which its column SemEval_set names."""
 
 _PARTS = {"train": "train", "validation": "trial", "test": "test"}
 _NAMES = ("SICK_{}_parsed.txt", "SICK_{}.txt", "SICK_{}_annotated.txt")
@@ -30,29 +30,26 @@ def _find(path: Path) -> Path | None:
 
 
 def _read(folder: Path, split: str) -> Iterator[Row]:
-    """Yield pairs; where a file has parses, they are checked and only their words are yielded.
-
-    Of a folder with several forms, the parsed one is read.
-    """
+    """Yield the pairs, from the parsed file if there is one; parses are checked and reduced to their words."""
     (path,) = _files(folder, split)
     if not path.is_file():
-        raise UserError(f"{folder}: has no {' or '.join(_names(split))}, one of which holds the split {split}")
+        raise UserError(f"{folder}: has no {' or '.join(_names(split))}, one of which is needed for the split {split}")
     return count_empty(_pairs(path, _PARTS[split]), path)
 
 
 def _names(split: str) -> list[str]:
-    """Return what the file of a split may be called."""
+    """Return the possible names of a split's file."""
     return [name.format(_PARTS[split]) for name in _NAMES] + [WHOLE]
 
 
 def _files(folder: Path, split: str) -> list[Path]:
-    """Return the file of a split; where there is none, the path of the first that it could be."""
+    """Return the file of a split, or the first of its possible paths if there is none."""
     paths = [folder / name for name in _names(split)]
     return [next((path for path in paths if path.is_file()), paths[0])]
 
 
 def _pairs(path: Path, part: str) -> Iterator[Row]:
-    """Yield the pairs of a file, of a file of all splits those of a part."""
+    """Yield the pairs of a file; if it has all splits, those of ``part``."""
     header = _header(first_line(path))
     names = header or list(_COLUMNS)
     if path.name == WHOLE and _SET not in names:
@@ -75,14 +72,14 @@ def _pairs(path: Path, part: str) -> Iterator[Row]:
 
 
 def _header(line: str) -> list[str] | None:
-    """Return the names of the columns, if this line is a header; SICK.txt has another name for the label."""
+    """Return the names of the columns if this line is a header; SICK.txt names the label differently."""
     names = line.removeprefix("%").replace("entailment_label", _COLUMNS[0]).split("\t")
     return names if set(_COLUMNS) <= set(names) else None
 
 
 SICK = Dataset(
     name="sick",
-    about="whether a sentence follows from another, contradicts it, or neither",
+    about="whether one sentence follows from another, contradicts it, or neither",
     origin="SICK_train.txt, SICK_trial.txt and SICK_test_annotated.txt of SemEval 2014 task 1, the same with parses"
     f" (SICK_train_parsed.txt, ...), or {WHOLE}",
     label_names=LABELS,

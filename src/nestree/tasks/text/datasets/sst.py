@@ -1,4 +1,4 @@
-"""The Stanford Sentiment Treebank (Socher et al. 2013): sentences with a sentiment at every node of their trees."""
+"""The Stanford Sentiment Treebank (Socher et al. 2013): sentences with a label at each node of their trees."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from nestree.tasks.text.datasets.parses import unescape
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
 TWO = ("negative", "positive")
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
-# Words end at an ASCII space only: a few of the treebank's have a no-break space inside.
+# Split only at ASCII spaces: a few words have a no-break space.
 _PIECE = re.compile(r"\(([^ \t()]*)|\)|[^ \t()]+")
 _TREE = re.compile(r"\([0-4] +(\([0-4] |[^ \t()])")
 
 
 @dataclass
 class _Node:
-    """A node that is not closed yet."""
+    """An open node."""
 
     label: int
-    first: int  # of its words, in the sentence
-    words: int = 0  # of its own
+    first: int  # index of its first word in the sentence
+    words: int = 0  # number of children that are words
     nodes: int = 0
 
 
 def phrases(tree: str) -> list[tuple[str, int]]:
-    """Return (words, label) of every node of a tree like ``(3 (2 It) (4 works))``, the root last.
+    """Return (words, label) of each node of a tree like ``(3 (2 It) (4 works))``, the root last.
 
-    The words have single spaces between; brackets and slashes are given back their form (``-LRB-`` is a parenthesis).
+    Words are separated by single spaces; escaped brackets and slashes are restored (``-LRB-`` is a parenthesis).
 
     Raises:
         ValueError: the tree is damaged; says at which character.
@@ -45,7 +45,7 @@ def phrases(tree: str) -> list[tuple[str, int]]:
     for piece in _PIECE.finditer(tree):
         text, at = piece[0], f"character {piece.start() + 1}"
         if found and not path:
-            raise ValueError(f"{at}: {text[:20]!r} stands behind the end of the tree")
+            raise ValueError(f"{at}: {text[:20]!r} is after the end of the tree")
         if text[0] == "(":
             if piece[1] not in ("0", "1", "2", "3", "4"):
                 raise ValueError(f"{at}: a node begins with a label from 0 to 4, not {piece[1][:20]!r}")
@@ -65,7 +65,7 @@ def phrases(tree: str) -> list[tuple[str, int]]:
             if path:
                 path[-1].nodes += 1
     if path or not found:
-        raise ValueError(f"character {len(tree) + 1}: the tree is cut short, {len(path)} nodes are open")
+        raise ValueError(f"character {len(tree) + 1}: the tree is incomplete: {len(path)} nodes are open")
     return found
 
 
@@ -83,10 +83,10 @@ def _find(path: Path) -> Path | None:
 
 
 def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phrases: bool) -> Iterator[Row]:
-    """Yield sentences, or every distinct phrase of the training sentences; those without a name are left out.
+    """Yield sentences, or with ``all_phrases`` the phrases of training sentences; skip labels without a name.
 
-    A phrase is labelled wherever it stands, most of them always alike, so "the" would be learnt 4,000 times: each pair
-    of a phrase and a label is yielded once, where it stands first. Blank lines are passed over.
+    Phrases are labelled at each occurrence, mostly with the same label, so "the" would be learned 4,000 times.
+    Therefore, each pair of phrase and label is yielded only once, at its first occurrence. Blank lines are skipped.
     """
     path = beside(found, FILES, split)
     seen: set[tuple[str, int]] = set()
@@ -111,14 +111,14 @@ _ORIGIN = "train.txt, dev.txt and test.txt of trainDevTestTrees_PTB.zip, nlp.sta
 
 
 def _dataset(name: str, *, two: bool, all_phrases: bool) -> Dataset:
-    """Return one of the four ways to read the treebank."""
+    """Return one of the four variants of the treebank."""
     sentences = "sentences that are not neutral" if two else "sentences"
     sizes = (6_920, 872, 1_821) if two else (8_544, 1_101, 2_210)
     train = OfficialSplit(sizes[0], sentences)
     if all_phrases:
         kind = "phrases that are not neutral" if two else "phrases"
         train = OfficialSplit(
-            77_616 if two else 159_274, f"distinct {kind} of the training sentences, whole sentences among them"
+            77_616 if two else 159_274, f"distinct {kind} of the training sentences, including whole sentences"
         )
     return Dataset(
         name=name,

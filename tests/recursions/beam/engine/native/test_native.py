@@ -83,6 +83,71 @@ def test_threads_change_nothing_but_rounding(arity: int | None, training: bool) 
 
 
 @compiled
+@pytest.mark.parametrize("arity", [None, 3], ids=["flat", "grouped"])
+def test_absent_beams_point_into_their_own_sequence(arity: int | None) -> None:
+    """Threads share no row: each replays the rows of its own sequences."""
+    case = Case((9, 2, 3, 1, 4), 7, arity=arity, noise=False)
+    recursion = case.tree("fast").fast(case.outer(), case.draws())
+    with torch.no_grad():
+        forest = recursion.search(case.leaves(case.states()).packed(), list(case.lengths), record=True)
+    absent = forest.beams.scores == -torch.inf
+    assert absent[1].any()
+    first = 0
+    for nodes, length in zip(forest.beams.nodes.tolist(), case.lengths, strict=True):
+        for node in nodes:
+            under = [node]
+            while under[0] >= forest.store.leaves:
+                row = under.pop(0)
+                under[:0] = [int(forest.store.left[row]), int(forest.store.right[row])]
+            assert first <= under[0] < first + length
+        first += length
+
+
+@compiled
+@pytest.mark.parametrize("name", ["ebt-grc", "rir-ebt-grc"])
+def test_autocast_changes_nothing(name: str) -> None:
+    """The library takes addresses: with a gradient of another type it would read and write past the end."""
+    options: dict = {} if name == "ebt-grc" else {"arity": 3, "s4d": False}
+    encoder = nestree.build(name, dim=16, beam_size=3, dropout=0.0, **options).eval()
+    encoder.leaf = nn.Identity()  # a Linear is what autocast changes
+    found = []
+    for autocast in (False, True):
+        states = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        encoder.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            root = encoder(states, torch.tensor([9, 5, 1])).root
+        assert root.dtype == torch.float32
+        root.square().sum().backward()
+        gradients = [parameter.grad for parameter in encoder.inner.parameters()]
+        found.append([root.detach(), states.grad, *gradients])
+    for plain, other in zip(*found, strict=True):
+        assert torch.equal(plain, other)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_a_gradient_of_another_type_is_converted(dtype: torch.dtype) -> None:
+    case = Case((9, 4), 3, arity=None, training=False)
+    recursion = case.tree("fast", torch.float32).fast(case.outer(), case.draws())
+    with torch.no_grad():
+        forest = recursion.search(case.leaves(case.states(torch.float32)).packed(), [9, 4], record=True)
+    (tape,) = forest.tapes
+    parameters = [*recursion.cell.parameters(), *recursion.scorer.parameters()]
+    found = []
+    for kind in (torch.float32, dtype):
+        start, rest = forest.backend.score_gradient(tape.history, torch.ones(tape.slots.shape, dtype=kind))
+        assert start.dtype == torch.float32
+        outside = torch.ones(*forest.beams.nodes.shape, case.dim, dtype=kind)
+        of_leaves, of_parameters = forest.backend.gradient(
+            [(tape.history, rest)], forest.beams.nodes, outside, parameters
+        )
+        found.append([of_leaves, *of_parameters])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
+@compiled
 @pytest.mark.parametrize("dim", [1, 3, 16, 33, 72])
 def test_every_width_agrees_with_pytorch(dim: int) -> None:
     """Widths that fill the processor's registers, and others."""

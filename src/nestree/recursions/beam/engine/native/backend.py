@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterable, Sequence
-from ctypes import byref, c_void_p
+from ctypes import byref, c_int64, c_void_p
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
+from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.native.library import (
     Functions,
@@ -21,56 +24,88 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
+from nestree.recursions.beam.engine.native.room import reused
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
+from nestree.recursions.shapes import (
+    BeamScores,
+    Frontier,
+    KeptScores,
+    Packed,
+    Rows,
+    SequenceNodes,
+    SequenceStates,
+    TableIndex,
+    TableStates,
+)
 
 _NONE, _EXACT, _FAST = range(3)
 
 
-def serves(cell: nn.Module, scorer: nn.Module, packed: Tensor, *draws: Draws | None) -> bool:
+def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
     """Return whether the library computes exactly what these parts do."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
-    if type(cell) is not GatedRecursiveCell or type(scorer) is not PairScorer:
-        return False
-    linear = (cell.hidden, cell.gates, scorer.hidden, scorer.score)
-    if any(type(part) is not nn.Linear for part in linear) or type(cell.norm) is not nn.LayerNorm:
+    if not is_plain_cell(cell, packed) or not is_plain_pair_scorer(scorer, packed):
         return False
     if any(type(draw) not in (Draws, KeyedDraws) for draw in draws if draw is not None):
         return False
-    parameters = [*cell.parameters(), *scorer.parameters()]
-    plain = all(tensor.is_contiguous() and tensor.dtype == packed.dtype for tensor in parameters)
-    return plain and len(parameters) == 9 and library.load() is not None
+    plain = all(tensor.is_contiguous() for tensor in (*cell.parameters(), *scorer.parameters()))
+    return plain and library.load() is not None
 
 
-class NativeHistory:
-    """How the scores of one level came about; the library's own, freed with this object."""
+class NativeHistory(Kept):
+    """How the scores of one level came about; the library's own, freed with the tensor that stands for it."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
         """Take over what a search of ``beams`` starting beams left at ``handle``."""
-        self.functions = functions
-        self.handle = handle
         self.beams = beams
-        self._free = weakref.finalize(self, functions.free_history, handle)
+        number = next(_NUMBERS)
+        memory = (c_int64 * 1)(number)
+        self.token = torch.frombuffer(memory, dtype=torch.int64)
+        """Holds the number of the history; a tensor, so that autograd frees it."""
+        _HISTORIES[number] = handle
+        weakref.finalize(memory, _free, functions, number)
+
+    @property
+    def handle(self) -> int:
+        """Where the library has it.
+
+        Raises:
+            RuntimeError: a hook on saved tensors has put another tensor in this one's place.
+        """
+        handle = _HISTORIES.get(int(self.token))
+        if handle is None:
+            raise RuntimeError('hooks that move saved tensors do not move a compiled search: use engine="torch"')
+        return handle
+
+
+_HISTORIES: dict[int, int] = {}
+"""Where the library has the histories that are alive, by their numbers, which are never used again."""
+_NUMBERS = itertools.count()
+
+
+def _free(functions: Functions, number: int) -> None:
+    functions.free_history(_HISTORIES.pop(number))
 
 
 @dataclass
 class NativeNodes:
     """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
 
-    states: Tensor
-    left: Tensor
-    right: Tensor
+    states: TableStates
+    left: TableIndex
+    right: TableIndex
     leaves: int
     rows: int
 
 
-class NativeBackend:
+class NativeBackend(Kept):
     """The compiled library: a loop per group, and products over the nodes that one step composes."""
 
     def __init__(
         self,
-        leaves: Tensor,
+        leaves: Packed,
         lengths: list[int],
         capacity: int,
         cell: GatedRecursiveCell,
@@ -80,48 +115,55 @@ class NativeBackend:
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (N, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
+        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
         self.cell, self.beam_size, self.record = cell, beam_size, record
         dim, width = cell.dim, scorer.width
-        states = leaves.new_empty(capacity, dim)
-        states[: len(leaves)] = leaves
-        self.left_half, self.right_half = leaves.new_empty(2, capacity, width)
-        left, right, self.height = torch.zeros(3, capacity, dtype=torch.int64)
-        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
-        kept = capacity if record else 0
-        self.hidden = leaves.new_empty(kept, cell.hidden_dim)
-        self.gates = leaves.new_empty(kept, 4 * dim)
         self.draws = draws.noise or draws.dropout
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
-        self.mask_key = torch.empty(kept, dtype=torch.int64) if self.dropout else None
+        kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
+        number, whole = leaves.dtype, torch.int64
+        states, left_half, right_half, hidden, gates, mask_key, left, right, height = reused(
+            ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
+            ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
+            *[((capacity,), whole)] * 3,
+        )  # fmt: skip
+        states[: len(leaves)] = leaves
+        height[: len(leaves)] = 0
+        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
+        self.left_half, self.right_half, self.height = left_half, right_half, height
+        self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _deal(lengths, self.parts)
-        self.table = Store(
-            *map(address, (states, self.left_half, self.right_half)),
-            *(address(tensor) if record else None for tensor in (self.hidden, self.gates, self.mask_key)),
-            *map(address, (left, right, self.height)),
-            len(leaves),
-            capacity,
-        )
         self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
-        self.functions.project(self.model, byref(self.table))
+        self.functions.project(self.model, byref(self.table()))
+
+    def table(self) -> Store:
+        """Return where the tables are."""
+        store = self.store
+        return Store(
+            *map(address, (store.states, self.left_half, self.right_half)),
+            *(address(tensor) if len(tensor) else None for tensor in (self.hidden, self.gates, self.mask_key)),
+            *map(address, (store.left, store.right, self.height)),
+            store.leaves,
+            len(store.states),
+        )
 
     def search(
-        self, frontier: Tensor, scores: Tensor, sizes: list[int], roots: list[int], sites: Sites
+        self, frontier: Frontier, scores: BeamScores, sizes: list[int], roots: list[int], sites: Sites
     ) -> SearchResult:
         """Fold the groups of one level; see [`Backend.search`][]."""
         beam_size = self.beam_size
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
-        most = (size - root_count) * beam_size
-        base = self.store.rows + most.cumsum(0) - most
         part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
+        most = torch.zeros(self.parts, dtype=torch.int64).index_add_(0, part, (size - root_count) * beam_size)
+        base = self.store.rows + most.cumsum(0) - most
         sequence = sites.sequence
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
@@ -129,21 +171,23 @@ class NativeBackend:
         # Absent beams keep a node of their own group: no other thread's replay may touch it.
         nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
-        used = torch.empty_like(size)
+        used = torch.empty_like(base)
         level = Level(
             groups, beams, items, beam_size, max(roots),
-            *map(address, (frontier, scores, size, root_count, base, part, sequence, group)),
+            *map(address, (frontier, scores, size, root_count, part, sequence, group, base)),
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
         )  # fmt: skip
-        handle = self.functions.search(self.model, byref(self.table), byref(level), int(self.record))
-        self.store.rows += int(most.sum())
+        handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
+        # Absent beams take the first one's nodes: row 0 may be another thread's, and the replay touches all rows.
+        nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
+        self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
-    def score_gradient(self, history: NativeHistory, gradient: Tensor) -> tuple[Tensor, None]:
+    def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
         """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
-        gradient = gradient.contiguous()
+        gradient = gradient.to(self.store.states.dtype).contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
         self.functions.score_gradient(history.handle, address(gradient), address(start))
         return start, None
@@ -151,17 +195,18 @@ class NativeBackend:
     def gradient(
         self,
         levels: Iterable[tuple[NativeHistory, None]],
-        nodes: Tensor,
-        outside: Tensor,
+        nodes: SequenceNodes,
+        outside: SequenceStates,
         parameters: Sequence[Tensor],
         *,
-        sequence: Tensor | None = None,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
+        sequence: Rows | None = None,
+    ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
+        outside = outside.to(self.store.states.dtype)  # the library takes addresses: of this type
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        working = torch.empty_like(self.store.states)
+        (working,) = reused((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
         part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
@@ -171,7 +216,7 @@ class NativeBackend:
             *map(address, (nodes, part, outside, working)),
         )  # fmt: skip
         library.COUNTS.replayed += self.functions.replay(
-            byref(weights_of(self.cell, parameters)), byref(self.table), byref(call),
+            byref(weights_of(self.cell, parameters)), byref(self.table()), byref(call),
             byref(Gradients(*map(address, gradients), address(leaves))),
         )  # fmt: skip
         return leaves, gradients
@@ -196,7 +241,7 @@ def _mode(draws: Draws | None) -> int:
     return _EXACT if isinstance(draws, KeyedDraws) else _FAST
 
 
-def _deal(work: list[int], parts: int) -> Tensor:
+def _deal(work: list[int], parts: int) -> TableIndex:
     """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)

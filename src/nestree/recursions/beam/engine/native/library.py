@@ -44,7 +44,7 @@ class Level(ctypes.Structure):
 
     _fields_ = (
         *((name, c_int64) for name in ("groups", "beams", "items", "beam_size", "most_roots")),
-        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "base", "part", "sequence", "group")),
+        *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "part", "sequence", "group", "base")),
         *((name, c_int64) for name in ("level", "seed", "noise", "dropout", "parts")),
         *((name, c_void_p) for name in ("nodes", "final_scores", "used")),
     )
@@ -105,13 +105,32 @@ class Functions:
 @functools.cache
 def load() -> dict[torch.dtype, Functions] | None:
     """Return the functions by type of number; None where there is no library for this machine."""
-    if os.environ.get(VARIABLE) == "torch":
+    path, _ = status()
+    if path is None:
         return None
-    for path in candidates():
-        if path.exists():
-            library = ctypes.CDLL(str(path))
-            return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
-    return None
+    library = ctypes.CDLL(str(path))
+    return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
+
+
+def status() -> tuple[Path | None, str | None]:
+    """Return the library that this machine uses; or None, and why."""
+    if switched_off():
+        return None, f"{VARIABLE}=torch is set"
+    paths = candidates()
+    if not paths:
+        return None, "this processor has no AVX2"
+    found = next((path for path in paths if path.exists()), None)
+    return found, None if found else "no library was compiled at installation; with g++ or clang++ reinstall nestree"
+
+
+def switched_off() -> bool:
+    """Whether the user wants no library."""
+    return os.environ.get(VARIABLE) == "torch"
+
+
+def present() -> bool:
+    """Return whether the library is there, and not switched off."""
+    return load() is not None
 
 
 def candidates() -> list[Path]:

@@ -200,19 +200,17 @@ class Replay {
     // The cell: nodes by height, the highest first, since a node's gradient is complete once all above it have had theirs.
     void pull_nodes(std::int64_t number, Sums& sums) {
         std::vector<std::vector<std::int64_t>> by_height;
-        for (auto history = histories_.rbegin(); history != histories_.rend(); ++history)
-            for (std::size_t group = 0; group < (*history)->part.size(); ++group) {
-                if ((*history)->part[group] != number) continue;
-                const std::int64_t base = (*history)->base[group];
-                for (std::int64_t row = base + (*history)->used[group] - 1; row >= base; --row) {  // parents are behind
-                    if (!touched_[row]) continue;
-                    touch(store_.left[row]);
-                    touch(store_.right[row]);
-                    const std::size_t height = store_.height[row];
-                    if (by_height.size() <= height) by_height.resize(height + 1);
-                    by_height[height].push_back(row);
-                }
+        for (auto history = histories_.rbegin(); history != histories_.rend(); ++history) {
+            const std::int64_t base = (*history)->base[number];
+            for (std::int64_t row = base + (*history)->used[number] - 1; row >= base; --row) {  // parents are behind
+                if (!touched_[row]) continue;
+                touch(store_.left[row]);
+                touch(store_.right[row]);
+                const std::size_t height = store_.height[row];
+                if (by_height.size() <= height) by_height.resize(height + 1);
+                by_height[height].push_back(row);
             }
+        }
         Buffers buffers(model_);
         for (std::size_t height = by_height.size(); height-- > 1;) {
             const auto& rows = by_height[height];

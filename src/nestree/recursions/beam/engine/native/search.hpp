@@ -16,13 +16,14 @@ struct Level {
     std::int64_t beam_size, most_roots;
     const std::int64_t* frontier;  // (G, B, N) rows of the items
     const T* scores;               // (G, B) to begin with
-    const std::int64_t *size, *roots, *base;  // (G,) each; `base` is where a group's new rows begin
-    const std::int64_t *part;                 // (G,) the thread that folds it
-    const std::int64_t *sequence, *group;     // (G,) its place, to draw for
+    const std::int64_t *size, *roots;      // (G,) each
+    const std::int64_t *part;              // (G,) the thread that folds it
+    const std::int64_t *sequence, *group;  // (G,) its place, to draw for
+    const std::int64_t* base;              // (parts,) where a thread's new rows begin
     std::int64_t level, seed, noise, dropout, parts;
     std::int64_t* nodes;  // (G, W, R) the result
     T* final_scores;      // (G, W), -inf where there is no such beam
-    std::int64_t* used;   // (G,) how many rows a group composed
+    std::int64_t* used;   // (parts,) how many rows a thread composed
 };
 
 // One choice of one group, as the gradient of the scores needs it.
@@ -50,7 +51,7 @@ struct History {
     std::vector<Part<T>> parts;
     std::vector<std::int64_t> part;               // of each group
     std::vector<std::vector<Choice>> choices;     // of each group, step by step
-    std::vector<std::int64_t> base, used;         // of each group: its rows of the store
+    std::vector<std::int64_t> base, used;         // of each part: its rows of the store
     std::int64_t beam_size = 0, first_beams = 0;
 };
 
@@ -103,7 +104,7 @@ inline float gumbel_fast(std::uint64_t bits) { return -std::log(-std::log((float
 // A group while it is folded.
 template <class T>
 struct Group {
-    std::int64_t number, size, roots, rows = 0;
+    std::int64_t number, size, roots;
     int beams = 0, items = 0;
     Place place;
     Composed composed;
@@ -130,6 +131,7 @@ class Search {
 
     void run(std::int64_t number) {
         part_ = history_ ? &history_->parts[number] : nullptr;
+        next_row_ = level_.base[number];
         std::vector<std::unique_ptr<Group<T>>> groups;
         std::int64_t steps = 0;
         for (std::int64_t i = 0; i < level_.groups; ++i) {
@@ -151,6 +153,7 @@ class Search {
                 if (step < group->merges()) go_on(*group, step);
         }
         for (auto& group : groups) finish(*group);
+        level_.used[number] = next_row_ - level_.base[number];
     }
 
    private:
@@ -267,7 +270,7 @@ class Search {
             const std::int64_t* items = &group.frontier[long(chosen.beam) * group.items + chosen.position];
             std::int64_t* row = group.composed.find(items[0], items[1]);
             if (*row < 0) {
-                *row = level_.base[group.number] + group.rows++;
+                *row = next_row_++;
                 jobs.push_back({items[0], items[1], *row, mix_bits(masks + beam)});
             }
             group.nodes[beam] = *row;
@@ -322,7 +325,6 @@ class Search {
             std::copy(&group.frontier[long(beam) * group.items], &group.frontier[long(beam) * group.items] + group.items,
                       nodes + beam * level_.most_roots);
         }
-        level_.used[group.number] = group.rows;
     }
 
     const Model<T>& model_;
@@ -330,17 +332,24 @@ class Search {
     const Level<T>& level_;
     History<T>* history_;
     Part<T>* part_ = nullptr;
+    std::int64_t next_row_ = 0;
     std::vector<T> log_norm_, terms_;
     std::vector<Candidate<T>> picked_, best_;
 };
 
-// Runs `work(0)` to `work(count - 1)`, each on a thread.
+// Runs `work(0)` to `work(count - 1)`, each on a thread. PyTorch's own pool, where it is OpenMP's: its threads wait for
+// more work by spinning, and would take the processor from others.
 template <class Work>
 void on_threads(std::int64_t count, Work work) {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(count) schedule(static, 1)
+    for (std::int64_t i = 0; i < count; ++i) work(i);
+#else
     std::vector<std::thread> others;
     for (std::int64_t i = 1; i < count; ++i) others.emplace_back([&work, i] { work(i); });
     work(0);
     for (auto& other : others) other.join();
+#endif
 }
 
 template <class T>
@@ -351,12 +360,12 @@ History<T>* search(const Model<T>& model, const Store<T>& store, const Level<T>&
         history->parts.resize(level.parts);
         history->part.assign(level.part, level.part + level.groups);
         history->choices.resize(level.groups);
-        history->base.assign(level.base, level.base + level.groups);
+        history->base.assign(level.base, level.base + level.parts);
         history->beam_size = level.beam_size;
         history->first_beams = level.beams;
     }
     on_threads(level.parts, [&](std::int64_t number) { Search<T>(model, store, level, history.get()).run(number); });
-    if (record) history->used.assign(level.used, level.used + level.groups);
+    if (record) history->used.assign(level.used, level.used + level.parts);
     return history.release();
 }
 
