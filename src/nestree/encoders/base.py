@@ -32,7 +32,8 @@ class Encoding(NamedTuple):
     tokens: Tensor | None = None
     """When asked for: (B, L, D), a state for each token, zero in the padding."""
     scores: Tensor | None = None
-    """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam."""
+    """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam. Beams of one
+    sequence share an offset that means nothing."""
     beams: Sequence[list[Tree]] = ()
     """With the scores: the tree of every beam that has one. Several may hold the same tree."""
     nodes: list[dict[Span, Tensor]] | None = None

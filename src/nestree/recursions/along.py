@@ -13,10 +13,10 @@ from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.once import refuse_transforms
 from nestree.recursions.beam.engine.recursion import Recorded
 from nestree.recursions.beam.engine.replay import cell_gradient
-from nestree.recursions.beam.engine.run_again import fixed_weights, tensors_of
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Draws, Sites, dropout_mask
-from nestree.recursions.shapes import Children, Packed, RandomBits, TableStates
+from nestree.recursions.shapes import Children, RandomBits, TableStates
 from nestree.trees import Tree
 
 
@@ -94,7 +94,7 @@ class AlongTrees:
         """Return the states (U, D) of leaves and nodes, which know their gradients: activations are kept in tables."""
         refuse_transforms(self.instead)
         parameters = list(tensors_of(self.cell).values())
-        packed = self._packed(leaves)
+        packed = in_type_of(self.cell, leaves.packed())
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell):
             store = NodeStore(packed.detach(), len(packed) + given.count, self.cell, record=record)
@@ -106,7 +106,7 @@ class AlongTrees:
 
     def naive(self, leaves: Leaves, given: GivenNodes) -> TableStates:
         """Return the same with plain autograd, which has every derivative."""
-        nodes = list(self._packed(leaves))
+        nodes = list(in_type_of(self.cell, leaves.packed()))
         with torch.autocast(nodes[0].device.type, enabled=False), fixed_weights(self.cell):
             for children, random_bits in self._heights(given):
                 left, right = (torch.stack([nodes[row] for row in side.tolist()]) for side in children.unbind(1))
@@ -115,11 +115,6 @@ class AlongTrees:
                     masks = [dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)]
                 nodes.extend(self.cell(left, right, *masks))
         return torch.stack(nodes)
-
-    def _packed(self, leaves: Leaves) -> Packed:
-        packed = leaves.packed()
-        types = (tensor.dtype for tensor in tensors_of(self.cell).values() if tensor.is_floating_point())
-        return packed.to(next(types, packed.dtype))
 
     def _heights(self, given: GivenNodes) -> Iterator[tuple[Children, RandomBits | None]]:
         """Yield the children of the nodes of one height after the other, with the random bits of their masks."""

@@ -9,7 +9,7 @@ import torch
 from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
-from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
 from nestree.recursions.beam.extras import explore
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
@@ -55,11 +55,11 @@ class BeamTree(TreeSearch):
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.search.engine == "naive":
-            off = torch.autocast(leaves.states.device.type, enabled=False)
-            with off, fixed_weights(self.cell, self.scorer):
+            padded = in_type_of(self.cell, leaves.states)
+            with torch.autocast(padded.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
                 beams = [
-                    self.naive(outer, row, leaves.states.device, draws)(states[:length])
-                    for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
+                    self.naive(outer, row, padded.device, draws)(states[:length])
+                    for row, (states, length) in enumerate(zip(padded, leaves.lengths.host, strict=True))
                 ]
             root = torch.stack([expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.nodes import OpenForest
 from nestree.recursions.beam.engine.paths import Places
-from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
 from nestree.recursions.beam.naive import Beam
 from nestree.recursions.beam.naive_tokens import naive_tokens, states_by_span
 from nestree.recursions.draws import Draws
@@ -121,12 +121,12 @@ def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras
     """Do the same sequence by sequence, with plain autograd."""
     from nestree.recursions.beam.beam_tree import expected_root, tree_of
 
-    device, lengths = leaves.states.device, leaves.lengths.host
+    padded, lengths = in_type_of(tree.cell, leaves.states), leaves.lengths.host
     together = extras.together or [()] * len(lengths)
-    with torch.autocast(device.type, enabled=False), fixed_weights(tree.cell, tree.scorer):
+    with torch.autocast(padded.device.type, enabled=False), fixed_weights(tree.cell, tree.scorer):
         sequences = [
-            tree.naive(outer, row, device, draws, together=together[row])(states[:length])
-            for row, (states, length) in enumerate(zip(leaves.states, lengths, strict=True))
+            tree.naive(outer, row, padded.device, draws, together=together[row])(states[:length])
+            for row, (states, length) in enumerate(zip(padded, lengths, strict=True))
         ]
     width = tree.search.beam_size
     return Found(

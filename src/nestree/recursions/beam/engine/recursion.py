@@ -18,7 +18,7 @@ from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
 from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
-from nestree.recursions.beam.engine.run_again import fixed_weights, tensors_of
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
@@ -137,10 +137,8 @@ class BeamRecursion:
             a gradient.
         """
         refuse_transforms(self.instead)
-        of_cell = list(tensors_of(self.cell).values())
-        parameters = [*of_cell, *tensors_of(self.scorer).values()]
-        packed = leaves.packed()
-        packed = packed.to(next((own.dtype for own in of_cell if own.is_floating_point()), packed.dtype))
+        parameters = [*tensors_of(self.cell).values(), *tensors_of(self.scorer).values()]
+        packed = in_type_of(self.cell, leaves.packed())
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
         # Autocast would change the type of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
