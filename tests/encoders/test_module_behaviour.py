@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 import nestree
 from nestree.layers import CELLS, Cell, GatedRecursiveCell
 from nestree.recursions import KeyedDraws, draws
+from nestree.recursions.beam.engine.kept import taken_apart
 from nestree.recursions.beam.engine.once import NoSuchDerivative
 from nestree.trees.fixed import balanced
 from support.reference import padded, randomize
@@ -477,6 +478,22 @@ def test_second_derivatives_are_right_or_refused_for_whatever_is_asked(asked: st
     if name in BEAMS:
         with pytest.raises(NoSuchDerivative, match='use engine="naive"'):
             slope(build_asked(asked), states.requires_grad_()).backward()
+
+
+@pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in SEARCHED])
+@pytest.mark.parametrize("engine", ["fast", "torch"])
+def test_nothing_of_a_search_is_kept_after_backward_whatever_is_asked(asked: str, engine: str) -> None:
+    found = everything(build_asked(asked, engine=engine), states_of(), asked)
+    nodes, waiting = set(), [found.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            waiting.extend(other for other, _ in node.next_functions)
+    recorded = [node for node in nodes if node.name().startswith("Replay")]
+    assert len(recorded) == 1
+    found.sum().backward()
+    assert taken_apart(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in BEAMS])
