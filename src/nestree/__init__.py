@@ -27,12 +27,13 @@ An invalid argument raises `nestree.UserError`, a ValueError with a message of o
 tasks, see `nestree.encoders.register` and `nestree.tasks.register`.
 """
 
-from nestree.encoders import ENCODERS, RIR, Encoder, Encoding, RvNN, build
+from nestree.encoders import ENCODERS, RIR, Contextualizer, Encoder, Encoding, RvNN, build
 from nestree.errors import UserError
 from nestree.evaluation import Prediction, Reading, Result
 from nestree.installation import Info, info
 from nestree.models import Classifier, ClassifierOptions
 from nestree.runs import Run, load
+from nestree.tagger import Tagger
 from nestree.training.train import train
 from nestree.trees import ParsedTree, Tree
 
@@ -43,6 +44,7 @@ __all__ = [
     "RIR",
     "Classifier",
     "ClassifierOptions",
+    "Contextualizer",
     "Encoder",
     "Encoding",
     "Info",
@@ -52,6 +54,7 @@ __all__ = [
     "Result",
     "Run",
     "RvNN",
+    "Tagger",
     "Tree",
     "UserError",
     "build",

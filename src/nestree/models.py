@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from nestree.encoders.base import Encoder, Encoding
 from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
 from nestree.recursions.draws import Draws
+from nestree.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,28 @@ class Classifier(nn.Module):
         draws: Draws | None = None,
     ) -> Encoding:
         """Return the encoder's roots (B, D), and the trees if ``trees`` is set."""
+        return self.encoder(self.states(tokens), lengths, trees=trees, draws=draws)
+
+    def states(self, tokens: Integer[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
+        """Return the states (B, L, D) that the encoder reads.
+
+        Raises:
+            ValueError: token numbers that the vocabulary does not have.
+        """
         check_tokens(tokens, self.vocabulary_size)
-        states = self.projection(self.input_dropout(self.embedding(tokens.long())))
-        return self.encoder(states, lengths, trees=trees, draws=draws)
+        return self.projection(self.input_dropout(self.embedding(tokens.long())))
+
+    def tree_log_prob(
+        self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], trees: Sequence[Tree]
+    ) -> Float[Tensor, " b"]:
+        """Return the log-probability of finding one tree for each sequence, with its gradient.
+
+        Raises:
+            ValueError: the encoder has no scorer of pairs, or the trees do not fit the sequences.
+        """
+        scores = self.encoder(self.states(tokens), lengths, along=trees, scores=True).scores
+        assert scores is not None
+        return scores.squeeze(-1)
 
     def forward(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], *, draws: Draws | None = None

@@ -13,7 +13,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-WITH_SNIPPETS = ("README.md", "docs/index.md", "docs/encoders.md")
+WITH_SNIPPETS = ("README.md", "docs/index.md", "docs/encoders.md", "docs/tokens.md", "docs/trees-in-and-out.md")
 WITH_COMMANDS = ("README.md", "docs/command-line.md", "docs/training.md")
 
 

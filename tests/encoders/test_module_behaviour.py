@@ -24,7 +24,9 @@ from torch.utils.checkpoint import checkpoint
 import nestree
 from nestree.layers import CELLS, Cell, GatedRecursiveCell
 from nestree.recursions import KeyedDraws, draws
+from nestree.recursions.beam.engine.kept import taken_apart
 from nestree.recursions.beam.engine.once import NoSuchDerivative
+from nestree.trees.fixed import balanced
 from support.reference import padded, randomize
 
 DIM = 6
@@ -289,9 +291,11 @@ def test_compiling_breaks_the_graph_at_an_encoder_and_compiles_the_rest() -> Non
 # --- numbers
 
 
-@EVERY
-def test_it_trains_under_autocast_and_the_root_is_in_float32(name: str) -> None:
-    encoder, states = build(name).float(), states_of().float().requires_grad_()
+@pytest.mark.parametrize(
+    ("name", "engine"), [*((name, "fast") for name in nestree.ENCODERS), *((name, "naive") for name in BEAMS)]
+)
+def test_it_trains_under_autocast_and_the_root_is_in_float32(name: str, engine: str) -> None:
+    encoder, states = build(name, engine=engine).float(), states_of().float().requires_grad_()
     full = encode(encoder, states)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         root = encode(encoder, states)
@@ -372,6 +376,176 @@ def test_nothing_is_made_float64_where_there_is_none(
         encoder(states, torch.tensor(LENGTHS)).root.sum().backward()
         encoder(states, torch.tensor(LENGTHS), draws=KeyedDraws(1)).root.sum().backward()
         encoder.eval()(states, torch.tensor(LENGTHS))
+
+
+# --- tokens, scores and given trees
+
+GIVEN = [balanced(length) for length in LENGTHS]
+SEARCHED = ["rir-ebt-grc", "ebt-grc", "bt-grc"]
+SCORED = ["rir-ebt-grc", "ebt-grc", "egt-grc"]
+"""Those with a scorer of pairs."""
+ALONG = [name for name in WITH_CELLS if not name.endswith(("om", "crvnn"))]
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"{name}, tokens": (name, {"tokens": True}) for name in [*SEARCHED, "transformer", "s4d"]},
+    **{f"{name}, scores": (name, {"scores": True, "nodes": True}) for name in SEARCHED},
+    "ebt-grc, together": ("ebt-grc", {"together": [[(2, 5)], [], []], "tokens": True, "scores": True}),
+    **{f"{name}, along": (name, {"along": GIVEN, "nodes": True}) for name in ALONG},
+    **{f"{name}, scores along": (name, {"along": GIVEN, "scores": True}) for name in SCORED},
+    **{f"{name}, tokens along": (name, {"along": GIVEN, "tokens": True}) for name in SEARCHED},
+}
+EVERY_ASKED = pytest.mark.parametrize("asked", ASKED)
+
+
+def build_asked(asked: str, **options: object) -> nestree.Encoder:
+    name, wanted = ASKED[asked]
+    return build(name, token_rounds=2 if "tokens" in wanted else 0, **options)
+
+
+def everything(encoder: nn.Module, states: Tensor, asked: str, **others: Any) -> Tensor:
+    """All numbers that an encoder returns, one after the other."""
+    return flat(encoder(states, LENGTHS, draws=KeyedDraws(1), **ASKED[asked][1], **others))
+
+
+def flat(found: nestree.Encoding) -> Tensor:
+    scores = found.scores
+    if scores is not None and scores.shape[1] > 1:  # beams share an offset that means nothing
+        scores = found.log_probabilities().masked_fill(scores == -torch.inf, 0)
+    nodes = [state for own in found.nodes or () for state in own.values()]
+    parts = [part for part in (found.root, found.tokens, scores, *nodes) if part is not None]
+    return torch.cat([part.flatten() for part in parts])
+
+
+@EVERY_ASKED
+def test_functional_call_is_exact_for_whatever_is_asked(asked: str) -> None:
+    encoder = build_asked(asked)
+    states, other = states_of(), randomize(copy.deepcopy(encoder), 5)
+    expected = torch.autograd.grad(
+        everything(other, states, asked).square().sum(), list(other.parameters()), allow_unused=True
+    )
+    given = {key: value.detach().clone().requires_grad_() for key, value in other.named_parameters()}
+    given |= dict(other.named_buffers())
+    keywords = {"draws": KeyedDraws(1), **ASKED[asked][1]}
+    found = flat(functional_call(encoder, given, (states, LENGTHS), keywords))
+    wanted = [given[key] for key, _ in encoder.named_parameters()]
+    gradients = torch.autograd.grad(found.square().sum(), wanted, allow_unused=True)  # outside of the call
+    for one, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, theirs)
+
+
+@EVERY_ASKED
+def test_a_changed_weight_is_pytorchs_own_error_for_whatever_is_asked(asked: str) -> None:
+    encoder = build_asked(asked)
+    found = everything(encoder, states_of().requires_grad_(), asked)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(1.5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        found.square().sum().backward()
+
+
+@pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in SEARCHED])
+def test_the_cells_and_the_scorers_changed_weights_are_noticed(asked: str) -> None:
+    """Those that the engine reads, not only those of layers around it."""
+    for part in ("cell", "scorer"):
+        if part == "scorer" and "along" in ASKED[asked][1] and "scores" not in ASKED[asked][1]:
+            continue
+        encoder = build_asked(asked)
+        found = everything(encoder, states_of().requires_grad_(), asked)
+        with torch.no_grad():
+            for parameter in getattr(encoder.inner, part).parameters():
+                parameter.mul_(1.5)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            found.square().sum().backward()
+
+
+@EVERY_ASKED
+@pytest.mark.usefixtures("differentiable_attention")
+def test_second_derivatives_are_right_or_refused_for_whatever_is_asked(asked: str) -> None:
+    name = ASKED[asked][0]
+    encoder, states = build_asked(asked, **({"engine": "naive"} if name in BEAMS else {})), states_of()
+    direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def slope(encoder: nestree.Encoder, states: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(everything(encoder, states, asked).square().sum(), states, create_graph=True)
+        return (gradient * direction).sum()
+
+    at = states.clone().requires_grad_()
+    (found,) = torch.autograd.grad(slope(encoder, at), at)
+    step = 1e-6
+    ahead, behind = (slope(encoder, (states + sign * step * direction).requires_grad_()) for sign in (1, -1))
+    expected = (ahead - behind).item() / (2 * step)
+    assert (found * direction).sum().item() == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    if name in BEAMS:
+        with pytest.raises(NoSuchDerivative, match='use engine="naive"'):
+            slope(build_asked(asked), states.requires_grad_()).backward()
+
+
+@pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in SEARCHED])
+@pytest.mark.parametrize("engine", ["fast", "torch"])
+def test_nothing_of_a_search_is_kept_after_backward_whatever_is_asked(asked: str, engine: str) -> None:
+    found = everything(build_asked(asked, engine=engine), states_of(), asked)
+    nodes, waiting = set(), [found.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            waiting.extend(other for other, _ in node.next_functions)
+    recorded = [node for node in nodes if node.name().startswith("Replay")]
+    assert len(recorded) == 1
+    found.sum().backward()
+    assert taken_apart(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in BEAMS])
+def test_transforms_are_refused_for_whatever_is_asked(asked: str) -> None:
+    encoder = build_asked(asked)
+    with pytest.raises(NoSuchDerivative):
+        grad(lambda inputs: everything(encoder, inputs, asked).square().sum())(states_of())
+
+
+@EVERY_ASKED
+@pytest.mark.parametrize("engine", ["fast", "torch", "naive"])
+def test_it_trains_under_autocast_whatever_is_asked(asked: str, engine: str) -> None:
+    if engine != "fast" and ASKED[asked][0] not in BEAMS:
+        return
+    encoder, states = build_asked(asked, engine=engine).float(), states_of().float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = encoder(states, LENGTHS, draws=KeyedDraws(1), **ASKED[asked][1])
+    for tensor in (found.root, found.tokens, found.scores, *(own[0, 1] for own in found.nodes or ())):
+        assert tensor is None or tensor.dtype == torch.float32
+    flat(found).square().sum().backward()
+    for key, parameter in (("states", states), *encoder.named_parameters()):
+        if parameter.grad is not None:
+            assert parameter.grad.dtype == torch.float32, key
+            assert bool(parameter.grad.isfinite().all()), key
+
+
+@EVERY_ASKED
+@pytest.mark.parametrize("lengths", [[1], [2, 1]], ids=str)
+def test_short_rows_give_zeros_from_tokens_and_scores_alone(asked: str, lengths: list[int]) -> None:
+    wanted = dict(ASKED[asked][1])
+    if "along" in wanted:
+        wanted["along"] = [balanced(length) for length in lengths]
+    if "together" in wanted:
+        wanted["together"] = [[] for _ in lengths]
+    for part in ("root", "tokens", "scores"):
+        encoder = build_asked(asked)
+        tensor = getattr(encoder(states_of(lengths), lengths, **wanted), part)
+        if tensor is not None:
+            tensor.masked_fill(tensor == -torch.inf, 0).sum().backward()
+            assert all(parameter.grad is not None for parameter in encoder.parameters()), part
+
+
+@EVERY_ASKED
+def test_the_forms_of_lengths_do_for_whatever_is_asked(asked: str) -> None:
+    encoder, states = build_asked(asked).eval(), states_of()
+    expected, wanted = everything(encoder, states, asked), ASKED[asked][1]
+    mask = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
+    packed = pack_padded_sequence(states, LENGTHS, batch_first=True)
+    for found in (encoder(states, mask=mask, **wanted), encoder(packed, **wanted)):
+        torch.testing.assert_close(flat(found), expected)
+    with pytest.raises(ValueError, match="states must be"):
+        encoder(states.float(), LENGTHS, **wanted)
 
 
 # --- arguments

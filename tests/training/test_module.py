@@ -9,8 +9,11 @@ from pytorch_optimizer import Lookahead
 from torch import nn
 
 from nestree.config.options import OptimizerOptions
+from nestree.data.batches import pad
 from nestree.layers.s4d import ssm_parameters
 from nestree.runs.history import read_history, series
+from nestree.tasks.listops import ListOps, encode
+from nestree.training.module import ClassifierModule
 from nestree.training.optimizers import build_optimizer, encoder_matrices, forget
 from nestree.training.schedules import build_schedule, rate_share
 from support.training import config, fresh_model, training
@@ -271,3 +274,26 @@ def test_one_process_and_several_make_the_same_step(tmp_path) -> None:
     batch = next(iter(stream))
     whole = nn.functional.cross_entropy(module.model(batch.tokens, batch.lengths), batch.labels)
     torch.testing.assert_close(torch.stack(losses).mean(), whole)
+
+
+def test_supervision_of_trees_adds_their_log_loss() -> None:
+    task = ListOps()
+    sequences = [torch.from_numpy(encode(text).astype("int64")) for text in ("[MAX 2 [MIN 4 7 ] 3 ]", "7", "[SM 1 2 ]")]
+    tokens, lengths = pad(sequences)
+    model = fresh_model("ebt-grc").eval()
+    module = ClassifierModule(model, classes=10, options=OptimizerOptions(tree_supervision=0.5), gold=task.gold)
+    found = module._gold_log_prob(tokens, lengths)
+    trees = [task.gold(sequence.numpy()).tree for sequence in sequences]
+    one_by_one = [
+        model.tree_log_prob(sequence.unsqueeze(0), lengths[row : row + 1], [trees[row]])
+        for row, sequence in enumerate(sequences)
+    ]
+    torch.testing.assert_close(found, torch.cat(one_by_one).sum())
+    found.backward()
+    assert model.encoder.inner.scorer.score.weight.grad.any()
+    assert module.options.tree_supervision == 0.5
+    with pytest.raises(ValueError, match="tree_supervision"):
+        OptimizerOptions(tree_supervision=-1)
+    module.gold = lambda tokens: None
+    with pytest.raises(ValueError, match="knows no gold trees"):
+        module._gold_log_prob(tokens, lengths)

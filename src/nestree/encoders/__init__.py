@@ -8,4 +8,5 @@ from nestree.encoders.registry import register as register
 from nestree.encoders.rir import RIR as RIR
 from nestree.encoders.rvnn import RvNN as RvNN
 from nestree.encoders.s4d import S4DStack as S4DStack
+from nestree.encoders.tokens import Contextualizer as Contextualizer
 from nestree.encoders.transformer import Transformer as Transformer

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from nestree.encoders.base import Encoder
 from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
+from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, ParentScorer
 from nestree.recursions import BeamSearch, BeamSelection, BeamTree, OneSoftBeamTree
 
 
 @dataclass(frozen=True)
-class BTGRCOptions(BeamSearch, CellOptions):
+class BTGRCOptions(TokenOptions, BeamSearch, CellOptions):
     """Beam tree that composes all pairs and scores their parents."""
 
     noise: bool = False
@@ -20,7 +21,7 @@ class BTGRCOptions(BeamSearch, CellOptions):
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         tree = BeamTree(self.new_cell(), ParentScorer(self.dim), self.part(BeamSearch))
-        return RvNN(tree, LeafTransform(self.dim))
+        return RvNN(tree, LeafTransform(self.dim), attention=self.attention(self.dim, self.dropout))
 
 
 @dataclass(frozen=True)

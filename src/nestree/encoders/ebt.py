@@ -8,6 +8,7 @@ from nestree.checks import Options, check_at_least
 from nestree.encoders.base import Encoder
 from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
+from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, PairScorer
 from nestree.recursions import BeamSearch, BeamTree
 from nestree.recursions.beam.engine.native import library
@@ -38,10 +39,10 @@ class SliceOptions(Options):
 
 
 @dataclass(frozen=True)
-class EBTGRCOptions(SliceOptions, BeamSearch, CellOptions):
+class EBTGRCOptions(TokenOptions, SliceOptions, BeamSearch, CellOptions):
     """Efficient beam tree."""
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         tree = BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
-        return RvNN(tree, LeafTransform(self.dim))
+        return RvNN(tree, LeafTransform(self.dim), attention=self.attention(self.dim, self.dropout))

@@ -10,11 +10,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from nestree.checks import Checked, check_one_of, check_probability, check_share
-from nestree.encoders.base import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding, Wanted
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import CellOptions
+from nestree.encoders.tokens import TokenOptions, explore
 from nestree.errors import OptionError
-from nestree.layers import BidirectionalS4D, LeafTransform
+from nestree.layers import BidirectionalS4D, LeafTransform, ParentAttention
 from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
 from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
@@ -54,6 +55,7 @@ class RIR(Checked, Encoder):
         inference: str = "grouped",
         training_arities: tuple[int, int] | None = None,
         training_flat: float = 0.0,
+        attention: ParentAttention | None = None,
     ) -> None:
         """Put an encoder together.
 
@@ -66,12 +68,13 @@ class RIR(Checked, Encoder):
             training_arities: in training every batch draws its arity from this range, in equal shares of its logarithm,
                 instead of that of ``outer``; sequences of at least one and a half times as many tokens are cut.
             training_flat: share of the training batches in which one group holds the whole sequence.
+            attention: makes the tokens' states, where ``inner`` is a beam tree; None: there are none.
 
         Raises:
             ValueError: names the argument: another width than that of ``inner``, no arity, no such inference.
         """
         super().__init__(inner.dim)
-        for name, part in (("leaf", leaf), ("context", context)):
+        for name, part in (("leaf", leaf), ("context", context), ("attention", attention)):
             if part is not None and part.dim != inner.dim:
                 raise OptionError(
                     name, f"must be for states of the inner recursion's width {inner.dim}, not {part.dim}"
@@ -85,21 +88,37 @@ class RIR(Checked, Encoder):
         self.inference = inference
         self.training_arities = training_arities
         self.training_flat = training_flat
+        self.attention = attention
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
+        leaves, outer = self._leaves(states, lengths), self._outer(draws)
+        folded = self.inner.recurse(leaves, outer, trees=trees, draws=draws)
+        return self._with_groups(Encoding(folded.root, folded.trees), lengths, outer)
+
+    def encode_more(
+        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    ) -> Encoding:
+        """Encode, and return what is wanted too."""
+        leaves, outer = self._leaves(states, lengths), self._outer(draws)
+        found = explore(self.inner, leaves, outer, wanted, self.attention, trees=trees, draws=draws)
+        return found if wanted.along is not None else self._with_groups(found, lengths, outer)
+
+    def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:
             states = self.context(states, lengths.tensor)
-        outer = self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
-        leaves = Leaves(states, lengths, self.leaf)
-        folded = self.inner.recurse(leaves, outer, trees=trees, draws=draws)
-        if folded.trees is None:
-            return Encoding(folded.root)
+        return Leaves(states, lengths, self.leaf)
+
+    def _outer(self, draws: Draws | None) -> Outer:
+        return self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
+
+    def _with_groups(self, found: Encoding, lengths: Lengths, outer: Outer) -> Encoding:
+        """Add the groups of the outer tree to the trees, if there are any."""
+        if found.trees is None:
+            return found
         groups = outer.groups(lengths.host, training=self.training)
-        return Encoding(
-            folded.root,
-            [[replace(tree, groups=own) for tree in found] for found, own in zip(folded.trees, groups, strict=True)],
-        )
+        pairs = zip(found.trees, groups, strict=True)
+        return found._replace(trees=[[replace(tree, groups=own) for tree in trees] for trees, own in pairs])
 
     def _evaluation_outer(self) -> Outer:
         return _flat(self.outer) if self.inference == "flat" else self.outer
@@ -176,6 +195,10 @@ class RIROptions(GroupOptions, CellOptions):
     def inner(self) -> Recursion:
         """Return the inner recursion."""
 
+    def tokens(self) -> ParentAttention | None:
+        """Return what makes the tokens' states, if there are any."""
+        return None
+
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""
         context = None
@@ -189,6 +212,7 @@ class RIROptions(GroupOptions, CellOptions):
             inference=self.inference,
             training_arities=self.training_arities,
             training_flat=self.training_flat,
+            attention=self.tokens(),
         )
 
 
@@ -202,7 +226,7 @@ class RIRGRCOptions(RIROptions):
 
 
 @dataclass(frozen=True)
-class RIREBTGRCOptions(AlignmentOptions, SliceOptions, BeamSearch, RIROptions):
+class RIREBTGRCOptions(TokenOptions, AlignmentOptions, SliceOptions, BeamSearch, RIROptions):
     """Recursion in recursion with a beam tree inside."""
 
     beam_size: int = 7
@@ -214,3 +238,7 @@ class RIREBTGRCOptions(AlignmentOptions, SliceOptions, BeamSearch, RIROptions):
     def inner(self) -> Recursion:
         """Return the inner recursion."""
         return BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
+
+    def tokens(self) -> ParentAttention | None:
+        """Return what makes the tokens' states, if there are any."""
+        return self.attention(self.dim, self.dropout)

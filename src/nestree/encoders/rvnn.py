@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.encoders.base import Encoder, Encoding
+from nestree.encoders.base import Encoder, Encoding, Wanted
 from nestree.encoders.options import CellOptions
+from nestree.encoders.tokens import explore
 from nestree.errors import OptionError
-from nestree.layers import LeafTransform
+from nestree.layers import LeafTransform, ParentAttention
 from nestree.recursions import BalancedTree, Chain
 from nestree.recursions.base import Leaves, Recursion
 from nestree.recursions.draws import Draws
@@ -22,26 +23,41 @@ WHOLE = Outer()
 class RvNN(Encoder):
     """Leaf transform, then one recursion over the whole sequence: EBT-GRC, GRC and others, by its recursion."""
 
-    def __init__(self, recursion: Recursion, leaf: LeafTransform | None) -> None:
+    def __init__(
+        self, recursion: Recursion, leaf: LeafTransform | None, *, attention: ParentAttention | None = None
+    ) -> None:
         """Put an encoder together.
 
         Args:
             recursion: folds the sequence.
             leaf: the leaf transform; None if the recursion has one of its own.
+            attention: makes the tokens' states, where the recursion is a beam tree; None: there are none.
 
         Raises:
-            ValueError: ``leaf`` is for another width than ``recursion``.
+            ValueError: ``leaf`` or ``attention`` is for another width than ``recursion``.
         """
         super().__init__(recursion.dim)
         if leaf is not None and leaf.dim != recursion.dim:
             raise OptionError("leaf", f"must be for states of the recursion's width {recursion.dim}, not {leaf.dim}")
+        if attention is not None and attention.dim != recursion.dim:
+            raise OptionError(
+                "attention", f"must be for states of the recursion's width {recursion.dim}, not {attention.dim}"
+            )
         self.leaf = leaf
         self.inner = recursion
+        self.attention = attention
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states."""
         folded = self.inner.recurse(Leaves(states, lengths, self.leaf), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
+
+    def encode_more(
+        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    ) -> Encoding:
+        """Encode, and return what is wanted too."""
+        leaves = Leaves(states, lengths, self.leaf)
+        return explore(self.inner, leaves, WHOLE, wanted, self.attention, trees=trees, draws=draws)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class S4DStack(Encoder):
         for layer in self.layers:
             states = layer(states, real)
         summed = states.masked_fill(~real.unsqueeze(-1), 0).sum(1)
-        return Encoding(summed / lengths.tensor.unsqueeze(-1).to(states.dtype))
+        return Encoding(summed / lengths.tensor.unsqueeze(-1).to(states.dtype), tokens=states)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class Transformer(Encoder):
         states = (states + sinusoids(states.shape[1], self.dim, states)).transpose(0, 1)
         for layer in self.layers:
             states = layer(states, src_key_padding_mask=padding)
-        return Encoding(mean_over(self.norm(states.transpose(0, 1)), real))
+        states = self.norm(states.transpose(0, 1))
+        return Encoding(mean_over(states, real), tokens=states)
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Float[Tensor, "l d"]:

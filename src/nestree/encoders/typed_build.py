@@ -56,6 +56,8 @@ class _RIREBTGRCOptions(TypedDict, total=False):
     partial: float
     """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
     level goes on with them, together with those of the neighbouring groups."""
+    token_rounds: int
+    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
 
 
 class _RIRGRCOptions(TypedDict, total=False):
@@ -167,6 +169,8 @@ class _EBTGRCOptions(TypedDict, total=False):
     """Implementation of the search: fast, torch or naive."""
     scorer_width: int | None
     """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    token_rounds: int
+    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
 
 
 class _EBTGRCNoSliceOptions(TypedDict, total=False):
@@ -186,6 +190,8 @@ class _EBTGRCNoSliceOptions(TypedDict, total=False):
     """Implementation of the search: fast, torch or naive."""
     scorer_width: int | None
     """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    token_rounds: int
+    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
 
 
 class _BTGRCOptions(TypedDict, total=False):
@@ -203,6 +209,8 @@ class _BTGRCOptions(TypedDict, total=False):
     """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
     engine: str
     """Implementation of the search: fast, torch or naive."""
+    token_rounds: int
+    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
 
 
 class _BTGRCOneSoftOptions(TypedDict, total=False):

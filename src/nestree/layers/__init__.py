@@ -9,6 +9,7 @@ from nestree.layers.cells import SwiGLUCell as SwiGLUCell
 from nestree.layers.cells import TreeLSTMCell as TreeLSTMCell
 from nestree.layers.head import ClassificationHead as ClassificationHead
 from nestree.layers.leaf import LeafTransform as LeafTransform
+from nestree.layers.parent_attention import ParentAttention as ParentAttention
 from nestree.layers.s4d import S4D as S4D
 from nestree.layers.s4d import BidirectionalS4D as BidirectionalS4D
 from nestree.layers.scorer import PairScorer as PairScorer

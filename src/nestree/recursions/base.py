@@ -16,7 +16,7 @@ from nestree.layers import Cell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
-from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, SequenceRoots, TableStates
+from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, Rows, SequenceRoots, TableStates
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 
@@ -41,13 +41,24 @@ class Leaves:
         rows = pack(self.inputs, self.lengths.host)
         return rows if self.transform is None else self.transform(rows)
 
+    def padded(self, packed: Packed) -> Padded:
+        """Return what is packed (sum of lengths, D) as (B, L, D), zero in the padding."""
+        batch, longest = self.inputs.shape[:2]
+        rows = real_rows(self.lengths.host, longest).to(packed.device)
+        flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, rows, packed)
+        return flat.view(batch, longest, -1)
+
 
 def pack(states: Padded, lengths: list[int]) -> Packed:
     """Return the first ``lengths`` rows of each sequence (B, L, D), one sequence after the other: (sum, D)."""
-    count, longest = np.array(lengths), states.shape[1]
+    return states.flatten(0, 1).index_select(0, real_rows(lengths, states.shape[1]).to(states.device))
+
+
+def real_rows(lengths: list[int], longest: int) -> Rows:
+    """Return where the real positions are among all B * L of a padded batch."""
+    count = np.array(lengths)
     skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
-    rows = torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
-    return states.flatten(0, 1).index_select(0, rows.to(states.device))
+    return torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
 
 
 @dataclass(frozen=True)

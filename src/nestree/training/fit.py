@@ -105,6 +105,8 @@ class Training:
             torch.set_float32_matmul_precision("high")
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
+        if config.optimizer.tree_supervision:
+            _check_supervision(task, train, config)
         model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
         self.curriculum = Curriculum(data.stages)
         self.stream = TrainingStream(
@@ -133,6 +135,7 @@ class Training:
             selection=selection,
             curriculum=self.curriculum,
             clock=lambda: self.timer.time_elapsed() / 60,
+            gold=task.gold,
         )
         self.validate_every = options.validate_every or self.stream.batches_per_epoch
         self.best = KeepBest(run, selection)
@@ -358,3 +361,13 @@ def quiet_lightning() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _check_supervision(task: Task, train: RaggedExamples, config: Config) -> None:
+    """Make sure that there are gold trees, and a scorer that can be told of them."""
+    if len(train) and task.gold(train.sequences(0)[0]) is None:
+        raise OptionError("optimizer.tree_supervision", f"must be 0: task {task.name} knows no gold trees")
+    if not hasattr(config.encoder, "scorer_width"):
+        raise OptionError(
+            "optimizer.tree_supervision", f"must be 0: encoder {config.encoder_name} has no scorer of pairs"
+        )

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -19,11 +21,12 @@ from torchmetrics.classification import MulticlassAccuracy
 from nestree.config.options import OptimizerOptions
 from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.training.curriculum import Curriculum
 from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.schedules import build_schedule
+from nestree.trees.scores import GoldTree
 
 
 class NotFinite(UserError):
@@ -44,6 +47,7 @@ class ClassifierModule(pl.LightningModule):
         selection: the metric for the schedule "plateau".
         curriculum: the curriculum, whose stages may scale the learning rate.
         clock: returns the minutes of training so far.
+        gold: returns the gold tree of a sequence of token ids, for supervision of trees.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class ClassifierModule(pl.LightningModule):
         selection: Selection = SELECTIONS["accuracy"],
         curriculum: Curriculum | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        gold: Callable[[NDArray[np.unsignedinteger]], GoldTree | None] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -65,6 +70,7 @@ class ClassifierModule(pl.LightningModule):
         self.selection = selection
         self.curriculum = Curriculum() if curriculum is None else curriculum
         self.clock = clock
+        self.gold = gold
         self.minutes = 0.0
         self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro", validate_args=False)
         self.loss = MeanMetric()
@@ -99,6 +105,8 @@ class ClassifierModule(pl.LightningModule):
             logits = self.model(tokens, lengths)
             total = functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.detach().argmax(dim=-1) == labels).sum()
+            if self.options.tree_supervision:
+                total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
             # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
             part = total * (self.trainer.world_size / batch.size)
             self.manual_backward(self._reaching_all(part))
@@ -118,6 +126,16 @@ class ClassifierModule(pl.LightningModule):
         if isinstance(schedule, LambdaLR):
             schedule.step()
         return {"loss": loss, "norm": norm.detach(), "rate": rate, "correct": right, "minutes": self.minutes}
+
+    def _gold_log_prob(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the log-probability of finding the gold trees, the sum over the sequences."""
+        assert self.gold is not None
+        rows = zip(tokens.cpu().numpy(), lengths.tolist(), strict=True)
+        golds = [self.gold(row[:length]) for row, length in rows]
+        trees = [gold.tree for gold in golds if gold is not None]
+        if len(trees) < len(golds):
+            raise OptionError("optimizer.tree_supervision", "must be 0: the task knows no gold trees")
+        return self.model.tree_log_prob(tokens, lengths, trees).sum()
 
     @contextmanager
     def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:

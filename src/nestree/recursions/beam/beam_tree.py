@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
-from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
+from nestree.recursions.beam.extras import explore
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import Draws, SearchDraws
+from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
 from nestree.recursions.shapes import State
-from nestree.trees import ParsedTree, Tree, tree_from_nodes
+from nestree.trees import ParsedTree, Span, Tree, tree_from_nodes
 
 DEFAULTS = BeamSearch()
 
@@ -51,25 +55,42 @@ class BeamTree(TreeSearch):
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence through the levels of ``outer``; see [`Recursion`][]."""
         if self.search.engine == "naive":
-            off = torch.autocast(leaves.states.device.type, enabled=False)
-            with off, fixed_weights(self.cell, self.scorer):
+            padded = in_type_of(self.cell, leaves.states)
+            with torch.autocast(padded.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
                 beams = [
-                    self.naive(outer, row, leaves.states.device, draws)(states[:length])
-                    for row, (states, length) in enumerate(zip(leaves.states, leaves.lengths.host, strict=True))
+                    self.naive(outer, row, padded.device, draws)(states[:length])
+                    for row, (states, length) in enumerate(zip(padded, leaves.lengths.host, strict=True))
                 ]
-            root = torch.stack([_expected_root(kept) for kept in beams])
+            root = torch.stack([expected_root(kept) for kept in beams])
             return Folded(root, [_naive_trees(kept) for kept in beams] if trees else None)
         root, forest = self.fast(outer, draws)(leaves)
         return Folded(root, forest_trees(forest, leaves.lengths.host) if trees else None)
 
-    def fast(self, outer: Outer, draws: Draws | None = None) -> BeamRecursion:
-        """Return the engine, for any batch."""
-        return BeamRecursion(self.cell, self.scorer, self.search, outer, self._draws(outer, draws), self.training)
+    def explore(self, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None = None) -> Found:
+        """Fold as [`recurse`][] does, and return what ``extras`` asks for too."""
+        return explore(self, leaves, outer, extras, draws)
 
-    def naive(self, outer: Outer, sequence: int, device: torch.device, draws: Draws | None = None) -> NaiveRecursion:
-        """Return the naive implementation, for one row of a batch."""
+    def fast(
+        self, outer: Outer, draws: Draws | None = None, *, together: Sequence[Sequence[Span]] | None = None
+    ) -> BeamRecursion:
+        """Return the engine, for any batch; the spans ``together`` of each sequence must be constituents."""
         own = self._draws(outer, draws)
-        return NaiveRecursion(self.cell, self.scorer, self.search, outer, own, self.training, sequence, device)
+        return BeamRecursion(self.cell, self.scorer, self.search, outer, own, self.training, together=together)
+
+    def naive(
+        self,
+        outer: Outer,
+        sequence: int,
+        device: torch.device,
+        draws: Draws | None = None,
+        *,
+        together: Sequence[Span] = (),
+    ) -> NaiveRecursion:
+        """Return the naive implementation, for one row of a batch; its spans ``together`` must be constituents."""
+        own = self._draws(outer, draws)
+        return NaiveRecursion(
+            self.cell, self.scorer, self.search, outer, own, self.training, sequence, device, together
+        )
 
     def _draws(self, outer: Outer, draws: Draws | None) -> SearchDraws:
         draws = draws or Draws()
@@ -80,7 +101,7 @@ class BeamTree(TreeSearch):
         )
 
 
-def _expected_root(beams: list[Beam]) -> State:
+def expected_root(beams: list[Beam]) -> State:
     """Return ``sum_b softmax(score)_b root_b``."""
     roots = torch.stack([beam.frontier[0].state for beam in beams])
     weights = torch.stack([beam.score for beam in beams]).softmax(-1)
@@ -90,12 +111,13 @@ def _expected_root(beams: list[Beam]) -> State:
 def _naive_trees(beams: list[Beam]) -> list[ParsedTree]:
     """Return the beams' trees."""
     weights = torch.stack([beam.score.detach() for beam in beams]).softmax(-1).tolist()
-    walked = [_walk(beam.frontier[0]) for beam in beams]
-    trees = [
-        tree_from_nodes(leaves, children, id(beam.frontier[0]))
-        for beam, (leaves, children) in zip(beams, walked, strict=True)
-    ]
-    return _distinct(trees, weights)
+    return distinct([tree_of(beam) for beam in beams], weights)
+
+
+def tree_of(beam: Beam) -> Tree:
+    """Return the tree of a beam that is folded to its root."""
+    leaves, children = _walk(beam.frontier[0])
+    return tree_from_nodes(leaves, children, id(beam.frontier[0]))
 
 
 def forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
@@ -108,12 +130,12 @@ def forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
     for sequence, length in enumerate(lengths):
         present = [(node, weight) for node, weight in zip(nodes[sequence], weights[sequence], strict=True) if weight]
         trees = [tree_from_nodes(range(start, start + length), children, node) for node, _ in present]
-        parsed.append(_distinct(trees, [weight for _, weight in present]))
+        parsed.append(distinct(trees, [weight for _, weight in present]))
         start += length
     return parsed
 
 
-def _distinct(trees: list[Tree], weights: list[float]) -> list[ParsedTree]:
+def distinct(trees: list[Tree], weights: list[float]) -> list[ParsedTree]:
     """Return each tree once with its summed probability, most probable first.
 
     Beams that made the same merges in another order hold the same tree, numbered differently.

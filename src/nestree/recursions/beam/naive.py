@@ -25,6 +25,7 @@ from nestree.recursions.beam.options import BeamSearch
 from nestree.recursions.draws import SearchDraws, Sites, dropout_mask
 from nestree.recursions.outer import Outer
 from nestree.recursions.shapes import Packed, Score, State
+from nestree.trees import Span
 
 Item = TypeVar("Item")
 
@@ -60,12 +61,17 @@ class NaiveRecursion:
     sequence: int
     """The sequence's row in the batch, to draw for."""
     device: torch.device
+    together: Sequence[Span] = ()
+    """Spans that must be constituents."""
+    places: dict[Node, Span] = field(default_factory=dict)
+    """The (first leaf, one past the last) of every node so far."""
     margin: float = field(default=float("inf"))
     """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
 
     def __call__(self, leaves: Packed) -> list[Beam]:
         """Fold leaves (T, D) up to one root a beam; best beam first."""
         items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
+        self.places.update({item[0].frontier[0]: (leaf, leaf + 1) for leaf, item in enumerate(items)})
         level = 0
         while len(items) > 1:
             groups = self.cut(items, level)
@@ -134,6 +140,10 @@ class NaiveRecursion:
     ) -> tuple[list[Beam], list[tuple[Beam, int]]]:
         """Return the W best continuations with their scores, and the (beam, position of the pair) each merges."""
         logits = self.logits([list(pairwise(beam.frontier)) for beam in beams], composed, level, group, step)
+        broken = torch.tensor(
+            [[self.crosses(*pair) for pair in pairwise(beam.frontier)] for beam in beams], device=logits.device
+        )
+        logits = logits.masked_fill(broken, -torch.inf)
         log_probability = logits.log_softmax(-1)
         totals = torch.stack([beam.score for beam in beams]).unsqueeze(-1) + log_probability
         pair_keys, noise = log_probability.detach(), torch.zeros_like(logits)
@@ -146,6 +156,7 @@ class NaiveRecursion:
             (beam, position)
             for beam in range(len(beams))
             for position in sorted(self.best(range(logits.shape[1]), self.options.beam_size, pair_keys[beam]))
+            if not broken[beam, position]
         ]
         forests: dict[object, list[tuple[int, int]]] = {}
         for beam, at in candidates:
@@ -156,6 +167,13 @@ class NaiveRecursion:
         keys = torch.stack(scores) + torch.stack([noise[candidate] for candidate in first])
         chosen = self.best(list(zip(scores, first, strict=True)), self.options.beam_size, keys)
         return [Beam(score, ()) for score, _ in chosen], [(beams[beam], at) for _, (beam, at) in chosen]
+
+    def crosses(self, left: Node, right: Node) -> bool:
+        """Tell whether the parent of two nodes would cross a span that must be a constituent."""
+        if not self.together:
+            return False
+        first, end = self.places[left][0], self.places[right][1]
+        return any(first < start < end < stop or start < first < stop < end for start, stop in self.together)
 
     @staticmethod
     def after(
@@ -213,7 +231,9 @@ class NaiveRecursion:
             random_bits = self.draws.dropout.random_bits(sites, step, asking, width)
             masks = [dropout_mask(random_bits, self.cell.dropout, left.dtype) / (1 - self.cell.dropout)]
         states = self.cell(left, right, *masks)
-        composed.update({pair: Node(state, pair) for pair, state in zip(new, states, strict=True)})
+        for pair, state in zip(new, states, strict=True):
+            composed[pair] = node = Node(state, pair)
+            self.places[node] = (self.places[pair[0]][0], self.places[pair[1]][1])
 
     def best(self, items: Sequence[Item], count: int, keys: Float[Tensor, " c"]) -> list[Item]:
         """Return the ``count`` items with the largest keys, largest first; ties go to the earlier item."""

@@ -249,7 +249,7 @@ def test_nothing_is_kept_after_backward(part: str, engine: str) -> None:
     root.sum().backward()
     with pytest.raises(RuntimeError, match="second time"):
         root.sum().backward()
-    _, held = taken_apart(root.grad_fn.forest, [])  # pyright: ignore[reportOptionalMemberAccess]
+    _, held = taken_apart(root.grad_fn.result, [])  # pyright: ignore[reportOptionalMemberAccess]
     assert held == []
 
 

@@ -20,6 +20,7 @@ from nestree.recursions.shapes import (
     Frontier,
     KeptScores,
     Packed,
+    Rows,
     RowWeights,
     SequenceNodes,
     SequenceStates,
@@ -81,14 +82,17 @@ class Backend(Protocol):
         nodes: SequenceNodes,
         outside: SequenceStates,
         parameters: Sequence[Tensor],
+        *,
+        sequence: Rows | None = None,
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of the leaves (T, D) and of the cell's and the scorer's ``parameters``.
 
         Args:
             levels: each level's history and what [`score_gradient`][] gave for it, the highest level first.
-            nodes: (B, W) the sequences' roots.
-            outside: (B, W, D) the gradients of their states.
+            nodes: (B, W) the sequences' roots; or any nodes (R, C).
+            outside: (B, W, D) or (R, C, D) the gradients of their states.
             parameters: as they were in the search.
+            sequence: (R,) whose each row of ``nodes`` is; None: row b is sequence b's.
         """
         ...
 
@@ -122,6 +126,8 @@ class TorchBackend:
         nodes: SequenceNodes,
         outside: SequenceStates,
         parameters: Sequence[Tensor],
+        *,
+        sequence: Rows | None = None,
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         store = self.store

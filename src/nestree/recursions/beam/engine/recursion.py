@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nestree.layers import Cell, GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
+from nestree.recursions.beam.engine.constituents import constituent_scoring
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
 from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
-from nestree.recursions.beam.engine.run_again import fixed_weights, tensors_of
-from nestree.recursions.beam.engine.scoring import most_composed, scoring_of
+from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
+from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
 from nestree.recursions.beam.options import BeamSearch
@@ -36,6 +37,7 @@ from nestree.recursions.shapes import (
     SequenceRoots,
     SequenceWeights,
 )
+from nestree.trees import Span
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class Forest:
         with torch.autocast(states.device.type, enabled=False):  # a root is as precise as the states
             return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
 
+    def outputs(self) -> SequenceRoots:
+        """Return the roots."""
+        return self.root()
+
 
 @dataclass(frozen=True)
 class BeamRecursion:
@@ -111,23 +117,33 @@ class BeamRecursion:
     training: bool
     temperature: float | None = None
     """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
+    together: Sequence[Sequence[Span]] | None = None
+    """Spans of each sequence that must be constituents."""
 
     def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
         """Return the roots (B, D), which know their gradients, and what was found."""
-        refuse_transforms(self.instead)
-        of_cell = list(tensors_of(self.cell).values())
-        parameters = [*of_cell, *tensors_of(self.scorer).values()]
-        packed = leaves.packed()
-        packed = packed.to(next((own.dtype for own in of_cell if own.is_floating_point()), packed.dtype))
-        record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
-        # Autocast would change the type of products that are written into the store.
-        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
-            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
+        forest, packed, parameters, record = self.found(leaves)
         if not record:
             return forest.root(), forest
         kind = Replay if self.temperature is None else StraightThrough
         root = kind.apply(self, forest, packed, *parameters)
         return root, forest  # pyright: ignore[reportReturnType]
+
+    def found(self, leaves: Leaves) -> tuple[Forest, Packed, Sequence[Tensor], bool]:
+        """Search without autograd.
+
+        Returns:
+            What was found; the packed leaves and the parameters that it is a function of; whether any of these wants
+            a gradient.
+        """
+        refuse_transforms(self.instead)
+        parameters = [*tensors_of(self.cell).values(), *tensors_of(self.scorer).values()]
+        packed = in_type_of(self.cell, leaves.packed())
+        record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
+        # Autocast would change the type of products that are written into the store.
+        with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
+            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
+        return forest, packed, parameters, record
 
     @property
     def modules(self) -> tuple[Cell, Scorer]:
@@ -168,13 +184,17 @@ class BeamRecursion:
         """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
         options, draws = self.options, self.draws
         wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
+        wanted = wanted and self.together is None
         if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
             cell, scorer = self.cell, self.scorer
             assert isinstance(cell, GatedRecursiveCell)
             assert isinstance(scorer, PairScorer)
             return NativeBackend(packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record)
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
-        return TorchBackend(scoring_of(self.scorer, store), options.beam_size, draws)
+        scoring: Scoring = scoring_of(self.scorer, store)
+        if self.together is not None:
+            scoring = constituent_scoring(scoring, self.together, lengths)
+        return TorchBackend(scoring, options.beam_size, draws)
 
     def fold(self, backend: Backend, table: Beams, level: Level, number: int) -> tuple[Beams, Beams, LevelTape]:
         """Fold one level's groups, whose items are rows of ``table``.
@@ -230,8 +250,32 @@ class BeamRecursion:
         return Beams(nodes[:, :, 0], scores), aligned, tape
 
 
-class _Recorded(torch.autograd.Function):
-    """The expected roots of a forest, as a function of the leaves and the parameters.
+@runtime_checkable
+class Searching(Protocol):
+    """What composes, and has the parameters."""
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """What has the parameters."""
+        ...
+
+    @property
+    def instead(self) -> str:
+        """What has the derivatives that an engine does not have."""
+        ...
+
+
+@runtime_checkable
+class Result(Protocol):
+    """What a search gives; its tensors are saved for the backward pass."""
+
+    def outputs(self) -> Tensor | tuple[Tensor, ...]:
+        """Return new tensors, which are to have gradients."""
+        ...
+
+
+class Recorded(torch.autograd.Function):
+    """What a search gives, as a function of the leaves and the parameters.
 
     Backward uses what was saved and nothing else: the parameters are those of the search, whatever the modules hold by
     then, and autograd frees all of it.
@@ -239,55 +283,53 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, recursion: BeamRecursion, forest: Forest, packed: Packed, *parameters: Tensor
-    ) -> SequenceRoots:
-        """Return (B, D)."""
+        ctx: Any, recursion: Searching, result: Result, packed: Packed, *parameters: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return the outputs of ``result``."""
         ctx.recursion, ctx.count = recursion, len(parameters)
-        ctx.forest, tensors = taken_apart(forest, parameters)
+        ctx.result, tensors = taken_apart(result, parameters)
         ctx.save_for_backward(*tensors)
-        return forest.root()
+        return result.outputs()
 
     @classmethod
-    def backward(cls, ctx: Any, gradient: SequenceRoots) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(cls, ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the gradients of the packed leaves and of every parameter."""
-        recursion: BeamRecursion = ctx.recursion
-        saved = ctx.saved_tensors
-        with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False), fixed_weights(*recursion.modules):
-            forest = put_together(ctx.forest, saved)
-            found = cls.replay(recursion, forest, gradient, saved[: ctx.count])
+        recursion: Searching = ctx.recursion
+        saved, device = ctx.saved_tensors, gradients[0].device.type
+        with torch.no_grad(), torch.autocast(device, enabled=False), fixed_weights(*recursion.modules):
+            result = put_together(ctx.result, saved)
+            found = cls.replay(recursion, result, *gradients, parameters=saved[: ctx.count])
         return None, None, *first_derivative_only(found, recursion.instead)
 
     @staticmethod
-    def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
-    ) -> Sequence[Tensor]:
-        """Return the gradients of the packed leaves and of the parameters."""
+    def replay(recursion: Any, result: Any, *gradients: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the gradients of the packed leaves and of the parameters, given those of the outputs."""
         raise NotImplementedError
 
 
-class Replay(_Recorded):
+class Replay(Recorded):
     """Gradients through the selected merges alone: selection is hard."""
 
     @staticmethod
-    def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
+    def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, *, parameters: Sequence[Tensor]
     ) -> Sequence[Tensor]:
         """Return the gradients of the packed leaves and of the parameters."""
         nodes, weights = forest.beams.nodes, forest.weights()
         along = (forest.store.states[nodes] * gradient.unsqueeze(1)).sum(-1).to(weights.dtype)
         of_scores = weights * (along - (weights * along).sum(-1, keepdim=True))
         outside = weights.to(gradient.dtype).unsqueeze(-1) * gradient.unsqueeze(1)
-        levels = _level_gradients(forest, of_scores)
+        levels = level_gradients(forest, of_scores)
         of_leaves, of_parameters = forest.backend.gradient(levels, nodes, outside, parameters)
         return [of_leaves, *of_parameters]
 
 
-class StraightThrough(_Recorded):
+class StraightThrough(Recorded):
     """Gradients, for one beam, as of a straight-through Gumbel-softmax over the pairs."""
 
     @staticmethod
-    def replay(
-        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, parameters: Sequence[Tensor]
+    def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
+        recursion: BeamRecursion, forest: Forest, gradient: SequenceRoots, *, parameters: Sequence[Tensor]
     ) -> Sequence[Tensor]:
         """Return the gradients of the packed leaves and of the parameters."""
         assert isinstance(forest.backend, TorchBackend)
@@ -302,7 +344,7 @@ class StraightThrough(_Recorded):
         return [state_gradient[: store.leaves], *of_parameters]
 
 
-def _level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
+def level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
     """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
     table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
     for number in reversed(range(len(forest.tapes))):

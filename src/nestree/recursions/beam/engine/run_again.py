@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from nestree.recursions.beam.engine.kept import Kept
+from nestree.recursions.shapes import Numbers
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -23,6 +24,12 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
             if tensor is not None and not any(tensor is other for other in found.values()):
                 found[f"{prefix}.{name}" if prefix else name] = tensor
     return found
+
+
+def in_type_of(module: nn.Module, states: Numbers) -> Numbers:
+    """Return states in the type of a module's parameters, which they may not have under autocast."""
+    types = (tensor.dtype for tensor in tensors_of(module).values() if tensor.is_floating_point())
+    return states.to(next(types, states.dtype))
 
 
 class RunAgain(Kept):

@@ -32,6 +32,7 @@ from nestree.recursions.shapes import (
     Frontier,
     KeptScores,
     Packed,
+    Rows,
     SequenceNodes,
     SequenceStates,
     TableIndex,
@@ -167,7 +168,8 @@ class NativeBackend(Kept):
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
-        nodes = frontier.new_zeros(groups, beam_size, max(roots))
+        # Absent beams keep a node of their own group: no other thread's replay may touch it.
+        nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(base)
         level = Level(
@@ -196,6 +198,8 @@ class NativeBackend(Kept):
         nodes: SequenceNodes,
         outside: SequenceStates,
         parameters: Sequence[Tensor],
+        *,
+        sequence: Rows | None = None,
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
         outside = outside.to(self.store.states.dtype)  # the library takes addresses: of this type
@@ -203,7 +207,8 @@ class NativeBackend(Kept):
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
         (working,) = reused((self.store.states.shape, outside.dtype))
-        part = self.part_of_sequence.unsqueeze(-1).expand_as(nodes).contiguous()
+        part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
+        part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
         call = ReplayCall(
             len(histories), nodes.numel(), self.parts, self.dropout,

@@ -1,0 +1,208 @@
+"""Tokens, scores and nodes of encoders with a beam tree inside, and the layer that hands tokens on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from nestree.checks import Options, check_at_least, real_positions
+from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.inputs import AnyLengths, States, as_lengths
+from nestree.layers import ParentAttention
+from nestree.recursions import BalancedTree, BeamTree, Chain
+from nestree.recursions.along import AlongTrees, GivenNodes, check_trees
+from nestree.recursions.base import Leaves, Recursion, TreeSearch
+from nestree.recursions.beam.beam_tree import distinct
+from nestree.recursions.beam.engine.paths import Places
+from nestree.recursions.draws import Draws
+from nestree.recursions.extras import Extras
+from nestree.recursions.guided import tree_log_prob
+from nestree.recursions.outer import Outer
+from nestree.recursions.shapes import Padded
+from nestree.trees import ParsedTree, Span, Tree
+from nestree.trees.scores import allowed
+
+
+@dataclass(frozen=True)
+class TokenOptions(Options):
+    """Options of the tokens' states."""
+
+    token_rounds: int = 0
+    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+
+    def __post_init__(self) -> None:
+        """Check each option.
+
+        Raises:
+            ValueError: names the option.
+        """
+        super().__post_init__()
+        check_at_least("token_rounds", self.token_rounds, 0)
+
+    def attention(self, dim: int, dropout: float) -> ParentAttention | None:
+        """Return the attention; None where there are no rounds."""
+        return ParentAttention(dim, rounds=self.token_rounds, dropout=dropout) if self.token_rounds else None
+
+
+def explore(
+    inner: Recursion,
+    leaves: Leaves,
+    outer: Outer,
+    wanted: Wanted,
+    attention: ParentAttention | None,
+    *,
+    trees: bool,
+    draws: Draws | None,
+) -> Encoding:
+    """Encode by a beam tree or along given trees, and return what is wanted too.
+
+    Raises:
+        ValueError: ``inner`` does not have it, or tokens are wanted of an encoder without attention.
+    """
+    if wanted.tokens and attention is None:
+        raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
+    if wanted.along is not None:
+        return explore_along(inner, leaves, wanted.along, wanted, attention, trees=trees, draws=draws)
+    if not isinstance(inner, BeamTree):
+        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(wanted, name))
+        right = "None" if asked == "together" else "False"
+        raise ValueError(f"{asked} must be {right}: {type(inner).__name__} does not have them, only a beam tree")
+    if wanted.together is not None:
+        check_together(wanted.together, leaves.lengths.host, outer, training=inner.training)
+    extras = Extras(
+        attention if wanted.tokens else None,
+        scores=wanted.scores or trees,
+        nodes=wanted.nodes,
+        together=wanted.together,
+    )
+    found = inner.explore(leaves, outer, extras, draws)
+    parsed = None
+    if trees:
+        assert found.scores is not None
+        weights = found.scores.detach().softmax(-1).tolist()
+        parsed = [distinct(own, row[: len(own)]) for own, row in zip(found.beams, weights, strict=True)]
+    return Encoding(
+        found.root,
+        parsed,
+        None if found.tokens is None else leaves.padded(found.tokens),
+        found.scores if wanted.scores else None,
+        found.beams if wanted.scores else (),
+        found.nodes if wanted.nodes else None,
+    )
+
+
+def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer: Outer, *, training: bool) -> None:
+    """Make sure that the spans that must be constituents can all be, in groups as ``outer`` cuts them.
+
+    Raises:
+        ValueError: names ``together``.
+    """
+    if len(together) != len(lengths):
+        raise ValueError(f"together must be {len(lengths)} lists of spans, one for each sequence, not {len(together)}")
+    groups = outer.groups(lengths, training=training)
+    partly = outer.roots > 1 and len(outer.levels(lengths, training=training)) > 1
+    for row, (spans, length, own) in enumerate(zip(together, lengths, groups, strict=True)):
+        for first, end in spans:
+            if not 0 <= first < end <= length:
+                raise ValueError(f"together[{row}] holds {(first, end)}, which is no span of {length} tokens")
+            if any(first < start < end < stop for start, stop in spans):
+                raise ValueError(f"together[{row}] holds spans that cross one another, {(first, end)} among them")
+        if len(allowed(spans, own)) < len(spans) or (partly and spans):
+            raise ValueError(f"together[{row}] must not cross groups: use a higher arity, or flat inference")
+
+
+def explore_along(
+    inner: Recursion,
+    leaves: Leaves,
+    along: Sequence[Tree],
+    wanted: Wanted,
+    attention: ParentAttention | None,
+    *,
+    trees: bool,
+    draws: Draws | None,
+) -> Encoding:
+    """Fold along given trees with the cell of ``inner``, and return what is wanted too.
+
+    Raises:
+        ValueError: ``inner`` has no cell of its own, or no scorer of pairs where scores are wanted; or the trees do not
+            fit the sequences.
+    """
+    if not isinstance(inner, TreeSearch | Chain | BalancedTree):
+        raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
+    scorer = inner.scorer if isinstance(inner, TreeSearch) else None
+    if wanted.scores and (scorer is None or scorer.reads_parents):
+        raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
+    check_trees(along, leaves.lengths.host)
+    given = GivenNodes(along, leaves.inputs.device)
+    fold = AlongTrees(inner.cell, inner.training, draws)
+    fast = isinstance(inner, BeamTree) and inner.search.engine != "naive"
+    states = fold.fast(leaves, given) if fast else fold.naive(leaves, given)
+    tokens = None
+    if attention is not None and wanted.tokens:
+        paths, rows = Places.under(given.roots, given).paths(given.leaves)
+        weights = states.new_ones(len(along))
+        tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
+    nodes = None
+    if wanted.nodes:
+        spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
+        nodes = [
+            {span: states[row] for span, row in zip(own, rows, strict=True)}
+            for own, rows in zip(spans, given.rows, strict=True)
+        ]
+    return Encoding(
+        states[given.roots],
+        [[ParsedTree(tree, 1.0)] for tree in along] if trees else None,
+        tokens,
+        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if wanted.scores and scorer is not None else None,
+        [[tree] for tree in along] if wanted.scores else (),
+        nodes,
+    )
+
+
+class Contextualizer(nn.Module):
+    """A layer from token states to token states, of any encoder that has them: it stacks with other layers.
+
+    A recursion finds trees over its input, and every token reads the nodes above it; see
+    [`ParentAttention`][nestree.layers.parent_attention.ParentAttention].
+
+    Args:
+        encoder: one that has tokens: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
+
+    Examples:
+        >>> tree = nestree.Contextualizer(nestree.build("rir-ebt-grc", dim=16, token_rounds=1))
+        >>> attention = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        >>> states, lengths = torch.randn(2, 40, 16), torch.tensor([40, 7])
+        >>> attention(tree(states, lengths), src_key_padding_mask=tree.padding(states, lengths)).shape
+        torch.Size([2, 40, 16])
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.dim = encoder.dim
+        self.encoder = encoder
+
+    def forward(
+        self,
+        states: States,
+        lengths: AnyLengths | None = None,
+        *,
+        mask: Tensor | None = None,
+        draws: Draws | torch.Generator | None = None,
+    ) -> Padded:
+        """Return the tokens' states (B, L, D), zero in the padding; arguments as of [`Encoder.forward`][].
+
+        Raises:
+            ValueError: as the encoder does; or it has no tokens.
+        """
+        tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
+        assert tokens is not None
+        return tokens
+
+    @staticmethod
+    def padding(states: Padded, lengths: AnyLengths) -> Bool[Tensor, "b l"]:
+        """Return a mask (B, L): true in the padding, as ``torch.nn``'s attention takes it."""
+        return ~real_positions(as_lengths(lengths).to(states.device, torch.int64), states.shape[1])

@@ -1,0 +1,91 @@
+"""The trees of the beams as flat lists: which leaf has which nodes above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Integer
+from torch import Tensor
+
+from nestree.layers.parent_attention import Paths
+from nestree.recursions.shapes import Rows, TableIndex
+
+PlaceIndex = Integer[Tensor, " i"]
+
+
+@runtime_checkable
+class Links(Protocol):
+    """How nodes hang together: rows of some tables, the leaves first."""
+
+    left: TableIndex
+    """(U,) rows of the left children; whatever for leaves and rows that are not used."""
+    right: TableIndex
+    """(U,) rows of the right children."""
+    leaves: int
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """All nodes of the trees of K beams: I places, each one node in one beam, a parent before its children."""
+
+    row: PlaceIndex
+    """(I,) its row of the store."""
+    beam: PlaceIndex
+    """(I,) the beam, by its place among ``roots``."""
+    parent: PlaceIndex
+    """(I,) the place of its parent; -1 for a root."""
+    height: PlaceIndex
+    """(I,)"""
+
+    @classmethod
+    def under(cls, roots: Rows, store: Links) -> Places:
+        """Return the places of the trees under ``roots`` (K,)."""
+        beam = torch.arange(len(roots), device=roots.device)
+        rows, beams, parents = [roots], [beam], [torch.full_like(beam, -1)]
+        first = 0
+        while True:
+            composed = (rows[-1] >= store.leaves).nonzero().squeeze(-1)
+            if len(composed) == 0:
+                break
+            here = rows[-1][composed]
+            rows.append(torch.stack([store.left[here], store.right[here]], dim=1).flatten())
+            beams.append(beams[-1][composed].repeat_interleave(2))
+            parents.append((composed + first).repeat_interleave(2))
+            first += len(rows[-2])
+        parent = torch.cat(parents)
+        height = torch.zeros_like(parent)
+        end = len(parent)
+        for part in reversed(parents[1:]):
+            own = slice(end - len(part), end)
+            height.scatter_reduce_(0, part, height[own] + 1, "amax")
+            end = own.start
+        return cls(torch.cat(rows), torch.cat(beams), parent, height)
+
+    def leaf_places(self, leaves: int) -> Integer[Tensor, " s"]:
+        """Return the places of leaves: beam by beam, from left to right."""
+        found = (self.row < leaves).nonzero().squeeze(-1)
+        return found[(self.beam[found] * leaves + self.row[found]).argsort()]
+
+    def paths(self, leaves: int) -> tuple[Paths, Rows]:
+        """Return the ancestors of every leaf in every beam, and (M,) the rows of the store that these are.
+
+        The nodes of the paths are numbers in that list of rows, their beams places among the roots.
+        """
+        start = self.leaf_places(leaves)
+        segment, place = torch.arange(len(start), device=start.device), start
+        segments, places = [segment[:0]], [place[:0]]
+        while True:
+            place = self.parent[place]
+            going_on = place >= 0
+            segment, place = segment[going_on], place[going_on]
+            if len(place) == 0:
+                break
+            segments.append(segment)
+            places.append(place)
+        segment, order = torch.cat(segments).sort(stable=True)
+        place = torch.cat(places)[order]
+        rows, number = self.row[place].unique(return_inverse=True)
+        return Paths(self.row[start], self.beam[start], segment, number, self.height[place]), rows
