@@ -24,8 +24,8 @@ from torch.utils.checkpoint import checkpoint
 import nestree
 from nestree.layers import CELLS, Cell, GatedRecursiveCell
 from nestree.recursions import KeyedDraws, draws
-from nestree.recursions.beam.engine.kept import taken_apart
-from nestree.recursions.beam.engine.once import NoSuchDerivative
+from nestree.recursions.beam.engine.derivatives import NoSuchDerivative
+from nestree.recursions.beam.engine.saved import flatten_tensors
 from nestree.trees.fixed import balanced
 from support.reference import padded, randomize
 
@@ -493,7 +493,7 @@ def test_nothing_of_a_search_is_kept_after_backward_whatever_is_asked(asked: str
     recorded = [node for node in nodes if node.name().startswith("Replay")]
     assert len(recorded) == 1
     found.sum().backward()
-    assert taken_apart(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
+    assert flatten_tensors(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in BEAMS])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
 from nestree.encoders.inputs import AnyLengths, States, as_draws, padded
-from nestree.encoders.surroundings import check_dtype, in_full, never_compiled, reaching_all, refuse_tracing
+from nestree.encoders.interop import attach_parameters, check_dtype, in_parameter_dtype, not_compiled, refuse_tracing
 from nestree.recursions.draws import Draws, widest
 from nestree.recursions.lengths import Lengths
 from nestree.trees import ParsedTree, Span, Tree
@@ -95,7 +95,7 @@ class Encoding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EncodingRequest:
     """What is asked of an encoder beyond roots and trees."""
 
     tokens: bool = False
@@ -126,7 +126,7 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
 
-    @never_compiled
+    @not_compiled
     def forward(
         self,
         states: States,
@@ -174,40 +174,42 @@ class Encoder(nn.Module, ABC):
         checked = Lengths(given.to(states.device, torch.int64), host)
         padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
         states = states.masked_fill(padding, 0)
-        wanted = Wanted(tokens, scores, nodes, along, together)
-        if wanted:
-            found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
+        request = EncodingRequest(tokens, scores, nodes, along, together)
+        if request:
+            found = self.encode_request(states, checked, request, trees=trees, draws=draws)
         else:
             found = self.encode(states, checked, trees=trees, draws=draws)
-        of_tokens = in_full(found.tokens, self).masked_fill(padding, 0) if tokens and found.tokens is not None else None
-        found = found._replace(root=in_full(found.root, self), tokens=of_tokens)
+        of_tokens = None
+        if tokens and found.tokens is not None:
+            of_tokens = in_parameter_dtype(found.tokens, self).masked_fill(padding, 0)
+        found = found._replace(root=in_parameter_dtype(found.root, self), tokens=of_tokens)
         if max(host) > SHORT and along is None:
             return found
         # Whichever of them a loss is made of.
         return found._replace(
-            root=reaching_all(found.root, self),
-            tokens=None if of_tokens is None else reaching_all(of_tokens, self),
-            scores=None if found.scores is None else reaching_all(found.scores, self),
+            root=attach_parameters(found.root, self),
+            tokens=None if of_tokens is None else attach_parameters(of_tokens, self),
+            scores=None if found.scores is None else attach_parameters(found.scores, self),
         )
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states whose padding is zero; an encoder that has tokens anyway may return them always."""
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode, and return what is wanted too.
 
         Raises:
             ValueError: this encoder does not have it.
         """
-        if wanted.along is not None:
+        if request.along is not None:
             raise ValueError("along must be None: this encoder does not fold along binary trees with one cell")
-        if wanted.together is not None:
+        if request.together is not None:
             raise ValueError("together must be None: only a beam tree looks for trees that could have such parts")
-        if wanted.scores or wanted.nodes:
-            raise ValueError(f"{'scores' if wanted.scores else 'nodes'} must be False: only a beam tree has them")
+        if request.scores or request.nodes:
+            raise ValueError(f"{'scores' if request.scores else 'nodes'} must be False: only a beam tree has them")
         found = self.encode(states, lengths, trees=trees, draws=draws)
         if found.tokens is None:
             raise ValueError(

@@ -40,7 +40,7 @@ def _checked(name: str, options: object) -> type[EncoderOptions]:
     return options
 
 
-BROUGHT: dict[str, type[EncoderOptions]] = {
+BUILT_IN: dict[str, type[EncoderOptions]] = {
     "rir-ebt-grc": RIREBTGRCOptions,
     "rir-grc": RIRGRCOptions,
     "rir-om": RIROMOptions,
@@ -60,7 +60,7 @@ BROUGHT: dict[str, type[EncoderOptions]] = {
 }
 """What nestree brings; `tools/write_typed_build.py` tells editors of a change here."""
 
-ENCODERS: Registry[type[EncoderOptions]] = Registry("encoder", GROUP, _checked, **BROUGHT)
+ENCODERS: Registry[type[EncoderOptions]] = Registry("encoder", GROUP, _checked, **BUILT_IN)
 """The options of every encoder that can be built by name: those above, those that [`register`][] added, and those that
 installed packages declare as entry points of the group ``nestree.encoders``."""
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from nestree.checks import Checked, check_one_of, check_probability, check_share
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import CellOptions
-from nestree.encoders.tokens import TokenOptions, explore
+from nestree.encoders.tokens import TokenOptions, encode_with_request
 from nestree.errors import OptionError
 from nestree.layers import BidirectionalS4D, LeafTransform, ParentAttention
 from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
@@ -96,13 +96,13 @@ class RIR(Checked, Encoder):
         folded = self.inner.recurse(leaves, outer, trees=trees, draws=draws)
         return self._with_groups(Encoding(folded.root, folded.trees), lengths, outer)
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode, and return what is wanted too."""
         leaves, outer = self._leaves(states, lengths), self._outer(draws)
-        found = explore(self.inner, leaves, outer, wanted, self.attention, trees=trees, draws=draws)
-        return found if wanted.along is not None else self._with_groups(found, lengths, outer)
+        found = encode_with_request(self.inner, leaves, outer, request, self.attention, trees=trees, draws=draws)
+        return found if request.along is not None else self._with_groups(found, lengths, outer)
 
     def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.options import CellOptions
-from nestree.encoders.tokens import explore
+from nestree.encoders.tokens import encode_with_request
 from nestree.errors import OptionError
 from nestree.layers import LeafTransform, ParentAttention
 from nestree.recursions import BalancedTree, Chain
@@ -52,12 +52,12 @@ class RvNN(Encoder):
         folded = self.inner.recurse(Leaves(states, lengths, self.leaf), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
         """Encode, and return what is wanted too."""
         leaves = Leaves(states, lengths, self.leaf)
-        return explore(self.inner, leaves, WHOLE, wanted, self.attention, trees=trees, draws=draws)
+        return encode_with_request(self.inner, leaves, WHOLE, request, self.attention, trees=trees, draws=draws)
 
 
 @dataclass(frozen=True)

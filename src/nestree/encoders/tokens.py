@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nestree.checks import Options, check_at_least, real_positions
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.inputs import AnyLengths, States, as_lengths
 from nestree.layers import ParentAttention
 from nestree.recursions import BalancedTree, BeamTree, Chain
@@ -19,9 +19,9 @@ from nestree.recursions.base import Leaves, Recursion, TreeSearch
 from nestree.recursions.beam.beam_tree import distinct
 from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.draws import Draws
-from nestree.recursions.extras import Extras
 from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest
 from nestree.recursions.shapes import Padded
 from nestree.trees import ParsedTree, Span, Tree
 from nestree.trees.scores import allowed
@@ -48,11 +48,11 @@ class TokenOptions(Options):
         return ParentAttention(dim, rounds=self.token_rounds, dropout=dropout) if self.token_rounds else None
 
 
-def explore(
+def encode_with_request(
     inner: Recursion,
     leaves: Leaves,
     outer: Outer,
-    wanted: Wanted,
+    request: EncodingRequest,
     attention: ParentAttention | None,
     *,
     trees: bool,
@@ -63,23 +63,23 @@ def explore(
     Raises:
         ValueError: ``inner`` does not have it, or tokens are wanted of an encoder without attention.
     """
-    if wanted.tokens and attention is None:
+    if request.tokens and attention is None:
         raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
-    if wanted.along is not None:
-        return explore_along(inner, leaves, wanted.along, wanted, attention, trees=trees, draws=draws)
+    if request.along is not None:
+        return encode_along(inner, leaves, request.along, request, attention, trees=trees, draws=draws)
     if not isinstance(inner, BeamTree):
-        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(wanted, name))
+        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(request, name))
         right = "None" if asked == "together" else "False"
         raise ValueError(f"{asked} must be {right}: {type(inner).__name__} does not have them, only a beam tree")
-    if wanted.together is not None:
-        check_together(wanted.together, leaves.lengths.host, outer, training=inner.training)
-    extras = Extras(
-        attention if wanted.tokens else None,
-        scores=wanted.scores or trees,
-        nodes=wanted.nodes,
-        together=wanted.together,
+    if request.together is not None:
+        check_together(request.together, leaves.lengths.host, outer, training=inner.training)
+    outputs = OutputRequest(
+        attention if request.tokens else None,
+        scores=request.scores or trees,
+        nodes=request.nodes,
+        together=request.together,
     )
-    found = inner.explore(leaves, outer, extras, draws)
+    found = inner.recurse_with_outputs(leaves, outer, outputs, draws)
     parsed = None
     if trees:
         assert found.scores is not None
@@ -89,9 +89,9 @@ def explore(
         found.root,
         parsed,
         None if found.tokens is None else leaves.padded(found.tokens),
-        found.scores if wanted.scores else None,
-        found.beams if wanted.scores else (),
-        found.nodes if wanted.nodes else None,
+        found.scores if request.scores else None,
+        found.beams if request.scores else (),
+        found.nodes if request.nodes else None,
     )
 
 
@@ -115,11 +115,11 @@ def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer
             raise ValueError(f"together[{row}] must not cross groups: use a higher arity, or flat inference")
 
 
-def explore_along(
+def encode_along(
     inner: Recursion,
     leaves: Leaves,
     along: Sequence[Tree],
-    wanted: Wanted,
+    request: EncodingRequest,
     attention: ParentAttention | None,
     *,
     trees: bool,
@@ -134,7 +134,7 @@ def explore_along(
     if not isinstance(inner, TreeSearch | Chain | BalancedTree):
         raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
     scorer = inner.scorer if isinstance(inner, TreeSearch) else None
-    if wanted.scores and (scorer is None or scorer.reads_parents):
+    if request.scores and (scorer is None or scorer.reads_parents):
         raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
     check_trees(along, leaves.lengths.host)
     given = GivenNodes(along, leaves.inputs.device)
@@ -142,12 +142,12 @@ def explore_along(
     fast = isinstance(inner, BeamTree) and inner.search.engine != "naive"
     states = fold.fast(leaves, given) if fast else fold.naive(leaves, given)
     tokens = None
-    if attention is not None and wanted.tokens:
+    if attention is not None and request.tokens:
         paths, rows = Places.under(given.roots, given).paths(given.leaves)
         weights = states.new_ones(len(along))
         tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
     nodes = None
-    if wanted.nodes:
+    if request.nodes:
         spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
         nodes = [
             {span: states[row] for span, row in zip(own, rows, strict=True)}
@@ -157,8 +157,8 @@ def explore_along(
         states[given.roots],
         [[ParsedTree(tree, 1.0)] for tree in along] if trees else None,
         tokens,
-        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if wanted.scores and scorer is not None else None,
-        [[tree] for tree in along] if wanted.scores else (),
+        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if request.scores and scorer is not None else None,
+        [[tree] for tree in along] if request.scores else (),
         nodes,
     )
 

@@ -17,7 +17,7 @@ WIDEST = 128
 """Width d of queries and keys, at most."""
 HEIGHTS = 10
 """Heights that are told apart; those above count as the last."""
-AT_ONCE = 2**22
+CHUNK = 2**22
 """Numbers that the energies' products gather at a time."""
 
 PairNumbers = Float[Tensor, " p"]
@@ -89,20 +89,20 @@ class ParentAttention(nn.Module):
         nn.init.zeros_(self.offset)
         nn.init.normal_(self.heights)
 
-    def read(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor, Tensor]:
+    def queries_and_gate(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries q and q_h and the gate ``SiLU(Wu x')`` of leaves."""
         inner = self.norm(self.project(states))
         shared = functional.silu(self.shared(inner))
         first, second = (shared * self.scale[j] + self.offset[j] for j in (0, 1))
         return first, second, functional.silu(self.queries(inner))
 
-    def show(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor]:
         """Return the keys and the values of nodes."""
         inner = self.norm(self.project(states))
         keys = functional.silu(self.shared(inner)) * self.scale[2] + self.offset[2]
         return keys, functional.silu(self.values(inner))
 
-    def move(self, states: Float[Tensor, "*rows d"], read: Float[Tensor, "*rows e"]) -> Float[Tensor, "*rows d"]:
+    def update(self, states: Float[Tensor, "*rows d"], read: Float[Tensor, "*rows e"]) -> Float[Tensor, "*rows d"]:
         """Return the new states of leaves, of which ``read`` is the product of their gate and what they attended to."""
         out = self.dropout(self.out(read))
         gate = self.gate(torch.cat([out, states], dim=-1)).sigmoid()
@@ -128,17 +128,18 @@ class ParentAttention(nn.Module):
             paths: which leaf has which ancestors in which beam.
             weights: of the beams; those of one sequence add up to 1.
         """
-        keys, values = self.show(nodes)
+        keys, values = self.keys_and_values(nodes)
         places = paths.height.clamp(max=HEIGHTS) - 1
         states = leaves[paths.leaf]
         for number in range(self.rounds):
-            # All beams begin with the same leaves.
-            found = self.read(states) if number else [of[paths.leaf] for of in self.read(leaves)]
-            first, second, gate = found
+            if number == 0:  # all beams start from the same leaves
+                first, second, gate = (of[paths.leaf] for of in self.queries_and_gate(leaves))
+            else:
+                first, second, gate = self.queries_and_gate(states)
             of_height = (second @ self.heights.T)[paths.segment, places]
             energy = (pair_products(first, keys, paths) + of_height) / self.temperature
             share = segment_softmax(energy, paths.segment, len(states)).to(values.dtype)
-            states = self.move(states, gate * path_sums(values, share, paths))
+            states = self.update(states, gate * path_sums(values, share, paths))
         weighted = states * weights.to(states.dtype)[paths.beam].unsqueeze(-1)
         return torch.zeros_like(leaves).index_add(0, paths.leaf, weighted)
 
@@ -167,7 +168,7 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, at_left: Tensor, at_right: Tensor) -> Tensor:
         ctx.save_for_backward(left, right, at_left, at_right)
-        at_once = max(1, AT_ONCE // left.shape[1])
+        at_once = max(1, CHUNK // left.shape[1])
         parts = zip(at_left.split(at_once), at_right.split(at_once), strict=True)
         return torch.cat([(left[one] * right[other]).sum(-1) for one, other in parts])
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nestree.layers.cell import Cell, mask_width
 from nestree.recursions.base import Leaves
-from nestree.recursions.beam.engine.once import refuse_transforms
+from nestree.recursions.beam.engine.derivatives import refuse_transforms
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.recursion import Recorded
 from nestree.recursions.beam.engine.replay import cell_gradient
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.shapes import Children, RandomBits, TableStates

@@ -184,7 +184,7 @@ class Departures:
 
     when: ItemIndex
     """(G, N) round in which existence fell to one half; beyond all rounds if it has not."""
-    what_is_left: ItemWeights
+    remaining: ItemWeights
     """(G, N) existence after that round, or after the last one."""
 
     @classmethod
@@ -196,16 +196,16 @@ class Departures:
     def note(self, number: int, rows: GroupIndex, existence: ItemWeights) -> None:
         """Note the existence of the items of some groups after a round."""
         columns = slice(existence.shape[1])
-        when, left = self.when[rows, columns], self.what_is_left[rows, columns]
+        when, left = self.when[rows, columns], self.remaining[rows, columns]
         there = when > number
-        self.what_is_left[rows, columns] = torch.where(there, existence.detach().to(left.dtype), left)
+        self.remaining[rows, columns] = torch.where(there, existence.detach().to(left.dtype), left)
         self.when[rows, columns] = torch.where(there & (existence <= 0.5), number, when)
 
     def orders(self, host_sizes: list[int]) -> list[list[int]]:
         """Return the order in which the items of each group but its last one go."""
         return [
             sorted(range(size - 1), key=lambda item, when=when, left=left: (when[item], left[item], item))
-            for size, when, left in zip(host_sizes, self.when.tolist(), self.what_is_left.tolist(), strict=True)
+            for size, when, left in zip(host_sizes, self.when.tolist(), self.remaining.tolist(), strict=True)
         ]
 
 

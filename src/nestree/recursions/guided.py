@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nestree.layers import Scorer
 from nestree.recursions.along import GivenNodes
-from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.engine.recomputed import fixed_weights
 from nestree.recursions.beam.naive import score_dtype
 from nestree.recursions.shapes import TableStates
 from nestree.trees import Tree

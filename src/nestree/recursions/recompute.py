@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-KEPT = 512 * 2**20
+ACTIVATION_BUDGET = 512 * 2**20
 """Bytes of activations that a loop keeps before it begins to compute them again."""
 
 
 class Recompute:
-    """Runs the steps of one loop; those beyond [`KEPT`][] bytes keep their arguments only.
+    """Runs the steps of one loop; those beyond [`ACTIVATION_BUDGET`][] bytes keep their arguments only.
 
     A step that is computed again draws the same dropout masks, so results do not depend on where this begins.
     """
@@ -25,7 +25,7 @@ class Recompute:
 
     def __call__(self, step: Callable[..., Any], *arguments: Any, size: int) -> Any:
         """Return ``step(*arguments)``, whose activations take about ``size`` bytes."""
-        if not torch.is_grad_enabled() or self._kept + size <= KEPT:
+        if not torch.is_grad_enabled() or self._kept + size <= ACTIVATION_BUDGET:
             self._kept += size
             return step(*arguments)
         return checkpoint(step, *arguments, use_reentrant=False, preserve_rng_state=self._dropout)

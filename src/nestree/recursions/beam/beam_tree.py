@@ -8,14 +8,14 @@ import torch
 
 from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
-from nestree.recursions.beam.extras import explore
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.beam.outputs import tree_outputs
 from nestree.recursions.draws import Draws, SearchDraws
-from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.recursions.shapes import State
 from nestree.trees import ParsedTree, Span, Tree, tree_from_nodes
 
@@ -66,9 +66,11 @@ class BeamTree(TreeSearch):
         root, forest = self.fast(outer, draws)(leaves)
         return Folded(root, forest_trees(forest, leaves.lengths.host) if trees else None)
 
-    def explore(self, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None = None) -> Found:
-        """Fold as [`recurse`][] does, and return what ``extras`` asks for too."""
-        return explore(self, leaves, outer, extras, draws)
+    def recurse_with_outputs(
+        self, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None = None
+    ) -> Outputs:
+        """Fold as [`recurse`][] does, and return what ``request`` asks for too."""
+        return tree_outputs(self, leaves, outer, request, draws)
 
     def fast(
         self, outer: Outer, draws: Draws | None = None, *, together: Sequence[Sequence[Span]] | None = None

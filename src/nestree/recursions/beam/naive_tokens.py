@@ -23,7 +23,7 @@ def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Pac
     states = [leaf.state for roots in leaves for root in roots for leaf, _ in leaves_under(root)]
     for _ in range(attention.rounds):
         read = [attend(attention, state, above) for state, above in zip(states, ancestors, strict=True)]
-        states = list(attention.move(torch.stack(states), torch.stack(read)))
+        states = list(attention.update(torch.stack(states), torch.stack(read)))
     tokens: list[Tensor] = []
     taken = 0
     for beams in sequences:
@@ -37,10 +37,10 @@ def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Pac
 
 def attend(attention: ParentAttention, state: State, above: Ancestors) -> Float[Tensor, " e"]:
     """Return what one leaf reads (2 D,), through its gate."""
-    first, second, gate = attention.read(state)
+    first, second, gate = attention.queries_and_gate(state)
     if not above:
         return torch.zeros_like(gate)
-    keys, values = attention.show(torch.stack([node for node, _ in above]))
+    keys, values = attention.keys_and_values(torch.stack([node for node, _ in above]))
     of_height = torch.stack([attention.heights[min(height, HEIGHTS) - 1] for _, height in above])
     share = ((keys @ first + of_height @ second) / attention.temperature).softmax(-1)
     return gate * (share @ values)

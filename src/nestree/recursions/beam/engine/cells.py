@@ -15,8 +15,8 @@ from torch.nn import functional
 from nestree.layers import GatedRecursiveCell
 from nestree.layers.cell import Cell, mask_width
 from nestree.layers.plain import is_plain_cell
-from nestree.recursions.beam.engine.kept import Kept
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.draws import dropout_mask
 from nestree.recursions.shapes import ChildStates, Column, RandomBits, Rows, States, TableStates
 
@@ -69,14 +69,14 @@ def no_gradients(cell: EngineCell) -> list[Tensor]:
     return [torch.zeros_like(parameter) for parameter in cell.parameters]
 
 
-class AnyCell(Kept):
+class AnyCell(HoldsTensors):
     """Any cell, by its own forward: run again, with autograd, for the gradients. Nothing is kept but the masks."""
 
     def __init__(self, cell: Cell, capacity: int, *, record: bool) -> None:
         """Note the cell; see [`engine_cell`][]."""
         self.module = cell
-        self.again = RunAgain(cell, record=record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(cell, record=record)
+        self.parameters = self.recomputed.parameters
         self.mask_width = mask_width(cell)
         self.record = record
         self.capacity = capacity
@@ -89,13 +89,13 @@ class AnyCell(Kept):
             if self.random_bits is None:
                 self.random_bits = random_bits.new_empty(self.capacity, self.mask_width)
             self.random_bits[rows] = random_bits
-        return self.again(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
+        return self.recomputed(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
 
     def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         random_bits = None if self.random_bits is None else self.random_bits.index_select(0, rows)
         masks = self._masks(random_bits, children.dtype)
-        return torch.stack(self.again.pull_back(children.unbind(1), masks, above, gradients), dim=1)
+        return torch.stack(self.recomputed.pull_back(children.unbind(1), masks, above, gradients), dim=1)
 
     def _masks(self, random_bits: RandomBits | None, dtype: torch.dtype) -> list[Tensor]:
         """Return the cell's third argument, where it has one."""
@@ -106,7 +106,7 @@ class AnyCell(Kept):
         return [dropout_mask(random_bits, rate, dtype).mul_(1 / (1 - rate))]
 
 
-class FusedGatedCell(Kept):
+class FusedGatedCell(HoldsTensors):
     """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
 
     def __init__(self, cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> None:

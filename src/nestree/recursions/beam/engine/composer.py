@@ -32,7 +32,7 @@ class Composer:
         self.compact = device.type == "cpu"
         self.keys = torch.empty(len(sites), most, dtype=torch.int64, device=device)
         self.nodes = torch.empty_like(self.keys)
-        self.asked = 0
+        self.used = 0
 
     def compose(
         self,
@@ -50,8 +50,8 @@ class Composer:
         groups, width = left.shape
         column = torch.arange(width, device=left.device)
         keys = torch.where(absent, -1 - column, left * self.store.capacity + right)
-        known, end = self.asked, self.asked + width
-        self.asked = end
+        known, end = self.used, self.used + width
+        self.used = end
         self.keys[:groups, known:end] = keys
         same = keys.unsqueeze(-1) == self.keys[:groups, :end].unsqueeze(1)
         first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented

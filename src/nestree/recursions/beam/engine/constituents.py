@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.scoring import Scoring, Slopes
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
@@ -30,7 +30,7 @@ from nestree.recursions.shapes import (
 from nestree.trees import Span
 
 
-class ConstituentScoring(Kept):
+class ConstituentScoring(HoldsTensors):
     """Another scoring, of pairs by their children, with -inf for those whose parent would cross a constituent.
 
     See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
@@ -84,9 +84,9 @@ class ConstituentScoring(Kept):
         """Return how many nodes a group makes at most."""
         return self.inner.most_composed(beam_size, size, merges, leaves=leaves)
 
-    def asked(self, beam_size: int) -> int:
+    def composed_per_step(self, beam_size: int) -> int:
         """Return how many pairs of a group are to be composed at each step, at most."""
-        return self.inner.asked(beam_size)
+        return self.inner.composed_per_step(beam_size)
 
     def first(
         self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
@@ -100,10 +100,10 @@ class ConstituentScoring(Kept):
         return self.inner.node(composer, chosen, pairs, step)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
-        logits, numbers = self.inner.beside(composer, neighbours, going_on, step, history)
+        logits, numbers = self.inner.beside(composer, neighbours, unfinished, step, history)
         return self._mask(logits, neighbours.left, neighbours.right), numbers
 
     def count_pairs(self, history: History) -> int:

@@ -14,9 +14,9 @@ from torch.nn import functional
 from nestree.layers.scorer import PairScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -38,11 +38,11 @@ from nestree.recursions.shapes import (
     TableStates,
 )
 
-PAIRS_AT_ONCE = 4096
+PAIRS_PER_CHUNK = 4096
 """So many pairs' gradients are pulled back through a scorer's own forward at a time."""
 
 
-class PairScoring(Kept, ABC):
+class PairScoring(HoldsTensors, ABC):
     """A scorer of pairs by their children. See `Scoring`."""
 
     composes_all: ClassVar[bool] = False
@@ -59,7 +59,7 @@ class PairScoring(Kept, ABC):
         return beam_size * merges
 
     @staticmethod
-    def asked(beam_size: int) -> int:
+    def composed_per_step(beam_size: int) -> int:
         """Return one pair a beam."""
         return beam_size
 
@@ -81,7 +81,7 @@ class PairScoring(Kept, ABC):
         return composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node."""
         return self._score(neighbours.left, neighbours.right, history)
@@ -209,8 +209,8 @@ class AnyPairScoring(PairScoring):
     def __init__(self, store: NodeStore, scorer: Scorer) -> None:
         """Begin with the leaves of ``store``."""
         super().__init__(store)
-        self.again = RunAgain(scorer, record=store.record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(scorer, record=store.record)
+        self.parameters = self.recomputed.parameters
 
     def logits(self, left: Bits, right: Bits) -> Numbers:
         """Return the logits of pairs of rows; on a CPU each of equal pairs is scored once."""
@@ -229,7 +229,7 @@ class AnyPairScoring(PairScoring):
         states = self.store.states
         for own_left, own_right, above in _pieces(left, right, gradient):
             children = [states.index_select(0, side) for side in (own_left, own_right)]
-            of_children = self.again.pull_back(children, (), above, gradients)
+            of_children = self.recomputed.pull_back(children, (), above, gradients)
             if state_gradient is not None:
                 for side, below in zip((own_left, own_right), of_children, strict=True):
                     state_gradient.index_add_(0, side, below)
@@ -239,7 +239,7 @@ class AnyPairScoring(PairScoring):
         """Return the derivatives, each (M, D)."""
         states = self.store.states
         found = [
-            self.again.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
+            self.recomputed.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
             for own_left, own_right in _pieces(left, right)
         ]
         none = states.new_zeros(0, states.shape[1])
@@ -248,13 +248,13 @@ class AnyPairScoring(PairScoring):
 
     def _ask(self, left: Rows, right: Rows) -> RowWeights:
         states = self.store.states
-        return self.again(states.index_select(0, left), states.index_select(0, right))
+        return self.recomputed(states.index_select(0, left), states.index_select(0, right))
 
 
 def _pieces(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield pieces of columns of one length that are worth a call each."""
     if len(columns[0]):
-        yield from zip(*(column.split(PAIRS_AT_ONCE) for column in columns), strict=True)
+        yield from zip(*(column.split(PAIRS_PER_CHUNK) for column in columns), strict=True)
 
 
 def _distinct(

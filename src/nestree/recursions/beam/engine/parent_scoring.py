@@ -13,10 +13,10 @@ from torch import Tensor
 from nestree.layers.scorer import ParentScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.replay import ROWS_PER_CHUNK
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -37,7 +37,7 @@ from nestree.recursions.shapes import (
 )
 
 
-class ParentScoring(Kept, ABC):
+class ParentScoring(HoldsTensors, ABC):
     """A scorer of parents; every node has its own logit, and is its pair's number.
 
     See `Scoring`.
@@ -71,7 +71,7 @@ class ParentScoring(Kept, ABC):
         return (1 if leaves else beam_size) * (size - 1) + 2 * beam_size * max(0, merges - 1)
 
     @staticmethod
-    def asked(beam_size: int) -> int:
+    def composed_per_step(beam_size: int) -> int:
         """Return two pairs a beam."""
         return 2 * beam_size
 
@@ -94,7 +94,7 @@ class ParentScoring(Kept, ABC):
         return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
         """Compose the pairs beside every new node, and score the parents."""
         width = neighbours.left.shape[1]
@@ -102,11 +102,11 @@ class ParentScoring(Kept, ABC):
         mask_index = (neighbours.column - 1) * composer.beam_size + beam
         absent = ~neighbours.exists | neighbours.absent.unsqueeze(-1)
         left, right, absent, mask_index = (
-            of[:going_on].flatten(1) for of in (neighbours.left, neighbours.right, absent, mask_index)
+            of[:unfinished].flatten(1) for of in (neighbours.left, neighbours.right, absent, mask_index)
         )
         parents = torch.zeros_like(neighbours.left)
         composed = composer.compose(left, right, absent, mask_index, step + 1)
-        parents[:going_on] = composed.view(going_on, width, 2)
+        parents[:unfinished] = composed.view(unfinished, width, 2)
         return self._logits(parents), parents
 
     def count_pairs(self, history: History) -> int:
@@ -131,7 +131,7 @@ class ParentScoring(Kept, ABC):
     def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
         """Pull the gradients of the logits of ``rows`` (M,), of all (U,), back into the scorer and the states."""
         gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
-        for part in rows.split(ROWS_AT_ONCE):
+        for part in rows.split(ROWS_PER_CHUNK):
             if len(part):
                 above = of_logits[part].to(state_gradient.dtype)
                 state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
@@ -179,16 +179,16 @@ class AnyParentScoring(ParentScoring):
     def __init__(self, store: NodeStore, scorer: Scorer) -> None:
         """Begin with the leaves of ``store``."""
         super().__init__(store)
-        self.again = RunAgain(scorer, record=store.record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(scorer, record=store.record)
+        self.parameters = self.recomputed.parameters
 
     def score(self, states: States) -> RowWeights:
         """Return the logits of states."""
-        return self.again(states)
+        return self.recomputed(states)
 
     def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
-        return self.again.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
+        return self.recomputed.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
 
 
 class ParentSlopes:
@@ -233,4 +233,4 @@ class ParentSlopes:
 
     def _composed(self) -> list[Rows]:
         rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
-        return [part for part in rows.split(ROWS_AT_ONCE) if len(part)]
+        return [part for part in rows.split(ROWS_PER_CHUNK) if len(part)]

@@ -79,8 +79,8 @@ class Places:
         segments, places = [segment[:0]], [place[:0]]
         while True:
             place = self.parent[place]
-            going_on = place >= 0
-            segment, place = segment[going_on], place[going_on]
+            unfinished = place >= 0
+            segment, place = segment[unfinished], place[unfinished]
             if len(place) == 0:
                 break
             segments.append(segment)

@@ -14,11 +14,11 @@ from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
 from nestree.recursions.beam.engine.constituents import constituent_scoring
+from nestree.recursions.beam.engine.derivatives import first_derivative_only, refuse_transforms
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
-from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of, tensors_of
+from nestree.recursions.beam.engine.saved import flatten_tensors, unflatten_tensors
 from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
@@ -287,7 +287,7 @@ class Recorded(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the outputs of ``result``."""
         ctx.recursion, ctx.count = recursion, len(parameters)
-        ctx.result, tensors = taken_apart(result, parameters)
+        ctx.result, tensors = flatten_tensors(result, parameters)
         ctx.save_for_backward(*tensors)
         return result.outputs()
 
@@ -297,7 +297,7 @@ class Recorded(torch.autograd.Function):
         recursion: Searching = ctx.recursion
         saved, device = ctx.saved_tensors, gradients[0].device.type
         with torch.no_grad(), torch.autocast(device, enabled=False), fixed_weights(*recursion.modules):
-            result = put_together(ctx.result, saved)
+            result = unflatten_tensors(ctx.result, saved)
             found = cls.replay(recursion, result, *gradients, parameters=saved[: ctx.count])
         return None, None, *first_derivative_only(found, recursion.instead)
 

@@ -17,7 +17,7 @@ from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import Bits, KeptScores, Rows, RowWeights, TableStates
 
-ROWS_AT_ONCE = 1024
+ROWS_PER_CHUNK = 1024
 """So many nodes are pulled back at a time: their activations stay in the processor's cache."""
 
 
@@ -67,7 +67,7 @@ def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) ->
     """
     gradients = no_gradients(store.cell)
     for rows in reachable_by_height(store, roots):
-        for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
+        for part in rows.split(ROWS_PER_CHUNK):  # equally high nodes are independent of one another
             if not len(part):
                 continue
             below = store.pull_back(part, state_gradient.index_select(0, part), gradients)

@@ -49,7 +49,7 @@ class Scoring(Protocol):
         ...
 
     @staticmethod
-    def asked(beam_size: int) -> int:
+    def composed_per_step(beam_size: int) -> int:
         """Return how many pairs of a group are to be composed at each step, at most."""
         ...
 
@@ -82,14 +82,14 @@ class Scoring(Protocol):
         ...
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
         """Score the pairs beside every new node.
 
         Args:
             composer: of the level.
             neighbours: the pairs.
-            going_on: how many groups, the first ones, have another step.
+            unfinished: how many groups, the first ones, have another step.
             step: of the search.
             history: of the level, if it is recorded.
 

@@ -91,7 +91,7 @@ class Search:
         self.codes: CandidateIndex | None = None
         if store.code is not None:
             self._merge_start(store.code)
-        most = self.steps * scoring.asked(beam_size)
+        most = self.steps * scoring.composed_per_step(beam_size)
         self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=draws.dropout)
         self.pairs: PairIndex | None = None
         """(G, V, N + 1) numbers of the pairs; None where nothing needs them."""
@@ -247,8 +247,8 @@ class Search:
             exists=torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1),
             absent=absent,
         )
-        going_on = self._merging(step + 1)
-        logits, numbers = self.scoring.beside(self.composer, neighbours, going_on, step, self.history)
+        unfinished = self._merging(step + 1)
+        logits, numbers = self.scoring.beside(self.composer, neighbours, unfinished, step, self.history)
         self.logits = carry(self.logits, beam, at + 1)
         logits = logits.to(scores.dtype).masked_fill_(~neighbours.exists, -torch.inf)
         self.logits.scatter_(2, neighbours.column, logits)

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from nestree.layers.cell import Cell
 from nestree.recursions.beam.engine.cells import engine_cell
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.merging import leaf_codes, parent_code
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.shapes import Children, ChildStates, RandomBits, Rows, States, TableStates
 
 
-class NodeStore(Kept):
+class NodeStore(HoldsTensors):
     """States of leaves and of composed nodes, and what the backward pass needs of them.
 
     Rows are only ever appended, and children come before their parents. The room for the most rows there can be is

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.native.library import (
     Functions,
@@ -24,7 +23,8 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
-from nestree.recursions.beam.engine.native.room import reused
+from nestree.recursions.beam.engine.native.memory import allocate
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
 from nestree.recursions.shapes import (
@@ -54,7 +54,7 @@ def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | N
     return plain and library.load() is not None
 
 
-class NativeHistory(Kept):
+class NativeHistory(HoldsTensors):
     """How the scores of one level came about; the library's own, freed with the tensor that stands for it."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
@@ -100,7 +100,7 @@ class NativeNodes:
     rows: int
 
 
-class NativeBackend(Kept):
+class NativeBackend(HoldsTensors):
     """The compiled library: a loop per group, and products over the nodes that one step composes."""
 
     def __init__(
@@ -115,7 +115,7 @@ class NativeBackend(Kept):
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
+        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
@@ -125,7 +125,7 @@ class NativeBackend(Kept):
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
         kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
         number, whole = leaves.dtype, torch.int64
-        states, left_half, right_half, hidden, gates, mask_key, left, right, height = reused(
+        states, left_half, right_half, hidden, gates, mask_key, left, right, height = allocate(
             ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
             ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
             *[((capacity,), whole)] * 3,
@@ -137,7 +137,7 @@ class NativeBackend(Kept):
         self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
-        self.part_of_sequence = _deal(lengths, self.parts)
+        self.part_of_sequence = _balance(lengths, self.parts)
         self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
         self.functions.project(self.model, byref(self.table()))
@@ -161,7 +161,7 @@ class NativeBackend(Kept):
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
-        part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
+        part = self.part_of_sequence[sites.sequence] if self.record else _balance(sizes, self.parts)
         most = torch.zeros(self.parts, dtype=torch.int64).index_add_(0, part, (size - root_count) * beam_size)
         base = self.store.rows + most.cumsum(0) - most
         sequence = sites.sequence
@@ -206,7 +206,7 @@ class NativeBackend(Kept):
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        (working,) = reused((self.store.states.shape, outside.dtype))
+        (working,) = allocate((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
         part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
@@ -241,7 +241,7 @@ def _mode(draws: Draws | None) -> int:
     return _EXACT if isinstance(draws, KeyedDraws) else _FAST
 
 
-def _deal(work: list[int], parts: int) -> TableIndex:
+def _balance(work: list[int], parts: int) -> TableIndex:
     """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)

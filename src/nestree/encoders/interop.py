@@ -13,7 +13,7 @@ from torch import Tensor, nn
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def never_compiled(function: Function) -> Function:
+def not_compiled(function: Function) -> Function:
     """Let ``torch.compile`` break its graph at ``function`` and run it, and all that it calls, as it is."""
 
     @functools.cache
@@ -60,7 +60,7 @@ def check_dtype(module: nn.Module, states: Tensor) -> None:
         raise ValueError(f"states must be {own}, as the encoder's parameters are, not {states.dtype}")
 
 
-def in_full(root: Tensor, module: nn.Module) -> Tensor:
+def in_parameter_dtype(root: Tensor, module: nn.Module) -> Tensor:
     """Return a root that autocast made a half-precision one in float32, if the module's parameters are."""
     if not torch.is_autocast_enabled(root.device.type) or root.dtype not in (torch.bfloat16, torch.float16):
         return root
@@ -68,7 +68,7 @@ def in_full(root: Tensor, module: nn.Module) -> Tensor:
     return root.to(own)
 
 
-def reaching_all(root: Tensor, module: nn.Module) -> Tensor:
+def attach_parameters(root: Tensor, module: nn.Module) -> Tensor:
     """Return the root as one that all parameters have a gradient of, zero where it does not depend on them.
 
     Sequences of one or two tokens leave nothing to choose, or even to compose; DistributedDataParallel waits for every
@@ -78,10 +78,10 @@ def reaching_all(root: Tensor, module: nn.Module) -> Tensor:
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     if not torch.is_grad_enabled() or not parameters or transformed:
         return root
-    return _ReachingAll.apply(root, *parameters)  # pyright: ignore[reportReturnType]
+    return _AttachParameters.apply(root, *parameters)  # pyright: ignore[reportReturnType]
 
 
-class _ReachingAll(torch.autograd.Function):
+class _AttachParameters(torch.autograd.Function):
     """Hands a tensor on, and zeros to the parameters."""
 
     @staticmethod

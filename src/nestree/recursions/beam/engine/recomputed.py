@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from nestree.recursions.beam.engine.kept import Kept
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.shapes import Numbers
 
 
@@ -32,7 +32,7 @@ def in_type_of(module: nn.Module, states: Numbers) -> Numbers:
     return states.to(next(types, states.dtype))
 
 
-class RunAgain(Kept):
+class Recomputed(HoldsTensors):
     """A module as it is during a search: with its tensors, buffers and modes.
 
     It has to treat rows one by one, and to give the same for the same rows.

@@ -11,7 +11,7 @@ from nestree.trees import Span, Tree
 
 
 @dataclass(frozen=True)
-class Extras:
+class OutputRequest:
     """What is asked for."""
 
     attention: ParentAttention | None = None
@@ -25,7 +25,7 @@ class Extras:
 
 
 @dataclass(frozen=True)
-class Found:
+class Outputs:
     """What there was; all tensors know their gradients."""
 
     root: SequenceRoots

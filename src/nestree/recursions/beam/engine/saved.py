@@ -15,7 +15,7 @@ from torch import Tensor
 Value = TypeVar("Value")
 
 
-class Kept:
+class HoldsTensors:
     """A class whose instances may hold tensors that a backward pass needs; data classes need not say so."""
 
 
@@ -26,7 +26,7 @@ class _Slot:
     number: int
 
 
-def taken_apart(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tensor]]:
+def flatten_tensors(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tensor]]:
     """Return ``value`` with numbers in place of tensors, and the tensors: those that are ``known`` first."""
     tensors, numbers = list(known), {id(tensor): number for number, tensor in reversed(list(enumerate(known)))}
 
@@ -39,8 +39,8 @@ def taken_apart(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tens
     return _rebuilt(value, Tensor, take, {}), tensors
 
 
-def put_together(value: Value, tensors: Sequence[Tensor]) -> Value:
-    """Return what [`taken_apart`][] was given, with these tensors."""
+def unflatten_tensors(value: Value, tensors: Sequence[Tensor]) -> Value:
+    """Return what [`flatten_tensors`][] was given, with these tensors."""
     return _rebuilt(value, _Slot, lambda slot: tensors[slot.number], {})
 
 
@@ -50,7 +50,7 @@ def _rebuilt(value: Any, kind: type, replace: Any, done: dict[int, Any]) -> Any:
         return replace(value)
     if isinstance(value, list | tuple):
         return type(value)(_rebuilt(item, kind, replace, done) for item in value)
-    if not isinstance(value, Kept) and (isinstance(value, _Slot | type) or not is_dataclass(value)):
+    if not isinstance(value, HoldsTensors) and (isinstance(value, _Slot | type) or not is_dataclass(value)):
         return value
     if id(value) not in done:
         done[id(value)] = copy = object.__new__(type(value))

@@ -19,7 +19,7 @@ MOST_KEPT = 2**30
 _ALIGNMENT = 64
 
 
-class Rooms:
+class MemoryPool:
     """Memory that is lent, and taken back when the last tensor in it is gone."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
@@ -52,19 +52,19 @@ class Rooms:
             self.free = kept
 
 
-ROOMS = Rooms()
+POOL = MemoryPool()
 
 
-def reused(*tables: tuple[Sequence[int], torch.dtype]) -> list[Tensor]:
+def allocate(*tables: tuple[Sequence[int], torch.dtype]) -> list[Tensor]:
     """Return a tensor of each shape and type, whatever is in it; together they take one piece of memory."""
     sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in tables]
     starts, end = [], 0
     for size in sizes:
         starts.append(end)
         end += -(-size // _ALIGNMENT) * _ALIGNMENT
-    room = ROOMS.take(max(1, end))
+    memory = POOL.take(max(1, end))
     return [
-        room[start : start + size].view(dtype).view(*shape)
+        memory[start : start + size].view(dtype).view(*shape)
         for start, size, (shape, dtype) in zip(starts, sizes, tables, strict=True)
     ]
 

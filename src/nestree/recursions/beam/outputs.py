@@ -11,12 +11,12 @@ from torch import Tensor
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.nodes import OpenForest
 from nestree.recursions.beam.engine.paths import Places
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of
 from nestree.recursions.beam.naive import Beam
 from nestree.recursions.beam.naive_tokens import naive_tokens, states_by_span
 from nestree.recursions.draws import Draws
-from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.recursions.shapes import Packed, Rows, State, States
 from nestree.trees import Span, Tree, tree_from_nodes
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from nestree.recursions.beam.beam_tree import BeamTree
 
 
-def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None) -> Found:
-    """Fold every sequence through the levels of ``outer``, and return what ``extras`` asks for."""
+def tree_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None) -> Outputs:
+    """Fold every sequence through the levels of ``outer``, and return what ``request`` asks for."""
     if tree.search.engine == "naive":
-        return explore_naively(tree, leaves, outer, extras, draws)
-    opened = OpenForest.of(tree.fast(outer, draws, together=extras.together), leaves)
+        return naive_outputs(tree, leaves, outer, request, draws)
+    opened = OpenForest.of(tree.fast(outer, draws, together=request.together), leaves)
     sequence, beam = opened.beams()
     roots = opened.forest.beams.nodes[sequence, beam]
     places, count = opened.places(), len(roots)
@@ -40,15 +40,15 @@ def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws:
     root = states.new_zeros(len(scores), states.shape[1])
     root = root.index_add(0, sequence, states[:count] * weights.to(states.dtype).unsqueeze(-1))
     tokens = None
-    if extras.attention is not None:
-        tokens = extras.attention(opened.leaves, states[count:], paths, weights)
+    if request.attention is not None:
+        tokens = request.attention(opened.leaves, states[count:], paths, weights)
     lengths = leaves.lengths.host
-    return Found(
+    return Outputs(
         root,
         tokens,
-        scores if extras.scores else None,
-        beam_trees(places, sequence, lengths) if extras.scores else [],
-        nodes_by_span(places, beam, opened.leaves, states[count:], rows, lengths) if extras.nodes else [],
+        scores if request.scores else None,
+        beam_trees(places, sequence, lengths) if request.scores else [],
+        nodes_by_span(places, beam, opened.leaves, states[count:], rows, lengths) if request.nodes else [],
     )
 
 
@@ -117,24 +117,24 @@ def _nodes_of_beams(places: Places, count: int) -> list[tuple[dict[int, tuple[in
     return found
 
 
-def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None) -> Found:
+def naive_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None) -> Outputs:
     """Do the same sequence by sequence, with plain autograd."""
     from nestree.recursions.beam.beam_tree import expected_root, tree_of
 
     padded, lengths = in_type_of(tree.cell, leaves.states), leaves.lengths.host
-    together = extras.together or [()] * len(lengths)
+    together = request.together or [()] * len(lengths)
     with torch.autocast(padded.device.type, enabled=False), fixed_weights(tree.cell, tree.scorer):
         sequences = [
             tree.naive(outer, row, padded.device, draws, together=together[row])(states[:length])
             for row, (states, length) in enumerate(zip(padded, lengths, strict=True))
         ]
     width = tree.search.beam_size
-    return Found(
+    return Outputs(
         torch.stack([expected_root(beams) for beams in sequences]),
-        None if extras.attention is None else naive_tokens(extras.attention, sequences),
-        torch.stack([_scores(beams, width) for beams in sequences]) if extras.scores else None,
-        [[tree_of(beam) for beam in beams] for beams in sequences] if extras.scores else [],
-        [states_by_span(beams[0].frontier[0]) for beams in sequences] if extras.nodes else [],
+        None if request.attention is None else naive_tokens(request.attention, sequences),
+        torch.stack([_scores(beams, width) for beams in sequences]) if request.scores else None,
+        [[tree_of(beam) for beam in beams] for beams in sequences] if request.scores else [],
+        [states_by_span(beams[0].frontier[0]) for beams in sequences] if request.nodes else [],
     )
 
 
