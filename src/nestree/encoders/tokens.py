@@ -1,4 +1,4 @@
-"""Tokens, scores and nodes of encoders with a beam tree inside, and the layer that hands tokens on."""
+"""Tokens, scores and nodes of encoders with a beam tree inside, and the layer that returns tokens."""
 
 from __future__ import annotations
 
@@ -29,22 +29,17 @@ from nestree.trees.scores import allowed
 
 @dataclass(frozen=True)
 class TokenOptions(Options):
-    """Options of the tokens' states."""
+    """Options of token states."""
 
     token_rounds: int = 0
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("token_rounds", self.token_rounds, 0)
 
     def attention(self, dim: int, dropout: float) -> ParentAttention | None:
-        """Return the attention; None where there are no rounds."""
+        """Return the parent attention; None without rounds."""
         return ParentAttention(dim, rounds=self.token_rounds, dropout=dropout) if self.token_rounds else None
 
 
@@ -58,10 +53,10 @@ def encode_with_request(
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Encode by a beam tree or along given trees, and return what is wanted too.
+    """Encode with a beam tree or along given trees, and also return what ``request`` asks for.
 
     Raises:
-        ValueError: ``inner`` does not have it, or tokens are wanted of an encoder without attention.
+        ValueError: ``inner`` does not support the request, or tokens are requested without attention.
     """
     if request.tokens and attention is None:
         raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
@@ -96,7 +91,7 @@ def encode_with_request(
 
 
 def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer: Outer, *, training: bool) -> None:
-    """Make sure that the spans that must be constituents can all be, in groups as ``outer`` cuts them.
+    """Check that all of these spans can be constituents, given the groups that ``outer`` cuts.
 
     Raises:
         ValueError: names ``together``.
@@ -108,11 +103,11 @@ def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer
     for row, (spans, length, own) in enumerate(zip(together, lengths, groups, strict=True)):
         for first, end in spans:
             if not 0 <= first < end <= length:
-                raise ValueError(f"together[{row}] holds {(first, end)}, which is no span of {length} tokens")
+                raise ValueError(f"together[{row}] has {(first, end)}, which is not a span of {length} tokens")
             if any(first < start < end < stop for start, stop in spans):
-                raise ValueError(f"together[{row}] holds spans that cross one another, {(first, end)} among them")
+                raise ValueError(f"together[{row}] has spans that cross each other, {(first, end)} among them")
         if len(allowed(spans, own)) < len(spans) or (partly and spans):
-            raise ValueError(f"together[{row}] must not cross groups: use a higher arity, or flat inference")
+            raise ValueError(f"together[{row}] must not cross group boundaries: use a higher arity, or flat inference")
 
 
 def encode_along(
@@ -125,17 +120,17 @@ def encode_along(
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Fold along given trees with the cell of ``inner``, and return what is wanted too.
+    """Fold along given trees with the cell of ``inner``, and also return what ``request`` asks for.
 
     Raises:
-        ValueError: ``inner`` has no cell of its own, or no scorer of pairs where scores are wanted; or the trees do not
-            fit the sequences.
+        ValueError: ``inner`` does not fold with a single cell, scores are requested but it has no pair scorer, or the
+            trees do not match the sequences.
     """
     if not isinstance(inner, TreeSearch | Chain | BalancedTree):
-        raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
+        raise ValueError(f"along must be None: {type(inner).__name__} does not fold binary trees with a single cell")
     scorer = inner.scorer if isinstance(inner, TreeSearch) else None
     if request.scores and (scorer is None or scorer.reads_parents):
-        raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
+        raise ValueError(f"scores must be False: {type(inner).__name__} has no pair scorer to score given trees with")
     check_trees(along, leaves.lengths.host)
     given = GivenNodes(along, leaves.inputs.device)
     fold = AlongTrees(inner.cell, inner.training, draws)
@@ -164,13 +159,13 @@ def encode_along(
 
 
 class Contextualizer(nn.Module):
-    """A layer from token states to token states, of any encoder that has them: it stacks with other layers.
+    """Wraps an encoder that has token states as a layer from states to states, to be stacked with other layers.
 
-    A recursion finds trees over its input, and every token reads the nodes above it; see
+    A recursion finds trees over its input, and every token attends to the nodes above it; see
     [`ParentAttention`][nestree.layers.parent_attention.ParentAttention].
 
     Args:
-        encoder: one that has tokens: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
+        encoder: an encoder with token states: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
 
     Examples:
         >>> tree = nestree.Contextualizer(nestree.build("rir-ebt-grc", dim=16, token_rounds=1))
@@ -193,10 +188,10 @@ class Contextualizer(nn.Module):
         mask: Tensor | None = None,
         draws: Draws | torch.Generator | None = None,
     ) -> Padded:
-        """Return the tokens' states (B, L, D), zero in the padding; arguments as of [`Encoder.forward`][].
+        """Return the tokens' states (B, L, D), zero in the padding; for the arguments see [`Encoder.forward`][].
 
         Raises:
-            ValueError: as the encoder does; or it has no tokens.
+            ValueError: as for [`Encoder.forward`][], or the encoder has no tokens.
         """
         tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
         assert tokens is not None
@@ -204,5 +199,5 @@ class Contextualizer(nn.Module):
 
     @staticmethod
     def padding(states: Padded, lengths: AnyLengths) -> Bool[Tensor, "b l"]:
-        """Return a mask (B, L): true in the padding, as ``torch.nn``'s attention takes it."""
+        """Return a mask (B, L) that is true in the padding, the convention of ``torch.nn``'s attention."""
         return ~real_positions(as_lengths(lengths).to(states.device, torch.int64), states.shape[1])

@@ -1,4 +1,4 @@
-"""Activations of long loops: kept while they are few, computed again in the backward pass when they are many."""
+"""Activation checkpointing for long loops, from the point where saved activations exceed a budget."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 ACTIVATION_BUDGET = 512 * 2**20
-"""Bytes of activations that a loop keeps before it begins to compute them again."""
+"""Bytes of activations that a loop saves before further steps are recomputed in the backward pass."""
 
 
 class Recompute:
-    """Runs the steps of one loop; those beyond [`ACTIVATION_BUDGET`][] bytes keep their arguments only.
+    """Runs the steps of one loop; those beyond [`ACTIVATION_BUDGET`][] bytes save only their arguments.
 
-    A step that is computed again draws the same dropout masks, so results do not depend on where this begins.
+    A recomputed step draws the same dropout masks, so results do not depend on the budget.
     """
 
     def __init__(self, *, dropout: bool) -> None:
-        """Begin a loop; ``dropout`` says whether its steps draw random numbers."""
+        """Start a loop; ``dropout``: whether its steps draw random numbers."""
         self._dropout = dropout
         self._kept = 0
 

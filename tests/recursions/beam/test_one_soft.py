@@ -147,7 +147,7 @@ def test_steps_computed_again_give_the_same_gradients(noise: bool, monkeypatch: 
 
 def test_what_training_cannot_do_is_said() -> None:
     tree, batch = tree_of(2), leaves([4])
-    with pytest.raises(ValueError, match=r"^trees must be asked for at evaluation"):
+    with pytest.raises(ValueError, match=r"^trees must be False in training"):
         tree.recurse(batch, FLAT, trees=True)
     with pytest.raises(ValueError, match=r"^outer must have no arity"):
         tree.recurse(batch, Outer(3))

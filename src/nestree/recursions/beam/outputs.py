@@ -1,4 +1,4 @@
-"""Tokens, scores and nodes of a beam tree, by its engine or by the naive implementation."""
+"""Tokens, scores and nodes of a beam tree, from the engine or from the naive implementation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tree_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRe
 
 
 def beam_trees(places: Places, sequence: Rows, lengths: list[int]) -> list[list[Tree]]:
-    """Return the tree of every beam; ``sequence`` (K,) says whose it is."""
+    """Return the trees of the beams of each sequence; ``sequence`` (K,) is the sequence of each beam."""
     owner = sequence.tolist()
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
     found: list[list[Tree]] = [[] for _ in lengths]
@@ -66,15 +66,15 @@ def beam_trees(places: Places, sequence: Rows, lengths: list[int]) -> list[list[
 def nodes_by_span(
     places: Places, beam: Integer[Tensor, " k"], leaves: Packed, states: States, rows: Rows, lengths: list[int]
 ) -> list[dict[Span, State]]:
-    """Return the nodes of each sequence's best beam.
+    """Return the nodes of each sequence's best beam, by span.
 
     Args:
-        places: of all beams.
-        beam: (K,) which of its sequence each is, the best one 0.
+        places: the trees of all K beams.
+        beam: (K,) rank of each beam within its sequence; 0 is the best.
         leaves: (T, D) states of all leaves.
-        states: (M, D) states of the nodes at ``rows`` (M,).
-        rows: of the store.
-        lengths: of the sequences.
+        states: (M, D) states of the nodes at ``rows``.
+        rows: (M,) rows of the node store.
+        lengths: lengths of the sequences.
     """
     number = {row: place for place, row in enumerate(rows.tolist())}
     best = {place for place, which in enumerate(beam.tolist()) if which == 0}
@@ -104,10 +104,10 @@ def nodes_by_span(
 
 
 def _nodes_of_beams(places: Places, count: int) -> list[tuple[dict[int, tuple[int, int]], int]]:
-    """Return the children of every composed row, and the root, of each beam."""
+    """Return, for each beam, the children of every composed row, and the root."""
     rows, parents, beams = places.row.tolist(), places.parent.tolist(), places.beam.tolist()
     found: list[tuple[dict[int, tuple[int, int]], int]] = [({}, rows[beam]) for beam in range(count)]
-    first: dict[int, int] = {}  # siblings follow one another: the left one is seen first
+    first: dict[int, int] = {}  # the left child comes before the right one
     for place in range(count, len(rows)):
         parent = parents[place]
         if parent in first:
@@ -118,7 +118,7 @@ def _nodes_of_beams(places: Places, count: int) -> list[tuple[dict[int, tuple[in
 
 
 def naive_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None) -> Outputs:
-    """Do the same sequence by sequence, with plain autograd."""
+    """Do the same as [`tree_outputs`][], sequence by sequence, with plain autograd."""
     from nestree.recursions.beam.beam_tree import expected_root, tree_of
 
     padded, lengths = in_type_of(tree.cell, leaves.states), leaves.lengths.host
@@ -139,6 +139,6 @@ def naive_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputR
 
 
 def _scores(beams: list[Beam], width: int) -> Float[Tensor, " w"]:
-    """Return the scores (W,) of one sequence's beams."""
+    """Return the scores (W,) of one sequence's beams, padded with -inf."""
     scores = torch.stack([beam.score for beam in beams])
     return torch.cat([scores, scores.new_full((width - len(beams),), -torch.inf)])

@@ -1,4 +1,4 @@
-"""Parts of a sequence that must be constituents: a mask on the pairs that would break one."""
+"""Spans that must be constituents: a mask on the pairs whose parent would cross one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from nestree.trees import Span
 
 
 class ConstituentScoring(HoldsTensors):
-    """Another scoring, of pairs by their children, with -inf for those whose parent would cross a constituent.
+    """Wraps a scoring and assigns -inf to pairs whose parent would cross a required constituent.
 
     See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
     """
@@ -39,7 +39,7 @@ class ConstituentScoring(HoldsTensors):
     composes_all: ClassVar[bool] = False
 
     def __init__(self, scoring: Scoring, together: Sequence[Sequence[Span]], lengths: list[int]) -> None:
-        """Take the scoring, and the spans of each sequence, which do not cross one another."""
+        """Wrap ``scoring``; ``together`` has the spans of each sequence, which do not cross each other."""
         self.inner = scoring
         self.store: NodeStore = scoring.store
         self.parameters = scoring.parameters
@@ -48,7 +48,7 @@ class ConstituentScoring(HoldsTensors):
         starts = [0]
         for length in lengths:
             starts.append(starts[-1] + length)
-        # A span of nothing, which fills up, is crossed by none.
+        # Padded with empty spans, which nothing crosses.
         spans = [
             [(first + start, end + start) for first, end in own] + [(start, start)] * (most - len(own))
             for own, start in zip(together, starts, strict=False)
@@ -71,7 +71,7 @@ class ConstituentScoring(HoldsTensors):
         return logits.masked_fill(crosses.any(-1), -torch.inf)
 
     def _place(self) -> None:
-        """Note what the rows span that are new; what they are composed of is known, or among them."""
+        """Record the spans of new rows; their children's spans are known, or are new as well."""
         while self.known < self.store.rows:
             rows = torch.arange(self.known, self.store.rows, device=self.begin.device)
             children = self.store.children(rows)
@@ -122,12 +122,12 @@ class ConstituentScoring(HoldsTensors):
 
 
 class ConstituentParentScoring(ConstituentScoring):
-    """The same of a scoring by parents."""
+    """The same for a parent scoring."""
 
     composes_all: ClassVar[bool] = True
 
 
 def constituent_scoring(scoring: Scoring, together: Sequence[Sequence[Span]], lengths: list[int]) -> Scoring:
-    """Return ``scoring`` with a mask that keeps the spans ``together`` of sequences of these lengths."""
+    """Return ``scoring`` with a mask that makes the spans ``together`` constituents."""
     kind = ConstituentParentScoring if scoring.composes_all else ConstituentScoring
     return kind(scoring, together, lengths)

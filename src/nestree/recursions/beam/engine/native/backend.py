@@ -1,4 +1,4 @@
-"""The search and the replay of a beam tree by the compiled library, on tensors that Python owns."""
+"""The compiled library as a backend of search and replay, on tensors that Python owns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NONE, _EXACT, _FAST = range(3)
 
 
 def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
-    """Return whether the library computes exactly what these parts do."""
+    """Return whether the library supports this cell, scorer, input and source of random numbers."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
     if not is_plain_cell(cell, packed) or not is_plain_pair_scorer(scorer, packed):
@@ -55,33 +55,33 @@ def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | N
 
 
 class NativeHistory(HoldsTensors):
-    """How the scores of one level came about; the library's own, freed with the tensor that stands for it."""
+    """The library's record of one level's search, freed together with the tensor that represents it."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
-        """Take over what a search of ``beams`` starting beams left at ``handle``."""
+        """Own the record at ``handle`` of a search that started with ``beams`` beams."""
         self.beams = beams
         number = next(_NUMBERS)
         memory = (c_int64 * 1)(number)
         self.token = torch.frombuffer(memory, dtype=torch.int64)
-        """Holds the number of the history; a tensor, so that autograd frees it."""
+        """The number of the history, in a tensor, so that autograd frees it."""
         _HISTORIES[number] = handle
         weakref.finalize(memory, _free, functions, number)
 
     @property
     def handle(self) -> int:
-        """Where the library has it.
+        """The library's address of the record.
 
         Raises:
-            RuntimeError: a hook on saved tensors has put another tensor in this one's place.
+            RuntimeError: a saved-tensor hook has replaced the tensor.
         """
         handle = _HISTORIES.get(int(self.token))
         if handle is None:
-            raise RuntimeError('hooks that move saved tensors do not move a compiled search: use engine="torch"')
+            raise RuntimeError('hooks that move saved tensors cannot move a compiled search: use engine="torch"')
         return handle
 
 
 _HISTORIES: dict[int, int] = {}
-"""Where the library has the histories that are alive, by their numbers, which are never used again."""
+"""Addresses of the live histories, by number; numbers are never reused."""
 _NUMBERS = itertools.count()
 
 
@@ -91,7 +91,7 @@ def _free(functions: Functions, number: int) -> None:
 
 @dataclass
 class NativeNodes:
-    """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
+    """The node tables that the library fills; every group has its own range of rows, and some rows stay unused."""
 
     states: TableStates
     left: TableIndex
@@ -101,7 +101,7 @@ class NativeNodes:
 
 
 class NativeBackend(HoldsTensors):
-    """The compiled library: a loop per group, and products over the nodes that one step composes."""
+    """The compiled library: loops over groups, with one matrix product for all nodes that a step composes."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class NativeBackend(HoldsTensors):
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows."""
+        """Start with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
@@ -143,7 +143,7 @@ class NativeBackend(HoldsTensors):
         self.functions.project(self.model, byref(self.table()))
 
     def table(self) -> Store:
-        """Return where the tables are."""
+        """Return the addresses of the tables."""
         store = self.store
         return Store(
             *map(address, (store.states, self.left_half, self.right_half)),
@@ -168,7 +168,7 @@ class NativeBackend(HoldsTensors):
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
-        # Absent beams keep a node of their own group: no other thread's replay may touch it.
+        # Absent beams keep a node of their own group, which no other thread's replay touches.
         nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(base)
@@ -179,14 +179,14 @@ class NativeBackend(HoldsTensors):
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
-        # Absent beams take the first one's nodes: row 0 may be another thread's, and the replay touches all rows.
+        # Absent beams get the first beam's nodes: row 0 may belong to another thread, and the replay touches all rows.
         nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
     def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
-        """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
+        """Pull the gradient of scores back; the library stores that of the pairs' logits in the history."""
         gradient = gradient.to(self.store.states.dtype).contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
         self.functions.score_gradient(history.handle, address(gradient), address(start))
@@ -202,7 +202,7 @@ class NativeBackend(HoldsTensors):
         sequence: Rows | None = None,
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
-        outside = outside.to(self.store.states.dtype)  # the library takes addresses: of this type
+        outside = outside.to(self.store.states.dtype)  # the library reads raw memory of this dtype
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
@@ -230,7 +230,7 @@ class NativeBackend(HoldsTensors):
 
 
 def weights_of(cell: GatedRecursiveCell, parameters: Sequence[Tensor]) -> Weights:
-    """Return the addresses of the parameters of a cell and a pair scorer, in the order of their modules."""
+    """Return the addresses of the parameters of a cell and a pair scorer, given in module order."""
     width = parameters[8].shape[1]
     return Weights(cell.dim, cell.hidden_dim, width, *map(address, parameters), cell.norm.eps, cell.dropout)
 
@@ -242,7 +242,7 @@ def _mode(draws: Draws | None) -> int:
 
 
 def _balance(work: list[int], parts: int) -> TableIndex:
-    """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
+    """Return which of ``parts`` gets each piece of work: largest first, back and forth, to balance the load."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)
     for place, piece in enumerate(order):
