@@ -23,8 +23,7 @@ class _RIREBTGRCOptions(TypedDict, total=False):
     split_from: int | None
     """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """``split_from`` during training, for example a lower one, to cut shorter sequences too; null: same as
-    ``split_from``."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
     """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
@@ -73,8 +72,7 @@ class _RIRGRCOptions(TypedDict, total=False):
     split_from: int | None
     """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """``split_from`` during training, for example a lower one, to cut shorter sequences too; null: same as
-    ``split_from``."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
     """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
@@ -105,8 +103,7 @@ class _RIROMOptions(TypedDict, total=False):
     split_from: int | None
     """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """``split_from`` during training, for example a lower one, to cut shorter sequences too; null: same as
-    ``split_from``."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
     """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
@@ -137,8 +134,7 @@ class _RIRCRvNNOptions(TypedDict, total=False):
     split_from: int | None
     """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """``split_from`` during training, for example a lower one, to cut shorter sequences too; null: same as
-    ``split_from``."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
     """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float

@@ -21,7 +21,7 @@ class GroupOptions(Options):
     split_from: int | None = None
     """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None = None
-    """``split_from`` during training, for example a lower one, to cut shorter sequences too; null: same as ``split_from``."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

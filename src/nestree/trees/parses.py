@@ -61,7 +61,7 @@ def from_labelled_brackets(text: str) -> Parse:
         if piece == ")":
             parts = waiting.pop()
             if not waiting:
-                raise ValueError(f"bracket string: part {number}, ')', has no matching '('")
+                raise ValueError(f"bracket string: part {number}, ')', closes nothing")
             if not parts:
                 raise ValueError(f"bracket string: the parentheses closed by part {number} are empty")
             waiting[-1].append(builder.fold(parts))
