@@ -4,8 +4,8 @@
     python examples/tag_listops.py --encoders rir-ebt-grc transformer s4d --minutes 10
 
 The labels are exact and need no annotation. Training starts with short expressions and ends with the whole training
-split (at most 100 tokens); the tests are near-IID, and 500 to 600 tokens. Accuracy is reported over all tokens, and over
-``]`` alone, whose label depends on the whole list.
+split (at most 100 tokens); the tests are near-IID, and 500 to 600 tokens. Accuracy is reported over all tokens, and
+over ``]`` alone, whose label depends on the whole list.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class CRvNNOptions(CellOptions):
     window: int = 5
     """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float = 0.1
-    """Halting: items whose existence probability is above this count; a sequence stops once at most one counts."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -128,7 +128,7 @@ class _RIRCRvNNOptions(TypedDict, total=False):
     window: int
     """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float
-    """Halting: items whose existence probability is above this count; a sequence stops once at most one counts."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
     arity: int
     """Number of items k in a group of the outer tree."""
     split_from: int | None
@@ -315,7 +315,7 @@ class _CRvNNOptions(TypedDict, total=False):
     window: int
     """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float
-    """Halting: items whose existence probability is above this count; a sequence stops once at most one counts."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
 
 
 @runtime_checkable

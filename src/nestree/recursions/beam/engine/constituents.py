@@ -102,7 +102,7 @@ class ConstituentScoring(HoldsTensors):
     def beside(
         self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
-        """Score the pairs beside every new node."""
+        """Score the pairs next to every new node."""
         logits, numbers = self.inner.beside(composer, neighbours, unfinished, step, history)
         return self._mask(logits, neighbours.left, neighbours.right), numbers
 

@@ -183,9 +183,9 @@ class BeamRecursion:
     def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
         """Return the backend, with a store that starts with the leaves and has at most ``capacity`` rows."""
         options, draws = self.options, self.draws
-        wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
-        wanted = wanted and self.together is None
-        if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
+        native = options.engine == "fast" and not options.merge_equal and self.temperature is None
+        native = native and self.together is None
+        if native and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
             cell, scorer = self.cell, self.scorer
             assert isinstance(cell, GatedRecursiveCell)
             assert isinstance(scorer, PairScorer)
@@ -226,11 +226,11 @@ class BeamRecursion:
         nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
         present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # NaN scores must also reach the root
         slots = align(scores, present, self.options.beam_size, self.outer, sites=sites, draws=self.draws.alignment)
-        handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
-        owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
-        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
+        group_roots = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
+        owner_of, root_of = torch.tensor(group_roots, device=device).unbind(1)
+        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(group_roots) if root == 0], device=device)
         # Subtract the best score: a shared offset cancels in the softmax, and large sums lose precision.
-        table_scores = scores.new_zeros(len(handed), slots.shape[1])
+        table_scores = scores.new_zeros(len(group_roots), slots.shape[1])
         table_scores[first_root_rows] = scores.gather(-1, slots) - scores[:, :1]
         aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
         last = [group for group, is_last in enumerate(level.last) if is_last]
@@ -242,7 +242,7 @@ class BeamRecursion:
             slots=slots,
             items=items,
             first_root_rows=first_root_rows,
-            rows=len(handed),
+            rows=len(group_roots),
             real=real,
             last=torch.tensor(last, dtype=torch.int64, device=device),
             owner=torch.tensor(owner, dtype=torch.int64, device=device),
