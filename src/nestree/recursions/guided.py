@@ -22,8 +22,8 @@ def tree_log_prob(scorer: Scorer, states: TableStates, given: GivenNodes, trees:
     """Return, for each sequence, the log-probability (B,) that every merge of a search belongs to the given tree.
 
     The tree is built in the order of its merges. At each step the probabilities of all pairs that the tree merges are
-    added up, so that independent merges may come in any order. The last merge has no
-    alternative and adds nothing. Without noise; differentiable in the scorer and in ``states``.
+    added up, so that independent merges may come in any order. The last merge has no alternative and adds nothing.
+    Without noise; differentiable in the scorer and in ``states``.
 
     Args:
         scorer: a pair scorer; a parent scorer would need the parents of all pairs, which given trees do not have.

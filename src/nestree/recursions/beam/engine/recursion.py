@@ -153,7 +153,7 @@ class BeamRecursion:
     @property
     def instead(self) -> str:
         """Advice for derivatives that the engine does not support, for error messages."""
-        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient has only first ones"
+        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient is first-order only"
 
     def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (T, D) of sequences of these lengths."""
