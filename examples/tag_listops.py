@@ -1,11 +1,11 @@
-"""Tag every token of ListOps with the value of its list, with one encoder or several in turn.
+"""Label every token of a ListOps expression with the value of its list, with one encoder or several in turn.
 
     python examples/tag_listops.py                           # rir-ebt-grc, two minutes
     python examples/tag_listops.py --encoders rir-ebt-grc transformer s4d --minutes 10
 
-The labels are exact and cost nothing. Training goes from short expressions to the whole training split (at most 100
-tokens); tests are near-IID and of 500 to 600 tokens. Accuracy is counted per token, and per ``]`` alone: there it takes
-the whole list to know.
+The labels are exact and need no annotation. Training starts with short expressions and ends with the whole training
+split (at most 100 tokens); the tests are near-IID, and 500 to 600 tokens. Accuracy is reported over all tokens, and
+over ``]`` alone, whose label depends on the whole list.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENCODERS = {
 }
 """About 90,000 to 200,000 parameters each at width 64."""
 STAGES = (12, 25, 50, 100)
-"""Longest expression of each quarter of the training, tokens."""
+"""Maximum number of tokens of an expression in each quarter of the training."""
 
 
 def tags(examples: RaggedExamples, indices: np.ndarray, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +47,7 @@ def tags(examples: RaggedExamples, indices: np.ndarray, longest: int) -> tuple[t
 
 
 def train(model: nestree.Tagger, examples: RaggedExamples, minutes: float, batch: int, rate: float) -> None:
-    """Train for some minutes, the longest expressions last."""
+    """Train for ``minutes``, the longest expressions last."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98))
     began, step, epoch = time.monotonic(), 0, 0
     while True:
@@ -82,7 +82,7 @@ def train(model: nestree.Tagger, examples: RaggedExamples, minutes: float, batch
 
 @torch.no_grad()
 def accuracy(model: nestree.Tagger, examples: RaggedExamples) -> tuple[float, float]:
-    """Return the share of tokens, and of ``]``, whose label is right."""
+    """Return the accuracy over all tokens, and over ``]`` alone."""
     model.eval()
     right = torch.zeros(2)
     counts = torch.zeros(2)
@@ -97,15 +97,14 @@ def accuracy(model: nestree.Tagger, examples: RaggedExamples) -> tuple[float, fl
 
 
 def main() -> None:
-    """Train and test."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", nargs="+", default=["rir-ebt-grc"], choices=ENCODERS)
-    parser.add_argument("--minutes", type=float, default=2.0, help="of training for each encoder")
-    parser.add_argument("--dim", type=int, default=64, help="width")
-    parser.add_argument("--batch", type=int, default=64, help="expressions of a step")
+    parser.add_argument("--minutes", type=float, default=2.0, help="training time per encoder, in minutes")
+    parser.add_argument("--dim", type=int, default=64, help="width of the encoder")
+    parser.add_argument("--batch", type=int, default=64, help="expressions per training step")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
-    parser.add_argument("--train_size", type=int, default=20_000, help="training expressions")
-    parser.add_argument("--test_size", type=int, default=500, help="expressions of each test")
+    parser.add_argument("--train_size", type=int, default=20_000, help="number of training expressions")
+    parser.add_argument("--test_size", type=int, default=500, help="number of expressions per test")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     examples = load_split("train", seed=0, size=given.train_size)

@@ -17,8 +17,8 @@ from mkdocs.structure.files import File, Files
 from nestree.cli.data import ACTIONS
 from nestree.cli.main import COMMANDS, main
 from nestree.config.config import FIXED, config_parser
-from nestree.encoders.registry import BROUGHT as ENCODERS
-from nestree.tasks.registry import BROUGHT as TASKS
+from nestree.encoders.registry import BUILT_IN as ENCODERS
+from nestree.tasks.registry import BUILT_IN as TASKS
 
 RECIPE = "listops-rir-quick"
 """What `nestree train --help` is asked for: its own options are those of every recipe."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from nestree.encoders.options import EncoderOptions
-from nestree.encoders.registry import BROUGHT
+from nestree.encoders.registry import BUILT_IN
 
 FILE = Path(__file__).parents[1] / "src" / "nestree" / "encoders" / "typed_build.py"
 COLUMNS = 120
@@ -57,8 +57,8 @@ def main() -> None:
 
 def text() -> str:
     """Return what the file should hold."""
-    classes = list(dict.fromkeys(BROUGHT.values()))
-    overloads = [_overload(name, options) for name, options in BROUGHT.items()]
+    classes = list(dict.fromkeys(BUILT_IN.values()))
+    overloads = [_overload(name, options) for name, options in BUILT_IN.items()]
     return "".join([HEADER, *map(_typed_dict, classes), PROTOCOL, *overloads, FOOTER])
 
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value it was given, or says in one line what would be right."""
+"""Checks of arguments: each returns the value, or raises an error that says in one line what would be right."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Part = TypeVar("Part", bound="Options")
 
 @dataclass(frozen=True)
 class Options:
-    """Frozen options that check themselves on creation; a class of several parts inherits from each of them."""
+    """Frozen options that are checked on creation; a class that combines several sets of options inherits from each."""
 
     def __post_init__(self) -> None:
-        """Check each option; subclasses check theirs after ``super().__post_init__()``.
+        """Check boolean options; subclasses check their own options after ``super().__post_init__()``.
 
         Raises:
-            ValueError: names the option.
+            ValueError: an option is invalid; names it.
         """
         for field in fields(self):
             if field.type in ("bool", bool):
                 check_bool(field.name, getattr(self, field.name))
 
     def part(self, kind: type[Part]) -> Part:
-        """Return the options that ``kind`` has."""
+        """Return the subset of these options that is a ``kind``."""
         return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
 
 def check_at_least(name: str, value: int, least: int) -> int:
-    """Return ``value``, or raise a ValueError that names the argument if it is no integer of at least ``least``."""
+    """Return ``value``, or raise a ValueError that names the argument if it is not an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(name, f"must be an integer of at least {least}, not {value!r}")
     return value
@@ -48,7 +48,7 @@ def check_bool(name: str, value: bool) -> bool:
 
 
 class Checked:
-    """Attributes that are checked whenever they are set, by functions of their name and value."""
+    """Checks attributes whenever they are set, by functions of their name and value."""
 
     checks: ClassVar[dict[str, Callable[[str, Any], Any]]] = {}
 
@@ -56,7 +56,7 @@ class Checked:
         """Set an attribute.
 
         Raises:
-            ValueError: names it, if it cannot take the value.
+            ValueError: the value is invalid; names the attribute.
         """
         if name in self.checks:
             value = self.checks[name](name, value)
@@ -97,11 +97,11 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     Args:
         states: (B, L, D), any floating dtype, B at least 1; positions beyond a sequence's length are ignored.
         lengths: (B,) integers from 1 to L.
-        dim: the D that is expected.
+        dim: the expected D.
 
     Raises:
-        ValueError: names ``states`` or ``lengths`` and what does not fit, a NaN or an infinite number at a real
-            position included.
+        ValueError: wrong shapes, dtypes or lengths, or a NaN or infinite number at a real position; names ``states`` or
+            ``lengths``.
     """
     if states.ndim != 3 or states.shape[-1] != dim:
         raise ValueError(f"states must have the shape (batch, length, {dim}), not {tuple(states.shape)}")
@@ -111,7 +111,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
         raise ValueError(f"lengths must be integers, not {lengths.dtype}")
     batch, longest, _ = states.shape
     if batch == 0:
-        raise ValueError("states must hold at least one sequence, not an empty batch")
+        raise ValueError("states must have at least one sequence, not an empty batch")
     if lengths.shape != (batch,):
         raise ValueError(
             f"lengths must have the shape ({batch},), one for each row of states, not {tuple(lengths.shape)}"
@@ -119,8 +119,8 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     host_lengths: list[int] = lengths.tolist()
     for row, length in enumerate(host_lengths):
         if not 1 <= length <= longest:
-            raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
-    if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
+            raise ValueError(f"lengths[{row}] must be from 1 to {longest}, the length of states, not {length}")
+    if torch._C._are_functorch_transforms_active():  # values cannot be read inside torch.func transforms
         return host_lengths
     if not states.detach().sum().isfinite():  # a cheap first test; padding and overflow can fail it too
         real = real_positions(lengths.to(states.device, torch.int64), longest)
@@ -128,7 +128,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
         if len(bad):
             row, position = bad[0].tolist()
             kind = "a NaN" if bool(states[row, position].isnan().any()) else "an infinite number"
-            raise ValueError(f"states[{row}, {position}] holds {kind} at a real position")
+            raise ValueError(f"states[{row}, {position}] has {kind} at a real position")
     return host_lengths
 
 
@@ -142,10 +142,10 @@ def real_positions(lengths: Tensor, longest: int) -> Tensor:
 
 
 def check_tokens(tokens: Tensor, vocabulary_size: int) -> None:
-    """Make sure that ``tokens`` (B, L) are token numbers.
+    """Check that ``tokens`` (B, L) are token numbers of the vocabulary.
 
     Raises:
-        ValueError: they are no integers, or there is one that the vocabulary does not have; says where.
+        ValueError: they are not integers, or one is not in the vocabulary; says where.
     """
     if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
         raise ValueError(f"tokens must be integers, not {tokens.dtype}")
@@ -156,6 +156,6 @@ def check_tokens(tokens: Tensor, vocabulary_size: int) -> None:
     if len(bad):
         row, position = bad[0].tolist()
         raise ValueError(
-            f"tokens[{row}, {position}] is {int(tokens[row, position])}; the vocabulary has the numbers 0 to "
-            f"{vocabulary_size - 1}"
+            f"tokens[{row}, {position}] must be from 0 to {vocabulary_size - 1}, a token of the vocabulary, not "
+            f"{int(tokens[row, position])}"
         )

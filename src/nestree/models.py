@@ -30,15 +30,15 @@ class ClassifierOptions:
     """
 
     input_dropout: float = 0.1
-    """Share of embedding features dropped during training."""
+    """Dropout rate of the embedding."""
     head_hidden: int | None = 128
-    """Width of the head's hidden layer; null for one plain linear layer."""
+    """Width of the classification head's hidden layer; null: the head is a single linear layer."""
     head_dropout: float = 0.1
-    """Share of features dropped during training, before each layer of the head."""
+    """Dropout rate before each layer of the head."""
     embedding_dim: int | None = None
-    """Width of the embedding, followed by a linear layer to the encoder's width; null: the encoder's width."""
+    """Width of the embedding, which a linear layer projects to the encoder's width; null: that width, no projection."""
     train_embedding: bool = True
-    """Train the embedding; false keeps its initial values, which makes sense only with word vectors."""
+    """Train the embedding; false freezes it, which is only useful with pretrained word vectors."""
 
     def __post_init__(self) -> None:
         check_probability("input_dropout", self.input_dropout)
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
     Both sides of a pair are encoded in one batch; the head reads ``[u; v; u * v; |u - v|]`` of their roots u and v.
 
     Args:
-        encoder: any encoder; embeddings have its ``dim`` unless ``options`` has another.
+        encoder: any encoder; the embedding has its width unless ``options.embedding_dim`` is set.
         vocabulary_size: number of token numbers, padding (0) included.
         classes: number of labels.
         sides: sequences per example, 1 or 2.
@@ -96,14 +96,14 @@ class Classifier(nn.Module):
         trees: bool = False,
         draws: Draws | None = None,
     ) -> Encoding:
-        """Return the encoder's roots (B, D), and the trees if ``trees`` is set."""
+        """Return the encoding of ``tokens``, with trees if ``trees`` is set."""
         return self.encoder(self.states(tokens), lengths, trees=trees, draws=draws)
 
     def states(self, tokens: Integer[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
         """Return the states (B, L, D) that the encoder reads.
 
         Raises:
-            ValueError: token numbers that the vocabulary does not have.
+            ValueError: a token number is not in the vocabulary.
         """
         check_tokens(tokens, self.vocabulary_size)
         return self.projection(self.input_dropout(self.embedding(tokens.long())))
@@ -111,10 +111,10 @@ class Classifier(nn.Module):
     def tree_log_prob(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], trees: Sequence[Tree]
     ) -> Float[Tensor, " b"]:
-        """Return the log-probability of finding one tree for each sequence, with its gradient.
+        """Return the log-probability of finding the given tree of each sequence; differentiable.
 
         Raises:
-            ValueError: the encoder has no scorer of pairs, or the trees do not fit the sequences.
+            ValueError: the encoder has no pair scorer, or the trees do not match the sequences.
         """
         scores = self.encoder(self.states(tokens), lengths, along=trees, scores=True).scores
         assert scores is not None

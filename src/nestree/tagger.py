@@ -1,4 +1,4 @@
-"""A model that labels every token: token numbers in, logits for each out."""
+"""A model that labels every token: token numbers in, logits for each token out."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nestree.models import ClassifierOptions
 
 
 class Tagger(nn.Module):
-    """Embedding, layers of encoders that have tokens, and a head for each token.
+    """Embedding, one or more encoders that return token states, and a classification head on every token.
 
     Args:
-        encoders: run one after the other, each over the tokens of the one before; all of one width.
+        encoders: applied in order, each to the token states of the previous one; all of the same width.
         vocabulary_size: number of token numbers, padding (0) included.
         classes: number of labels.
         options: dropout, embedding and head; None for the defaults.
 
     Raises:
-        ValueError: names what does not fit.
+        ValueError: encoders of different widths, or a size out of range; names the argument.
 
     Examples:
         >>> encoder = nestree.build("rir-ebt-grc", dim=16, token_rounds=1)
@@ -52,10 +52,10 @@ class Tagger(nn.Module):
         self.head = ClassificationHead(dim, classes, hidden=options.head_hidden, dropout=options.head_dropout)
 
     def forward(self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"]) -> Float[Tensor, "b l classes"]:
-        """Return the logits (B, L, classes) of every token; those of the padding mean nothing.
+        """Return the logits (B, L, classes) of every token; those of the padding are arbitrary.
 
         Raises:
-            ValueError: token numbers that the vocabulary does not have, or as for [`Encoder.forward`][].
+            ValueError: a token number is not in the vocabulary, or as for [`Encoder.forward`][].
         """
         check_tokens(tokens, self.vocabulary_size)
         states = self.projection(self.input_dropout(self.embedding(tokens.long())))

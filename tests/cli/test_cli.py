@@ -90,7 +90,8 @@ def test_a_recipes_help_shows_its_own_defaults(recipe: str, capsys: pytest.Captu
     assert main(["train", recipe, "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     values = load_recipe(recipe).values
-    assert f"--encoder.dim DIM Width D of states, features. (type: int, default: {values['encoder']['dim']})" in shown
+    dim = values["encoder"]["dim"]
+    assert f"--encoder.dim DIM Width D of the states, in features. (type: int, default: {dim})" in shown
     assert "training, minutes" in shown
 
 

@@ -27,8 +27,8 @@ from torch.utils.checkpoint import checkpoint
 import nestree
 from nestree.layers import CELLS, Cell, GatedRecursiveCell
 from nestree.recursions import KeyedDraws, draws
-from nestree.recursions.beam.engine.kept import taken_apart
-from nestree.recursions.beam.engine.once import NoSuchDerivative
+from nestree.recursions.beam.engine.derivatives import NoSuchDerivative
+from nestree.recursions.beam.engine.saved import flatten_tensors
 from nestree.trees.fixed import balanced
 from support.reference import padded, randomize
 
@@ -545,7 +545,7 @@ def test_nothing_of_a_search_is_kept_after_backward_whatever_is_asked(asked: str
     recorded = [node for node in nodes if node.name().startswith("Replay")]
     assert len(recorded) == 1
     found.sum().backward()
-    assert taken_apart(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
+    assert flatten_tensors(recorded[0].result, [])[1] == []  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("asked", [asked for asked, (name, _) in ASKED.items() if name in BEAMS])
@@ -642,10 +642,10 @@ def test_a_generator_will_do_for_draws(name: str) -> None:
 MASK = torch.tensor([[True, False, True], [True, True, True]])
 WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "infinite": (
-        r"states\[1, 0\] holds an infinite number at a real position",
+        r"states\[1, 0\] has an infinite number at a real position",
         {"states": torch.tensor([[0.0], [torch.inf]]).expand(2, DIM)[:, None].double(), "lengths": [1, 1]},
     ),
-    "NaN": (r"states\[0, 0\] holds a NaN", {"states": torch.full((1, 1, DIM), torch.nan).double(), "lengths": [1]}),
+    "NaN": (r"states\[0, 0\] has a NaN", {"states": torch.full((1, 1, DIM), torch.nan).double(), "lengths": [1]}),
     "dtype": (
         r"states must be torch\.float64, as the encoder's",
         {"states": torch.zeros(2, 3, DIM), "lengths": [3, 2]},
@@ -674,7 +674,7 @@ def test_what_does_not_fit_is_named(name: str, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (torch.tensor([[1, 9]]), r"tokens\[0, 1\] is 9; the vocabulary has the numbers 0 to 8"),
+        (torch.tensor([[1, 9]]), r"tokens\[0, 1\] must be from 0 to 8, a token of the vocabulary, not 9"),
         (torch.tensor([[1, -1]]), r"tokens\[0, 1\] is -1;"),
         (torch.tensor([[1.0, 2.5]]), r"tokens must be integers, not torch\.float32"),
         (torch.tensor([[True, False]]), r"tokens must be integers, not torch\.bool"),

@@ -113,7 +113,7 @@ def test_values_that_an_option_cannot_take_are_named(name: str, option: str, val
 
 
 def test_only_one_option_says_where_training_cuts() -> None:
-    with pytest.raises(ValueError, match="training_split_from must be left out beside training_arities, not 9"):
+    with pytest.raises(ValueError, match="training_split_from must be left out with training_arities, not 9"):
         nestree.build("rir-grc", training_arities=(3, 5), training_split_from=9)
 
 

@@ -165,7 +165,7 @@ def test_what_an_encoder_does_not_have_is_named() -> None:
         encoder = nestree.build(name, dim=8).double()
         with pytest.raises(ValueError, match=f"^{asked} must be False"):
             encoder(states, lengths, **{asked: True})
-    with pytest.raises(ValueError, match="scores must be asked for"):
+    with pytest.raises(ValueError, match="scores must be requested"):
         nestree.build("ebt-grc", dim=8).double()(states, lengths).entropy()
 
 

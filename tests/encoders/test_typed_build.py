@@ -13,7 +13,7 @@ import pytest
 
 import nestree
 from nestree.encoders import typed_build
-from nestree.encoders.registry import BROUGHT
+from nestree.encoders.registry import BUILT_IN
 from support.tools import tool
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +24,9 @@ def test_the_written_file_is_of_these_encoders() -> None:
     assert written == tool("write_typed_build").text(), "run `python tools/write_typed_build.py`"
 
 
-@pytest.mark.parametrize("name", BROUGHT)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_option_of_an_encoder_is_known_with_its_type(name: str) -> None:
-    options = BROUGHT[name]
+    options = BUILT_IN[name]
     hints = get_type_hints(options)
     known = get_type_hints(getattr(typed_build, f"_{options.__name__}"))
     assert known == {field.name: hints[field.name] for field in fields(options)}

@@ -192,8 +192,8 @@ def test_the_encoders_agree_where_nothing_is_cut() -> None:
 
 def test_activations_computed_again_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     net, results = network().train(), []
-    for kept in (recompute.KEPT, 20_000):
-        monkeypatch.setattr(recompute, "KEPT", kept)
+    for kept in (recompute.ACTIVATION_BUDGET, 20_000):
+        monkeypatch.setattr(recompute, "ACTIVATION_BUDGET", kept)
         torch.manual_seed(4)
         root = net.recurse(leaves([8, 3, 1]), Outer()).root
         results.append([root, *torch.autograd.grad(root.square().sum(), list(net.parameters()))])

@@ -99,8 +99,8 @@ def test_slots_out_of_reach_are_left_out_and_change_nothing() -> None:
 def test_activations_computed_again_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     om = memory().train()
     results = []
-    for kept in (recompute.KEPT, 2_000):
-        monkeypatch.setattr(recompute, "KEPT", kept)
+    for kept in (recompute.ACTIVATION_BUDGET, 2_000):
+        monkeypatch.setattr(recompute, "ACTIVATION_BUDGET", kept)
         torch.manual_seed(4)
         root = om.recurse(leaves([9, 3, 1]), Outer()).root
         results.append([root, *torch.autograd.grad(root.square().sum(), list(om.parameters()))])

@@ -42,7 +42,7 @@ def test_labelled_brackets(text: str, binary: str) -> None:
     [
         ("(S a", "1 '\\)' missing"),
         ("(S a))", "part 5, '\\)', closes nothing"),
-        ("(S (NP ) a)", "hold no word"),
+        ("(S (NP ) a)", "are empty"),
         ("(S a) (S b)", "one tree, not 2"),
     ],
 )
@@ -68,7 +68,7 @@ def test_heads(heads: list[int], binary: str) -> None:
 
 @pytest.mark.parametrize(
     ("heads", "says"),
-    [([0, 0], "one 0"), ([2, 1, 0], "circle"), ([3, 4, 0, 3], "cross"), ([0, 5], "from 0 to 2")],
+    [([0, 0], "one 0"), ([2, 1, 0], "cycle"), ([3, 4, 0, 3], "cross"), ([0, 5], "from 0 to 2")],
 )
 def test_impossible_heads_are_named(heads: list[int], says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -1,4 +1,4 @@
-"""Encoders: padded token states and lengths in, one root a sequence out."""
+"""Encoders: padded token states and lengths in, one root per sequence out."""
 
 from nestree.encoders.base import Encoder as Encoder
 from nestree.encoders.base import Encoding as Encoding

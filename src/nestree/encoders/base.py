@@ -1,4 +1,4 @@
-"""What every encoder takes and gives."""
+"""The interface of every encoder, and the result that it returns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
 from nestree.encoders.inputs import AnyLengths, States, as_draws, padded
-from nestree.encoders.surroundings import (
+from nestree.encoders.interop import (
+    attach_parameters,
     check_dtype,
-    in_full,
-    never_compiled,
-    reaching_all,
+    in_parameter_dtype,
+    not_compiled,
     refuse_sharded_parts,
     refuse_tracing,
 )
@@ -26,40 +26,40 @@ from nestree.recursions.lengths import Lengths
 from nestree.trees import ParsedTree, Span, Tree
 
 SHORT = 2
-"""Sequences of at most so many tokens leave some parameters without a part in the root."""
+"""In sequences of at most this many tokens the root does not depend on all parameters."""
 
 
 class Encoding(NamedTuple):
-    """What an encoder makes of a batch: a tuple, so that whatever wraps a module sees the tensors in it."""
+    """The result of encoding a batch; a tuple, so that wrappers such as DistributedDataParallel find its tensors."""
 
     root: Tensor
-    """(B, D): one vector a sequence."""
+    """(B, D): one vector per sequence."""
     trees: list[list[ParsedTree]] | None = None
-    """When asked for: the trees found for each sequence, most probable first; their probabilities add up to 1."""
+    """With ``trees=True``: the trees of each sequence, most probable first; their probabilities add up to 1."""
     tokens: Tensor | None = None
-    """When asked for: (B, L, D), a state for each token, zero in the padding."""
+    """With ``tokens=True``: (B, L, D), a state for each token, zero in the padding."""
     scores: Tensor | None = None
-    """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam. Beams of one
-    sequence share an offset that means nothing."""
+    """With ``scores=True``: (B, W), the score of each beam, differentiable; -inf where a sequence has fewer beams. Only
+    differences between the beams of one sequence have a meaning."""
     beams: Sequence[list[Tree]] = ()
-    """With the scores: the tree of every beam that has one. Several may hold the same tree."""
+    """With ``scores=True``: the tree of every beam of each sequence. Several beams may hold the same tree."""
     nodes: list[dict[Span, Tensor]] | None = None
-    """When asked for: the states (D,) of the nodes of each sequence's most probable beam, leaves included, by
-    (first token, one past the last)."""
+    """With ``nodes=True``: for each sequence, the states (D,) of the nodes of its most probable beam, leaves included;
+    keys are spans (first token, one past the last)."""
 
     def log_probabilities(self) -> Float[Tensor, "b w"]:
-        """Return ``log softmax(score)`` over each sequence's beams; -inf where there is no such beam.
+        """Return ``log softmax(score)`` over each sequence's beams; -inf where a sequence has fewer beams.
 
         Raises:
-            ValueError: the scores were not asked for.
+            ValueError: the encoder was called without ``scores=True``.
         """
         return self._scores().log_softmax(-1)
 
     def log_prob(self, trees: Sequence[Tree]) -> Float[Tensor, " b"]:
-        """Return the log-probability of one tree for each sequence among those that were found; -inf if it was not.
+        """Return the log-probability of each sequence's tree under its distribution over beams; -inf if no beam has it.
 
         Raises:
-            ValueError: the scores were not asked for, or there are not as many trees as sequences.
+            ValueError: the encoder was called without ``scores=True``, or the number of trees is not that of sequences.
         """
         logs = self.log_probabilities()
         if len(trees) != len(logs):
@@ -78,17 +78,17 @@ class Encoding(NamedTuple):
         """Return the entropy of each sequence's distribution over its beams, in nats.
 
         Raises:
-            ValueError: the scores were not asked for.
+            ValueError: the encoder was called without ``scores=True``.
         """
         logs = self.log_probabilities()
         absent = logs == -torch.inf
         return -(logs.exp() * logs.masked_fill(absent, 0)).sum(-1)
 
     def sample(self, *, temperature: float = 1.0, generator: torch.Generator | None = None) -> list[Tree]:
-        """Draw one tree for each sequence, with a probability proportional to ``exp(score / temperature)``.
+        """Draw one tree per sequence, with probability proportional to ``exp(score / temperature)``.
 
         Raises:
-            ValueError: the scores were not asked for, or ``temperature`` is not above 0.
+            ValueError: the encoder was called without ``scores=True``, or ``temperature`` is not above 0.
         """
         scores = self._scores().detach()
         weights = (scores.to(widest(scores.device)) / check_positive("temperature", temperature)).softmax(-1)
@@ -97,35 +97,35 @@ class Encoding(NamedTuple):
 
     def _scores(self) -> Float[Tensor, "b w"]:
         if self.scores is None:
-            raise ValueError("scores must be asked for: encoder(states, lengths, scores=True)")
+            raise ValueError("scores must be requested: encoder(states, lengths, scores=True)")
         return self.scores
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of an encoder beyond roots and trees."""
+class EncodingRequest:
+    """What a caller wants of an encoder in addition to roots and trees."""
 
     tokens: bool = False
     scores: bool = False
     nodes: bool = False
     along: Sequence[Tree] | None = None
-    """Trees to fold along."""
+    """Fold along these trees instead of searching."""
     together: Sequence[Sequence[Span]] | None = None
     """Spans of each sequence that must be constituents."""
 
     def __bool__(self) -> bool:
-        """Return whether anything is."""
+        """Return whether anything is requested."""
         return any((self.tokens, self.scores, self.nodes, self.along is not None, self.together is not None))
 
 
 class Encoder(nn.Module, ABC):
-    """A module from padded token states and lengths to one root a sequence.
+    """A module that maps padded token states and their lengths to one root per sequence.
 
-    Subclasses implement [`encode`][], which may rely on checked arguments and on zeros in the padding.
+    Subclasses implement [`encode`][], whose arguments are already checked and whose states are zero in the padding.
     """
 
     def __init__(self, dim: int) -> None:
-        """Note the width of the states, D.
+        """Set the width D of the states.
 
         Raises:
             ValueError: ``dim`` is below 1.
@@ -133,7 +133,7 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.dim = check_at_least("dim", dim, 1)
 
-    @never_compiled
+    @not_compiled
     def forward(
         self,
         states: States,
@@ -151,27 +151,27 @@ class Encoder(nn.Module, ABC):
         """Encode a padded batch.
 
         Args:
-            states: (B, L, D), of the dtype and on the device of the parameters; what stands in the padding has no
-                effect. Or a PackedSequence, or a nested tensor, which know their lengths.
+            states: (B, L, D), with the dtype and device of the parameters; padding is ignored. Or a PackedSequence or
+                nested tensor, which have their own lengths.
             lengths: (B,) integers from 1 to L: a tensor, list or array; None: all are L.
-            mask: (B, L) instead of lengths: true where a sequence has a token, which is at the first positions.
-            trees: also return the trees that were found.
-            tokens: also return a state for each token: of a beam tree by parent attention, which it has to be built
-                with (``token_rounds``).
+            mask: (B, L) instead of lengths: true at the tokens, which must come first in each row.
+            trees: also return the trees that were used.
+            tokens: also return a state for each token. A beam tree computes them by parent attention, which it only has
+                if it was built with ``token_rounds`` of at least 1.
             scores: also return the scores of a beam tree's beams.
             nodes: also return the states of the nodes of the most probable beam.
-            along: fold along these trees, one for each sequence, instead of looking for some. Groups are not cut. The
-                score is then the log-probability of finding such a tree; see
+            along: one tree per sequence, to fold along instead of searching. Sequences are then not cut into groups,
+                and the score is the log-probability of finding that tree; see
                 [`tree_log_prob`][nestree.recursions.guided.tree_log_prob].
-            together: for each sequence, the (first token, one past the last) of parts that must be constituents: a beam
-                tree merges no pair that would cross one.
-            draws: where a beam tree's noise, alignments and dropout masks come from in training, or a generator on the
-                states' device; None takes PyTorch's global generator, which every other dropout uses always.
+            together: for each sequence, spans (first token, one past the last) that must be constituents: a beam tree
+                merges no pair that would cross one.
+            draws: source of a beam tree's noise, alignments and dropout masks in training, or a generator on the
+                states' device. None uses PyTorch's global generator; all other dropout always does.
 
         Raises:
-            ValueError: names the argument: misfitting shapes, an empty batch, a length out of range, or a NaN or an
-                infinite number at a real position; or what this encoder does not have.
-            RuntimeError: in a trace or an export, or parts are sharded on their own.
+            ValueError: shapes that do not match, an empty batch, a length out of range, a NaN or infinite number at a
+                real position, or a request that this encoder does not support; names the argument.
+            RuntimeError: the call is traced or exported, or FSDP shards parts of the encoder instead of the whole.
         """
         refuse_tracing()
         refuse_sharded_parts(self)
@@ -182,43 +182,45 @@ class Encoder(nn.Module, ABC):
         checked = Lengths(given.to(states.device, torch.int64), host)
         padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
         states = states.masked_fill(padding, 0)
-        wanted = Wanted(tokens, scores, nodes, along, together)
-        if wanted:
-            found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
+        request = EncodingRequest(tokens, scores, nodes, along, together)
+        if request:
+            found = self.encode_request(states, checked, request, trees=trees, draws=draws)
         else:
             found = self.encode(states, checked, trees=trees, draws=draws)
-        of_tokens = in_full(found.tokens, self).masked_fill(padding, 0) if tokens and found.tokens is not None else None
-        found = found._replace(root=in_full(found.root, self), tokens=of_tokens)
+        of_tokens = None
+        if tokens and found.tokens is not None:
+            of_tokens = in_parameter_dtype(found.tokens, self).masked_fill(padding, 0)
+        found = found._replace(root=in_parameter_dtype(found.root, self), tokens=of_tokens)
         if max(host) > SHORT and along is None:
             return found
-        # Whichever of them a loss is made of.
+        # A loss may use any one of them.
         return found._replace(
-            root=reaching_all(found.root, self),
-            tokens=None if of_tokens is None else reaching_all(of_tokens, self),
-            scores=None if found.scores is None else reaching_all(found.scores, self),
+            root=attach_parameters(found.root, self),
+            tokens=None if of_tokens is None else attach_parameters(of_tokens, self),
+            scores=None if found.scores is None else attach_parameters(found.scores, self),
         )
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
-        """Encode checked states whose padding is zero; an encoder that has tokens anyway may return them always."""
+        """Encode checked states whose padding is zero; token states may be returned whether requested or not."""
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
-        """Encode, and return what is wanted too.
+        """Encode, and also return what ``request`` asks for.
 
         Raises:
-            ValueError: this encoder does not have it.
+            ValueError: this encoder does not support the request.
         """
-        if wanted.along is not None:
-            raise ValueError("along must be None: this encoder does not fold along binary trees with one cell")
-        if wanted.together is not None:
-            raise ValueError("together must be None: only a beam tree looks for trees that could have such parts")
-        if wanted.scores or wanted.nodes:
-            raise ValueError(f"{'scores' if wanted.scores else 'nodes'} must be False: only a beam tree has them")
+        if request.along is not None:
+            raise ValueError("along must be None: this encoder does not fold binary trees with a single cell")
+        if request.together is not None:
+            raise ValueError("together must be None: only a beam tree can keep spans as constituents")
+        if request.scores or request.nodes:
+            raise ValueError(f"{'scores' if request.scores else 'nodes'} must be False: only a beam tree has them")
         found = self.encode(states, lengths, trees=trees, draws=draws)
         if found.tokens is None:
             raise ValueError(
-                "tokens must be False: only beam trees that were built with token_rounds, Transformer and S4D have them"
+                "tokens must be False: only Transformer, S4D, and beam trees built with token_rounds have them"
             )
         return found

@@ -1,4 +1,4 @@
-"""The original beam trees, whose scorer reads composed parents."""
+"""BT-GRC, the original beam tree, whose scorer reads composed parents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BTGRCOptions(TokenOptions, BeamSearch, CellOptions):
 
 @dataclass(frozen=True)
 class BTGRCOneSoftOptions(BeamSelection, CellOptions):
-    """Beam tree over composed parents; in training one beam is the average of the candidates that are not kept."""
+    """Beam tree over composed parents; in training the last beam is a soft average of the candidates not selected."""
 
     noise: bool = False
 

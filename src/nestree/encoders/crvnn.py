@@ -20,26 +20,21 @@ class CRvNNOptions(CellOptions):
     """Continuous recursive network with halting."""
 
     window: int = 5
-    """Items that the scorer reads: an item and as many neighbours on each side; odd."""
+    """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float = 0.1
-    """What an item's existence must exceed for it to count; a sequence with at most one such item stops."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_window(self.window)
         check_probability("threshold", self.threshold)
 
     def continuous(self, leaf: LeafTransform | None) -> ContinuousRecursion:
-        """Return the recursion."""
+        """Return the recursion; ``leaf`` transforms its items and the learned vectors around them."""
         return ContinuousRecursion(self.new_cell(), window=self.window, threshold=self.threshold, leaf=leaf)
 
     def build(self) -> Encoder:
-        """Return a freshly initialized encoder: the vectors around a sequence pass its leaf transform too."""
+        """Return a freshly initialized encoder; its leaf transform also applies to the vectors around a sequence."""
         return RvNN(self.continuous(LeafTransform(self.dim)), None)
 
 

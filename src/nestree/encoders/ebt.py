@@ -16,10 +16,10 @@ from nestree.recursions.beam.engine.native import library
 
 @dataclass(frozen=True)
 class SliceOptions(Options):
-    """Options of a scorer of pairs."""
+    """Options of a pair scorer."""
 
     scorer_width: int | None = 64
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    """Number of leading features of each child that the pair scorer reads, capped at ``dim``; null: all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,7 +28,7 @@ class SliceOptions(Options):
 
     @property
     def compiled(self) -> bool:
-        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        """Whether the compiled library runs this encoder on this machine, using all threads of the process."""
         if not isinstance(self, BeamSearch) or not isinstance(self, CellOptions):
             return False
         return self.engine == "fast" and not self.merge_equal and self.cell == "grc" and library.present()

@@ -1,4 +1,4 @@
-"""Greedy trees that learn through a straight-through Gumbel-softmax."""
+"""Greedy trees trained with a straight-through Gumbel-softmax."""
 
 from __future__ import annotations
 
@@ -19,14 +19,9 @@ class GumbelOptions(CellOptions):
     """Options of a Gumbel tree."""
 
     temperature: float = 1.0
-    """Temperature of the softmax that the gradient goes through."""
+    """Temperature of the Gumbel-softmax; it affects only the gradient."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_positive("temperature", self.temperature)
 
@@ -42,7 +37,7 @@ class GumbelOptions(CellOptions):
 
 @dataclass(frozen=True)
 class GTGRCOptions(GumbelOptions):
-    """Greedy tree by a straight-through Gumbel-softmax over composed parents."""
+    """Greedy tree with a straight-through Gumbel-softmax over composed parents."""
 
     def scorer(self, dim: int) -> Scorer:
         """Return a scorer for states of width ``dim``."""
@@ -51,4 +46,4 @@ class GTGRCOptions(GumbelOptions):
 
 @dataclass(frozen=True)
 class EGTGRCOptions(SliceOptions, GumbelOptions):
-    """Efficient greedy tree: the straight-through Gumbel-softmax is over pairs, before they are composed."""
+    """Efficient greedy tree: the straight-through Gumbel-softmax chooses among pairs that are not composed yet."""

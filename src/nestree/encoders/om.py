@@ -18,22 +18,17 @@ class OMOptions(CellOptions):
     """Ordered Memory."""
 
     slots: int = 21
-    """Memory slots; 12 are published for logical inference."""
+    """Number of memory slots, which bounds the depth of the stack; the paper uses 12 for logical inference."""
     memory_dropout: float = 0.1
-    """Share of features dropped in training where slots are attended to."""
+    """Dropout rate in the attention over memory slots."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("slots", self.slots, 1)
         check_probability("memory_dropout", self.memory_dropout)
 
     def ordered_memory(self) -> OrderedMemory:
-        """Return the recursion."""
+        """Return a freshly initialized recursion."""
         return OrderedMemory(self.new_cell(), slots=self.slots, memory_dropout=self.memory_dropout)
 
     def build(self) -> Encoder:

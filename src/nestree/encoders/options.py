@@ -20,16 +20,11 @@ class EncoderOptions(Options, ABC):
     """Options that every encoder has."""
 
     dim: int = 128
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float = 0.1
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("dim", self.dim, 1)
         check_probability("dropout", self.dropout)
@@ -40,7 +35,7 @@ class EncoderOptions(Options, ABC):
 
     @property
     def compiled(self) -> bool:
-        """Whether the compiled library does the encoder's work here, with all threads of a process."""
+        """Whether the compiled library runs this encoder on this machine, using all threads of the process."""
         return False
 
 
@@ -49,25 +44,20 @@ class CellOptions(EncoderOptions):
     """Options of encoders that compose with a cell."""
 
     cell: str = "grc"
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_cell(self.cell, self.dim)
 
     def new_cell(self) -> Cell:
-        """Return a new cell, or the one that was given."""
+        """Return a new cell, or the cell object that was passed."""
         given: object = self.cell
         return given if isinstance(given, Cell) else build_cell(self.cell, self.dim, dropout=self.dropout)
 
 
 def check_cell(cell: object, dim: int) -> None:
-    """Make sure that ``cell`` is the name of one, or one for states of width ``dim``.
+    """Check that ``cell`` is the name of a cell, or a cell for states of width ``dim``.
 
     Raises:
         ValueError: it is neither.
@@ -80,14 +70,14 @@ def check_cell(cell: object, dim: int) -> None:
 
 
 def preset(name: str, options: type[Encoders], doc: str, *, module: str, **defaults: object) -> type[Encoders]:
-    """Return ``options`` with other defaults: a published ablation under a name of its own.
+    """Return a subclass of ``options`` with other defaults: a published ablation with its own name.
 
     Args:
-        name: of the class.
-        options: whose fields they are.
-        doc: one line that says what it is.
-        module: where the class is assigned to ``name``.
-        defaults: new defaults of some fields.
+        name: name of the class.
+        options: the class to derive from.
+        doc: docstring of the class, one line.
+        module: module in which the class is assigned to ``name``.
+        defaults: new default values by field.
     """
     changed = [(field.name, field.type, defaults[field.name]) for field in fields(options) if field.name in defaults]
     namespace = {"__doc__": doc, "__module__": module}

@@ -29,7 +29,7 @@ EBTGRCNoSliceOptions = preset(
 )
 
 GROUP = "nestree.encoders"
-"""Entry points of this group are encoders of other packages: a name, and a class of options."""
+"""Entry point group in which other packages declare encoders: a name, and a class of options."""
 
 
 def _checked(name: str, options: object) -> type[EncoderOptions]:
@@ -40,7 +40,7 @@ def _checked(name: str, options: object) -> type[EncoderOptions]:
     return options
 
 
-BROUGHT: dict[str, type[EncoderOptions]] = {
+BUILT_IN: dict[str, type[EncoderOptions]] = {
     "rir-ebt-grc": RIREBTGRCOptions,
     "rir-grc": RIRGRCOptions,
     "rir-om": RIROMOptions,
@@ -58,26 +58,26 @@ BROUGHT: dict[str, type[EncoderOptions]] = {
     "om": OMOptions,
     "crvnn": CRvNNOptions,
 }
-"""What nestree brings; `tools/write_typed_build.py` tells editors of a change here."""
+"""The encoders that ship with nestree; after a change here run `tools/write_typed_build.py`."""
 
-ENCODERS: Registry[type[EncoderOptions]] = Registry("encoder", GROUP, _checked, **BROUGHT)
-"""The options of every encoder that can be built by name: those above, those that [`register`][] added, and those that
+ENCODERS: Registry[type[EncoderOptions]] = Registry("encoder", GROUP, _checked, **BUILT_IN)
+"""The options of every encoder that can be built by name: those above, those added by [`register`][], and those that
 installed packages declare as entry points of the group ``nestree.encoders``."""
 
 
 def register(name: str, options: type[EncoderOptions]) -> None:
-    """Add an encoder, which can then be built, trained and measured by its name like every other.
+    """Add an encoder, which can then be built, trained and measured by name like any other.
 
-    What is registered is known in this process alone. For the command line to know it, too, declare it as an entry
-    point of your package, or name the module that registers it in the environment variable ``NESTREE_MODULES``.
+    The registration holds for this process. To use the encoder from the command line, declare it as an entry point of
+    your package, or name the module that registers it in the environment variable ``NESTREE_MODULES``.
 
     Args:
-        name: not one of those that nestree brings.
+        name: a name that is not taken.
         options: a dataclass derived from [`EncoderOptions`][nestree.encoders.options.EncoderOptions], whose ``build``
             returns the encoder.
 
     Raises:
-        ValueError: the name is taken, or ``options`` is no such class.
+        ValueError: the name is taken, or ``options`` is not such a class.
 
     Examples:
         >>> register("mean", MeanOptions)
@@ -87,10 +87,10 @@ def register(name: str, options: type[EncoderOptions]) -> None:
 
 
 def check_known(name: str, options: Collection[str]) -> None:
-    """Make sure that there is an encoder ``name`` and that it has these options.
+    """Check that there is an encoder ``name`` and that it has these options.
 
     Raises:
-        ValueError: there is no such encoder or option; says what may have been meant.
+        ValueError: there is no such encoder or option; suggests similar names.
     """
     if name not in ENCODERS:
         raise ValueError(unknown("encoder", name, ENCODERS))
@@ -104,16 +104,16 @@ def check_known(name: str, options: Collection[str]) -> None:
 def build(name: str, options: Mapping[str, object] | None = None, **keywords: object) -> Encoder:
     """Return a freshly initialized encoder.
 
-    Editors know the options of the encoders that nestree brings. Where the name is only known at run time, or is that
-    of an encoder of another package, they take the options as a mapping.
+    Type checkers know the options of the built-in encoders. If the name is known only at run time, or belongs to an
+    encoder of another package, pass the options as a mapping.
 
     Args:
         name: a key of [`ENCODERS`][].
         options: fields of that encoder's options class, by name.
-        keywords: the same as keyword arguments.
+        keywords: the same, as keyword arguments.
 
     Raises:
-        ValueError: no such encoder or option, or a value that the option cannot take.
+        ValueError: no such encoder or option, or an invalid value.
 
     Examples:
         >>> build("rir-ebt-grc", dim=64, beam_size=5).dim

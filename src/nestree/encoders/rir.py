@@ -10,10 +10,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from nestree.checks import Checked, check_one_of, check_probability, check_share
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import CellOptions
-from nestree.encoders.tokens import TokenOptions, explore
+from nestree.encoders.tokens import TokenOptions, encode_with_request
 from nestree.errors import OptionError
 from nestree.layers import BidirectionalS4D, LeafTransform, ParentAttention
 from nestree.recursions import BeamSearch, BeamTree, Chain, Outer
@@ -57,21 +57,22 @@ class RIR(Checked, Encoder):
         training_flat: float = 0.0,
         attention: ParentAttention | None = None,
     ) -> None:
-        """Put an encoder together.
+        """Make an encoder.
 
         Args:
             inner: folds a group.
             leaf: the leaf transform.
             outer: arity and alignment.
-            context: runs over the whole sequence first; None leaves it out.
+            context: layer that runs over the whole sequence first; None: no such layer.
             inference: ``grouped``, as in training, or ``flat``: at evaluation one group holds the whole sequence.
-            training_arities: in training every batch draws its arity from this range, in equal shares of its logarithm,
-                instead of that of ``outer``; sequences of at least one and a half times as many tokens are cut.
+            training_arities: in training every batch draws its arity from this range, log-uniformly, instead of using
+                that of ``outer``; sequences of at least 1.5 times the drawn arity are cut.
             training_flat: share of the training batches in which one group holds the whole sequence.
-            attention: makes the tokens' states, where ``inner`` is a beam tree; None: there are none.
+            attention: computes the tokens' states, if ``inner`` is a beam tree; None: no token states.
 
         Raises:
-            ValueError: names the argument: another width than that of ``inner``, no arity, no such inference.
+            ValueError: a part has another width than ``inner``, ``outer`` has no arity, or an option is out of range;
+                names the argument.
         """
         super().__init__(inner.dim)
         for name, part in (("leaf", leaf), ("context", context), ("attention", attention)):
@@ -96,13 +97,13 @@ class RIR(Checked, Encoder):
         folded = self.inner.recurse(leaves, outer, trees=trees, draws=draws)
         return self._with_groups(Encoding(folded.root, folded.trees), lengths, outer)
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
-        """Encode, and return what is wanted too."""
+        """Encode, and also return what ``request`` asks for."""
         leaves, outer = self._leaves(states, lengths), self._outer(draws)
-        found = explore(self.inner, leaves, outer, wanted, self.attention, trees=trees, draws=draws)
-        return found if wanted.along is not None else self._with_groups(found, lengths, outer)
+        found = encode_with_request(self.inner, leaves, outer, request, self.attention, trees=trees, draws=draws)
+        return found if request.along is not None else self._with_groups(found, lengths, outer)
 
     def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:
@@ -113,7 +114,7 @@ class RIR(Checked, Encoder):
         return self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()
 
     def _with_groups(self, found: Encoding, lengths: Lengths, outer: Outer) -> Encoding:
-        """Add the groups of the outer tree to the trees, if there are any."""
+        """Add the groups of the outer tree to the trees, if trees were requested."""
         if found.trees is None:
             return found
         groups = outer.groups(lengths.host, training=self.training)
@@ -137,7 +138,7 @@ class RIR(Checked, Encoder):
 
 
 def _check_range(name: str, value: tuple[int, int]) -> tuple[int, int]:
-    """Return ``value``, or raise a ValueError that names the argument if it is no range of arities."""
+    """Return ``value``, or raise a ValueError that names the argument if it is not a range of arities."""
     whole = all(isinstance(end, int) and not isinstance(end, bool) for end in value)
     if not whole or len(value) != 2 or not 2 <= value[0] <= value[1]:
         raise OptionError(name, f"must be two integers, at least 2 and the lower one first, not {value!r}")
@@ -145,37 +146,31 @@ def _check_range(name: str, value: tuple[int, int]) -> tuple[int, int]:
 
 
 def _flat(outer: Outer) -> Outer:
-    """Return an outer tree of which one group holds any sequence."""
-    # Not Outer(): a sequence of one token is its own root, as it is in a tree that cuts.
+    """Return an outer tree in which one group holds the whole sequence."""
+    # Not Outer(): a sequence of one token must stay its own root, as in a tree that cuts.
     return replace(outer, split_from=sys.maxsize, training_split_from=None)
 
 
 @dataclass(frozen=True)
 class RIROptions(GroupOptions, CellOptions):
-    """Options that RIR has with any inner recursion."""
+    """Options of RIR that do not depend on the inner recursion."""
 
     arity: int = 30
-    """Items k of a group of the outer tree."""
+    """Number of items k in a group of the outer tree."""
     training_arities: tuple[int, int] | None = None
-    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
-    null: arity."""
+    """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float = 0.0
     """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool = True
-    """Begin with a bidirectional S4D layer over the whole sequence."""
+    """Run a bidirectional S4D layer over the whole sequence before it is cut into groups."""
     s4d_dropout: float = 0.1
-    """Share of channels dropped in the S4D layer in training."""
+    """Dropout rate of the S4D layer's channels."""
     s4d_zero_init: bool = False
-    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
+    """Initialize the S4D layer as the identity, to add one to a model that is already trained."""
     inference: str = INFERENCES[0]
-    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+    """How evaluation cuts sequences: grouped, as in training, or flat, one group that holds the whole sequence."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_probability("s4d_dropout", self.s4d_dropout)
         check_one_of("inference", self.inference, INFERENCES)
@@ -184,7 +179,7 @@ class RIROptions(GroupOptions, CellOptions):
             _check_range("training_arities", self.training_arities)
             if self.training_split_from is not None:
                 raise OptionError(
-                    "training_split_from", f"must be left out beside training_arities, not {self.training_split_from!r}"
+                    "training_split_from", f"must be left out with training_arities, not {self.training_split_from!r}"
                 )
 
     def outer(self) -> Outer:
@@ -196,7 +191,7 @@ class RIROptions(GroupOptions, CellOptions):
         """Return the inner recursion."""
 
     def tokens(self) -> ParentAttention | None:
-        """Return what makes the tokens' states, if there are any."""
+        """Return the parent attention that computes the tokens' states; None: no token states."""
         return None
 
     def build(self) -> Encoder:
@@ -240,5 +235,5 @@ class RIREBTGRCOptions(TokenOptions, AlignmentOptions, SliceOptions, BeamSearch,
         return BeamTree(self.new_cell(), self.scorer(self.dim), self.part(BeamSearch))
 
     def tokens(self) -> ParentAttention | None:
-        """Return what makes the tokens' states, if there are any."""
+        """Return the parent attention that computes the tokens' states; None: no token states."""
         return self.attention(self.dim, self.dropout)

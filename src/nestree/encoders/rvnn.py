@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.options import CellOptions
-from nestree.encoders.tokens import explore
+from nestree.encoders.tokens import encode_with_request
 from nestree.errors import OptionError
 from nestree.layers import LeafTransform, ParentAttention
 from nestree.recursions import BalancedTree, Chain
@@ -21,17 +21,17 @@ WHOLE = Outer()
 
 
 class RvNN(Encoder):
-    """Leaf transform, then one recursion over the whole sequence: EBT-GRC, GRC and others, by its recursion."""
+    """Leaf transform, then one recursion over the whole sequence: for example EBT-GRC or GRC."""
 
     def __init__(
         self, recursion: Recursion, leaf: LeafTransform | None, *, attention: ParentAttention | None = None
     ) -> None:
-        """Put an encoder together.
+        """Make an encoder.
 
         Args:
             recursion: folds the sequence.
-            leaf: the leaf transform; None if the recursion has one of its own.
-            attention: makes the tokens' states, where the recursion is a beam tree; None: there are none.
+            leaf: the leaf transform; None if the recursion has its own.
+            attention: computes the tokens' states, if the recursion is a beam tree; None: no token states.
 
         Raises:
             ValueError: ``leaf`` or ``attention`` is for another width than ``recursion``.
@@ -52,12 +52,12 @@ class RvNN(Encoder):
         folded = self.inner.recurse(Leaves(states, lengths, self.leaf), WHOLE, trees=trees, draws=draws)
         return Encoding(folded.root, folded.trees)
 
-    def encode_more(
-        self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None
+    def encode_request(
+        self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None
     ) -> Encoding:
-        """Encode, and return what is wanted too."""
+        """Encode, and also return what ``request`` asks for."""
         leaves = Leaves(states, lengths, self.leaf)
-        return explore(self.inner, leaves, WHOLE, wanted, self.attention, trees=trees, draws=draws)
+        return encode_with_request(self.inner, leaves, WHOLE, request, self.attention, trees=trees, draws=draws)
 
 
 @dataclass(frozen=True)

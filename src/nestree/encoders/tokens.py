@@ -1,4 +1,4 @@
-"""Tokens, scores and nodes of encoders with a beam tree inside, and the layer that hands tokens on."""
+"""Tokens, scores and nodes of encoders with a beam tree inside, and the layer that returns tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nestree.checks import Options, check_at_least, real_positions
-from nestree.encoders.base import Encoder, Encoding, Wanted
+from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.inputs import AnyLengths, States, as_lengths
 from nestree.layers import ParentAttention
 from nestree.recursions import BalancedTree, BeamTree, Chain
@@ -19,9 +19,9 @@ from nestree.recursions.base import Leaves, Recursion, TreeSearch
 from nestree.recursions.beam.beam_tree import distinct
 from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.draws import Draws
-from nestree.recursions.extras import Extras
 from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest
 from nestree.recursions.shapes import Padded
 from nestree.trees import ParsedTree, Span, Tree
 from nestree.trees.scores import allowed
@@ -29,57 +29,52 @@ from nestree.trees.scores import allowed
 
 @dataclass(frozen=True)
 class TokenOptions(Options):
-    """Options of the tokens' states."""
+    """Options of token states."""
 
     token_rounds: int = 0
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("token_rounds", self.token_rounds, 0)
 
     def attention(self, dim: int, dropout: float) -> ParentAttention | None:
-        """Return the attention; None where there are no rounds."""
+        """Return the parent attention; None without rounds."""
         return ParentAttention(dim, rounds=self.token_rounds, dropout=dropout) if self.token_rounds else None
 
 
-def explore(
+def encode_with_request(
     inner: Recursion,
     leaves: Leaves,
     outer: Outer,
-    wanted: Wanted,
+    request: EncodingRequest,
     attention: ParentAttention | None,
     *,
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Encode by a beam tree or along given trees, and return what is wanted too.
+    """Encode with a beam tree or along given trees, and also return what ``request`` asks for.
 
     Raises:
-        ValueError: ``inner`` does not have it, or tokens are wanted of an encoder without attention.
+        ValueError: ``inner`` does not support the request, or tokens are requested without attention.
     """
-    if wanted.tokens and attention is None:
+    if request.tokens and attention is None:
         raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
-    if wanted.along is not None:
-        return explore_along(inner, leaves, wanted.along, wanted, attention, trees=trees, draws=draws)
+    if request.along is not None:
+        return encode_along(inner, leaves, request.along, request, attention, trees=trees, draws=draws)
     if not isinstance(inner, BeamTree):
-        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(wanted, name))
+        asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(request, name))
         right = "None" if asked == "together" else "False"
         raise ValueError(f"{asked} must be {right}: {type(inner).__name__} does not have them, only a beam tree")
-    if wanted.together is not None:
-        check_together(wanted.together, leaves.lengths.host, outer, training=inner.training)
-    extras = Extras(
-        attention if wanted.tokens else None,
-        scores=wanted.scores or trees,
-        nodes=wanted.nodes,
-        together=wanted.together,
+    if request.together is not None:
+        check_together(request.together, leaves.lengths.host, outer, training=inner.training)
+    outputs = OutputRequest(
+        attention if request.tokens else None,
+        scores=request.scores or trees,
+        nodes=request.nodes,
+        together=request.together,
     )
-    found = inner.explore(leaves, outer, extras, draws)
+    found = inner.recurse_with_outputs(leaves, outer, outputs, draws)
     parsed = None
     if trees:
         assert found.scores is not None
@@ -89,14 +84,14 @@ def explore(
         found.root,
         parsed,
         None if found.tokens is None else leaves.padded(found.tokens),
-        found.scores if wanted.scores else None,
-        found.beams if wanted.scores else (),
-        found.nodes if wanted.nodes else None,
+        found.scores if request.scores else None,
+        found.beams if request.scores else (),
+        found.nodes if request.nodes else None,
     )
 
 
 def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer: Outer, *, training: bool) -> None:
-    """Make sure that the spans that must be constituents can all be, in groups as ``outer`` cuts them.
+    """Check that all of these spans can be constituents, given the groups that ``outer`` cuts.
 
     Raises:
         ValueError: names ``together``.
@@ -108,46 +103,46 @@ def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer
     for row, (spans, length, own) in enumerate(zip(together, lengths, groups, strict=True)):
         for first, end in spans:
             if not 0 <= first < end <= length:
-                raise ValueError(f"together[{row}] holds {(first, end)}, which is no span of {length} tokens")
+                raise ValueError(f"together[{row}] has {(first, end)}, which is not a span of {length} tokens")
             if any(first < start < end < stop for start, stop in spans):
-                raise ValueError(f"together[{row}] holds spans that cross one another, {(first, end)} among them")
+                raise ValueError(f"together[{row}] has spans that cross each other, {(first, end)} among them")
         if len(allowed(spans, own)) < len(spans) or (partly and spans):
-            raise ValueError(f"together[{row}] must not cross groups: use a higher arity, or flat inference")
+            raise ValueError(f"together[{row}] must not cross group boundaries: use a higher arity, or flat inference")
 
 
-def explore_along(
+def encode_along(
     inner: Recursion,
     leaves: Leaves,
     along: Sequence[Tree],
-    wanted: Wanted,
+    request: EncodingRequest,
     attention: ParentAttention | None,
     *,
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Fold along given trees with the cell of ``inner``, and return what is wanted too.
+    """Fold along given trees with the cell of ``inner``, and also return what ``request`` asks for.
 
     Raises:
-        ValueError: ``inner`` has no cell of its own, or no scorer of pairs where scores are wanted; or the trees do not
-            fit the sequences.
+        ValueError: ``inner`` does not fold with a single cell, scores are requested but it has no pair scorer, or the
+            trees do not match the sequences.
     """
     if not isinstance(inner, TreeSearch | Chain | BalancedTree):
-        raise ValueError(f"along must be None: {type(inner).__name__} does not fold along binary trees with one cell")
+        raise ValueError(f"along must be None: {type(inner).__name__} does not fold binary trees with a single cell")
     scorer = inner.scorer if isinstance(inner, TreeSearch) else None
-    if wanted.scores and (scorer is None or scorer.reads_parents):
-        raise ValueError(f"scores must be False: {type(inner).__name__} has no scorer of pairs that could find a tree")
+    if request.scores and (scorer is None or scorer.reads_parents):
+        raise ValueError(f"scores must be False: {type(inner).__name__} has no pair scorer to score given trees with")
     check_trees(along, leaves.lengths.host)
     given = GivenNodes(along, leaves.inputs.device)
     fold = AlongTrees(inner.cell, inner.training, draws)
     fast = isinstance(inner, BeamTree) and inner.search.engine != "naive"
     states = fold.fast(leaves, given) if fast else fold.naive(leaves, given)
     tokens = None
-    if attention is not None and wanted.tokens:
+    if attention is not None and request.tokens:
         paths, rows = Places.under(given.roots, given).paths(given.leaves)
         weights = states.new_ones(len(along))
         tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
     nodes = None
-    if wanted.nodes:
+    if request.nodes:
         spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
         nodes = [
             {span: states[row] for span, row in zip(own, rows, strict=True)}
@@ -157,20 +152,20 @@ def explore_along(
         states[given.roots],
         [[ParsedTree(tree, 1.0)] for tree in along] if trees else None,
         tokens,
-        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if wanted.scores and scorer is not None else None,
-        [[tree] for tree in along] if wanted.scores else (),
+        tree_log_prob(scorer, states, given, along).unsqueeze(-1) if request.scores and scorer is not None else None,
+        [[tree] for tree in along] if request.scores else (),
         nodes,
     )
 
 
 class Contextualizer(nn.Module):
-    """A layer from token states to token states, of any encoder that has them: it stacks with other layers.
+    """Wraps an encoder that has token states as a layer from states to states, to be stacked with other layers.
 
-    A recursion finds trees over its input, and every token reads the nodes above it; see
+    A recursion finds trees over its input, and every token attends to the nodes above it; see
     [`ParentAttention`][nestree.layers.parent_attention.ParentAttention].
 
     Args:
-        encoder: one that has tokens: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
+        encoder: an encoder with token states: a beam tree with ``token_rounds``, a Transformer or an S4D stack.
 
     Examples:
         >>> tree = nestree.Contextualizer(nestree.build("rir-ebt-grc", dim=16, token_rounds=1))
@@ -193,10 +188,10 @@ class Contextualizer(nn.Module):
         mask: Tensor | None = None,
         draws: Draws | torch.Generator | None = None,
     ) -> Padded:
-        """Return the tokens' states (B, L, D), zero in the padding; arguments as of [`Encoder.forward`][].
+        """Return the tokens' states (B, L, D), zero in the padding; for the arguments see [`Encoder.forward`][].
 
         Raises:
-            ValueError: as the encoder does; or it has no tokens.
+            ValueError: as for [`Encoder.forward`][], or the encoder has no tokens.
         """
         tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
         assert tokens is not None
@@ -204,5 +199,5 @@ class Contextualizer(nn.Module):
 
     @staticmethod
     def padding(states: Padded, lengths: AnyLengths) -> Bool[Tensor, "b l"]:
-        """Return a mask (B, L): true in the padding, as ``torch.nn``'s attention takes it."""
+        """Return a mask (B, L) that is true in the padding, the convention of ``torch.nn``'s attention."""
         return ~real_positions(as_lengths(lengths).to(states.device, torch.int64), states.shape[1])

@@ -18,10 +18,10 @@ from nestree.recursions.lengths import Lengths
 
 
 class Transformer(Encoder):
-    """Sinusoidal positions, pre-norm layers of attention and feed-forward, a last norm, the mean over real positions.
+    """Sinusoidal positions, pre-norm Transformer layers, a final norm, and the mean over real positions.
 
-    It finds no trees. Attention weights are not dropped in training: the attention that never holds all L x L of them
-    is only there without. Time grows with L^2, memory with L.
+    It finds no trees. Attention weights have no dropout: attention that never holds all L x L weights at once is only
+    available without it. Time grows with L^2, memory with L.
 
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3; the norm before each part as in Xiong et al. 2020
     (arXiv 2002.04745); the mean instead of a class token.
@@ -32,14 +32,14 @@ class Transformer(Encoder):
     """
 
     def __init__(self, dim: int, *, layers: int = 4, heads: int = 4, feedforward: int = 512, dropout: float = 0.1):
-        """Make an encoder of states of width ``dim``.
+        """Make an encoder for states of width ``dim``.
 
         Args:
             dim: width D.
-            layers: how many.
-            heads: of attention; they share D.
-            feedforward: hidden width of each layer's feed-forward part.
-            dropout: share of features dropped in training behind each part and in the feed-forward part.
+            layers: number of layers.
+            heads: attention heads per layer; must divide ``dim``.
+            feedforward: hidden width of each layer's feed-forward block.
+            dropout: dropout rate after attention and feed-forward blocks, and inside the latter.
 
         Raises:
             ValueError: a size is below 1, ``heads`` does not divide ``dim``, or ``dropout`` is not in [0, 1).
@@ -48,8 +48,7 @@ class Transformer(Encoder):
         check_at_least("layers", layers, 1)
         check_at_least("feedforward", feedforward, 1)
         check_heads(heads, dim)
-        # Positions come first in memory, not the batch: where PyTorch's fused kernels for evaluation are chosen they
-        # hold all L x L attention weights, and they are chosen for the other order only.
+        # Not batch_first: that order selects PyTorch's fused kernels at evaluation, which hold all L x L weights.
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 dim, heads, feedforward, check_probability("dropout", dropout), activation="gelu", norm_first=True
@@ -62,7 +61,7 @@ class Transformer(Encoder):
         self.norm = nn.LayerNorm(dim)
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
-        """Encode checked states; there are no trees."""
+        """Encode checked states; never returns trees."""
         real = real_positions(lengths.tensor, states.shape[1])
         padding = None if min(lengths.host) == states.shape[1] else ~real
         states = (states + sinusoids(states.shape[1], self.dim, states)).transpose(0, 1)
@@ -73,7 +72,7 @@ class Transformer(Encoder):
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Float[Tensor, "l d"]:
-    """Return the positions' encodings, of the dtype and on the device of ``like``.
+    """Return positional encodings with the dtype and device of ``like``.
 
     Feature 2 i of position t is ``sin(t / 10000^(2 i / D))``, feature 2 i + 1 the cosine of the same.
     """
@@ -89,7 +88,7 @@ def mean_over(states: Float[Tensor, "b l d"], real: Tensor) -> Float[Tensor, "b 
 
 
 def check_heads(heads: int, dim: int) -> int:
-    """Return ``heads``, or raise a ValueError that names it if it is no integer that divides ``dim``."""
+    """Return ``heads``, or raise a ValueError that names it if it is not an integer that divides ``dim``."""
     check_at_least("heads", heads, 1)
     if dim % heads:
         raise OptionError("heads", f"must divide dim, which is {dim}, not {heads}")
@@ -101,20 +100,15 @@ class TransformerOptions(EncoderOptions):
     """Transformer encoder with sinusoidal positions and mean pooling."""
 
     dropout: float = 0.1
-    """Share of features dropped in training behind attention and feed-forward parts, and inside the latter."""
+    """Dropout rate after attention and feed-forward blocks, and inside the latter."""
     layers: int = 4
-    """Layers of attention and feed-forward."""
+    """Number of Transformer layers."""
     heads: int = 4
-    """Heads of attention; ``dim`` is divided between them."""
+    """Attention heads per layer; must divide ``dim``."""
     feedforward: int = 512
-    """Hidden width of each layer's feed-forward part, features."""
+    """Hidden width of each layer's feed-forward block."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         super().__post_init__()
         check_at_least("layers", self.layers, 1)
         check_at_least("feedforward", self.feedforward, 1)

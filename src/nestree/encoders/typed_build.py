@@ -13,264 +13,264 @@ from nestree.encoders.base import Encoder
 
 class _RIREBTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     arity: int
-    """Items k of a group of the outer tree."""
+    """Number of items k in a group of the outer tree."""
     split_from: int | None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
-    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
-    null: arity."""
+    """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
     """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool
-    """Begin with a bidirectional S4D layer over the whole sequence."""
+    """Run a bidirectional S4D layer over the whole sequence before it is cut into groups."""
     s4d_dropout: float
-    """Share of channels dropped in the S4D layer in training."""
+    """Dropout rate of the S4D layer's channels."""
     s4d_zero_init: bool
-    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
+    """Initialize the S4D layer as the identity, to add one to a model that is already trained."""
     inference: str
-    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+    """How evaluation cuts sequences: grouped, as in training, or flat, one group that holds the whole sequence."""
     beam_size: int
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
     merge_equal: bool
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    """Merge beams with equal frontiers into one, with the log-sum-exp of their scores."""
     engine: str
-    """Implementation of the search: fast, torch or naive."""
+    """Implementation of the search: fast (the compiled library where possible), torch (PyTorch only), or naive (slow,
+    plain autograd, supports every derivative)."""
     scorer_width: int | None
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    """Number of leading features of each child that the pair scorer reads, capped at ``dim``; null: all."""
     alignment: str
-    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
+    """How the beams of the next level are chosen from those of each group: sampled, systematic, random or none."""
     temperature: float
-    """Divides the scores before a group's beams are drawn for alignment."""
+    """Temperature of beam alignment: scores are divided by it before beams are sampled."""
     sample_at_evaluation: bool
-    """Draw alignments at evaluation too; false keeps it deterministic."""
+    """Sample alignments at evaluation too; false: evaluation is deterministic."""
     partial: float
-    """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
-    level goes on with them, together with those of the neighbouring groups."""
+    """Partial folding: number of roots that a group is folded to, as a share of its items, at most 0.5; 0: one root.
+    The next level merges them with the roots of neighbouring groups."""
     token_rounds: int
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
 
 class _RIRGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     arity: int
-    """Items k of a group of the outer tree."""
+    """Number of items k in a group of the outer tree."""
     split_from: int | None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
-    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
-    null: arity."""
+    """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
     """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool
-    """Begin with a bidirectional S4D layer over the whole sequence."""
+    """Run a bidirectional S4D layer over the whole sequence before it is cut into groups."""
     s4d_dropout: float
-    """Share of channels dropped in the S4D layer in training."""
+    """Dropout rate of the S4D layer's channels."""
     s4d_zero_init: bool
-    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
+    """Initialize the S4D layer as the identity, to add one to a model that is already trained."""
     inference: str
-    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+    """How evaluation cuts sequences: grouped, as in training, or flat, one group that holds the whole sequence."""
 
 
 class _RIROMOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     slots: int
-    """Memory slots; 12 are published for logical inference."""
+    """Number of memory slots, which bounds the depth of the stack; the paper uses 12 for logical inference."""
     memory_dropout: float
-    """Share of features dropped in training where slots are attended to."""
+    """Dropout rate in the attention over memory slots."""
     arity: int
-    """Items k of a group of the outer tree."""
+    """Number of items k in a group of the outer tree."""
     split_from: int | None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
-    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
-    null: arity."""
+    """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
     """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool
-    """Begin with a bidirectional S4D layer over the whole sequence."""
+    """Run a bidirectional S4D layer over the whole sequence before it is cut into groups."""
     s4d_dropout: float
-    """Share of channels dropped in the S4D layer in training."""
+    """Dropout rate of the S4D layer's channels."""
     s4d_zero_init: bool
-    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
+    """Initialize the S4D layer as the identity, to add one to a model that is already trained."""
     inference: str
-    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+    """How evaluation cuts sequences: grouped, as in training, or flat, one group that holds the whole sequence."""
 
 
 class _RIRCRvNNOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     window: int
-    """Items that the scorer reads: an item and as many neighbours on each side; odd."""
+    """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float
-    """What an item's existence must exceed for it to count; a sequence with at most one such item stops."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
     arity: int
-    """Items k of a group of the outer tree."""
+    """Number of items k in a group of the outer tree."""
     split_from: int | None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
     training_arities: tuple[int, int] | None
-    """In training every batch draws its arity from this range, lower ones more often (equal shares of its logarithm);
-    null: arity."""
+    """In training every batch draws its arity log-uniformly from this range (two integers); null: always ``arity``."""
     training_flat: float
     """Share of the training batches in which one group holds the whole sequence."""
     s4d: bool
-    """Begin with a bidirectional S4D layer over the whole sequence."""
+    """Run a bidirectional S4D layer over the whole sequence before it is cut into groups."""
     s4d_dropout: float
-    """Share of channels dropped in the S4D layer in training."""
+    """Dropout rate of the S4D layer's channels."""
     s4d_zero_init: bool
-    """Begin with an S4D layer that hands states on unchanged, to put one into a model that is trained already."""
+    """Initialize the S4D layer as the identity, to add one to a model that is already trained."""
     inference: str
-    """At evaluation: grouped, as in training, or flat: one group holds the whole sequence."""
+    """How evaluation cuts sequences: grouped, as in training, or flat, one group that holds the whole sequence."""
 
 
 class _EBTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     beam_size: int
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
     merge_equal: bool
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    """Merge beams with equal frontiers into one, with the log-sum-exp of their scores."""
     engine: str
-    """Implementation of the search: fast, torch or naive."""
+    """Implementation of the search: fast (the compiled library where possible), torch (PyTorch only), or naive (slow,
+    plain autograd, supports every derivative)."""
     scorer_width: int | None
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    """Number of leading features of each child that the pair scorer reads, capped at ``dim``; null: all."""
     token_rounds: int
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
 
 class _EBTGRCNoSliceOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     beam_size: int
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
     merge_equal: bool
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    """Merge beams with equal frontiers into one, with the log-sum-exp of their scores."""
     engine: str
-    """Implementation of the search: fast, torch or naive."""
+    """Implementation of the search: fast (the compiled library where possible), torch (PyTorch only), or naive (slow,
+    plain autograd, supports every derivative)."""
     scorer_width: int | None
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    """Number of leading features of each child that the pair scorer reads, capped at ``dim``; null: all."""
     token_rounds: int
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
 
 class _BTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     beam_size: int
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
     merge_equal: bool
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    """Merge beams with equal frontiers into one, with the log-sum-exp of their scores."""
     engine: str
-    """Implementation of the search: fast, torch or naive."""
+    """Implementation of the search: fast (the compiled library where possible), torch (PyTorch only), or naive (slow,
+    plain autograd, supports every derivative)."""
     token_rounds: int
-    """Rounds of parent attention, which gives every token a state; 0: the encoder has roots alone."""
+    """Rounds of parent attention, which computes a state for every token; 0: the encoder returns only roots."""
 
 
 class _BTGRCOneSoftOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     beam_size: int
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
 
 
 class _GTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     temperature: float
-    """Temperature of the softmax that the gradient goes through."""
+    """Temperature of the Gumbel-softmax; it affects only the gradient."""
 
 
 class _EGTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     temperature: float
-    """Temperature of the softmax that the gradient goes through."""
+    """Temperature of the Gumbel-softmax; it affects only the gradient."""
     scorer_width: int | None
-    """Features S of a child that the pair scorer reads, at most ``dim``; null: all of them."""
+    """Number of leading features of each child that the pair scorer reads, capped at ``dim``; null: all."""
 
 
 class _BBTGRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
 
 
 class _GRCOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
 
 
 class _S4DOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
     """Share of channels dropped in each layer in training, the same at every time step."""
     layers: int
@@ -281,41 +281,41 @@ class _S4DOptions(TypedDict, total=False):
 
 class _TransformerOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of features dropped in training behind attention and feed-forward parts, and inside the latter."""
+    """Dropout rate after attention and feed-forward blocks, and inside the latter."""
     layers: int
-    """Layers of attention and feed-forward."""
+    """Number of Transformer layers."""
     heads: int
-    """Heads of attention; ``dim`` is divided between them."""
+    """Attention heads per layer; must divide ``dim``."""
     feedforward: int
-    """Hidden width of each layer's feed-forward part, features."""
+    """Hidden width of each layer's feed-forward block."""
 
 
 class _OMOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     slots: int
-    """Memory slots; 12 are published for logical inference."""
+    """Number of memory slots, which bounds the depth of the stack; the paper uses 12 for logical inference."""
     memory_dropout: float
-    """Share of features dropped in training where slots are attended to."""
+    """Dropout rate in the attention over memory slots."""
 
 
 class _CRvNNOptions(TypedDict, total=False):
     dim: int
-    """Width D of states, features."""
+    """Width D of the states, in features."""
     dropout: float
-    """Share of the cell's hidden features dropped in training."""
+    """Dropout rate of the cell's hidden features."""
     cell: str
-    """What composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class for your own."""
+    """Cell, which composes two states: grc, bilinear, grc-swiglu, multiplicative, tree-lstm, or module:Class."""
     window: int
-    """Items that the scorer reads: an item and as many neighbours on each side; odd."""
+    """Number of items that the scorer reads, centred on the item that it scores; odd, at least 3."""
     threshold: float
-    """What an item's existence must exceed for it to count; a sequence with at most one such item stops."""
+    """Halting threshold: a sequence stops once at most one item has a probability of existence above it."""
 
 
 @runtime_checkable

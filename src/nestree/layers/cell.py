@@ -1,4 +1,4 @@
-"""Cells: two children in, one parent out. Here what every cell is, and the gated recursive cell (GRC)."""
+"""Cells: two children in, one parent out. The base class, and the gated recursive cell (GRC)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HIDDEN_MULTIPLE = 4
 class Cell(Checked, nn.Module, ABC):
     """Composes a left and a right child into their parent: two states of width ``dim`` in, one out.
 
-    A cell treats rows one by one, any number of them. If it has dropout, whoever composes may hand it the mask, of
-    ``mask_width`` features: in a search a mask belongs to a node, however often that is looked at.
+    A cell treats each row independently. If it has dropout, the caller may pass the mask, of ``mask_width`` features:
+    in a search, a node has one mask, however often it is recomputed.
 
     Examples:
         >>> class Sum(Cell):
@@ -33,12 +33,12 @@ class Cell(Checked, nn.Module, ABC):
     checks: ClassVar = {"dropout": check_probability}
 
     def __init__(self, dim: int, *, dropout: float = 0.0, mask_width: int = 0) -> None:
-        """Note what others ask of a cell.
+        """Set the attributes that encoders read.
 
         Args:
             dim: width D of states.
-            dropout: share of features that are dropped in training, where there are any to drop.
-            mask_width: how many features that is of; 0: this cell has no dropout.
+            dropout: dropout rate in training; unused if ``mask_width`` is 0.
+            mask_width: number of features that dropout applies to; 0: this cell has no dropout.
 
         Raises:
             ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
@@ -57,17 +57,17 @@ class Cell(Checked, nn.Module, ABC):
     ) -> Float[Tensor, "*rows d"]:
         """Return the parents of ``left`` and ``right``, row by row.
 
-        ``keep`` is a dropout mask that is already scaled (0, or 1 / (1 - dropout)); without it a training cell draws
-        its own.
+        ``keep`` is a dropout mask that is already scaled (0, or 1 / (1 - dropout)); without it, a cell in training mode
+        draws its own.
         """
 
     def drop(self, features: Tensor, keep: Tensor | None) -> Tensor:
-        """Drop some of the ``features``: by the mask, or without one by a new one in training."""
+        """Apply dropout to ``features``: with the mask ``keep``, or else with a new one in training."""
         return functional.dropout(features, self.dropout, self.training) if keep is None else features * keep
 
 
 def mask_width(cell: nn.Module) -> int:
-    """Return how wide the masks are that ``cell`` is to be handed; 0: it takes none, or drops nothing."""
+    """Return the width of the dropout masks for ``cell``; 0: it has no dropout, or its rate is 0."""
     return getattr(cell, "mask_width", 0) if getattr(cell, "dropout", 0.0) else 0
 
 
@@ -82,7 +82,7 @@ class GatedRecursiveCell(Cell):
 
     Args:
         dim: width D of a state.
-        dropout: share of hidden features dropped during training.
+        dropout: dropout rate of the hidden features.
 
     Raises:
         ValueError: ``dim`` is below 1 or ``dropout`` not in [0, 1).
@@ -112,8 +112,8 @@ class GatedRecursiveCell(Cell):
     ) -> Float[Tensor, "*rows d"]:
         """Return the parents of ``left`` and ``right``, row by row.
 
-        ``keep`` is a dropout mask, already scaled (0 or 1 / (1 - dropout)), for callers that draw a mask per node;
-        without it, the cell draws one during training.
+        ``keep`` is a scaled dropout mask (0, or 1 / (1 - dropout)), for callers that draw one mask per node; without
+        it, the cell draws its own in training.
         """
         return self.mix(left, right, self.hidden(torch.cat([left, right], dim=-1)), keep)
 
@@ -124,7 +124,7 @@ class GatedRecursiveCell(Cell):
         hidden: Float[Tensor, "*rows h"],
         keep: Float[Tensor, "*rows h"] | None = None,
     ) -> Float[Tensor, "*rows d"]:
-        """Return the parents, given ``W1 [l; r] + b1``, for callers that use parts of it for several parents."""
+        """Return the parents, given ``W1 [l; r] + b1``, for callers that share parts of this among several parents."""
         hidden = functional.gelu(hidden)
         hidden = self.drop(hidden, keep)
         gate_left, gate_right, gate_new, new = self.gates(hidden).chunk(4, dim=-1)

@@ -1,4 +1,4 @@
-"""Other cells than the gated recursive one, and all of them by name."""
+"""Cells other than the gated recursive one, and a registry of all cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nestree.layers.cell import HIDDEN_MULTIPLE, Cell, GatedRecursiveCell
 class BilinearCell(Cell):
     """``parent = LayerNorm(W x + Wo((Wa x) * (Wb x)))`` of ``x = [l; r]``, with dropout on the product.
 
-    A product of two linear maps reads one child by the other, which sums modulo a number are made of.
+    The product of two linear maps lets one child select how the other is read, which sums modulo a number need.
     Cost: ``12 D^2`` multiply-adds per parent.
 
     Examples:
@@ -26,7 +26,7 @@ class BilinearCell(Cell):
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a cell for states of width ``dim``; ``dropout`` is the share of products dropped in training."""
+        """Make a cell for states of width ``dim``; ``dropout`` is the dropout rate of the products."""
         super().__init__(dim, dropout=dropout, mask_width=2 * dim)
         self.linear = nn.Linear(2 * dim, dim)
         self.factors = nn.Linear(2 * dim, 2 * self.mask_width)
@@ -48,7 +48,7 @@ class BilinearCell(Cell):
 class SwiGLUCell(Cell):
     """The gated recursive cell with a SwiGLU hidden layer: ``h = SiLU(W1 x) * (W2 x)`` of ``x = [l; r]``.
 
-    Its hidden layer has 3 D features, so that it has as many parameters as the one with GELU has.
+    Its hidden layer has 3 D features, which matches the number of parameters of the GELU version.
 
     Source of the layer: Shazeer 2020 (arXiv 2002.05202). Cost: ``24 D^2`` multiply-adds per parent.
 
@@ -58,7 +58,7 @@ class SwiGLUCell(Cell):
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a cell for states of width ``dim``; ``dropout`` is the share of hidden features dropped in training."""
+        """Make a cell for states of width ``dim``; ``dropout`` is the dropout rate of the hidden layer."""
         super().__init__(dim, dropout=dropout, mask_width=3 * dim)
         self.hidden = nn.Linear(2 * dim, 2 * self.mask_width)
         self.gates = nn.Linear(self.mask_width, 4 * dim)
@@ -78,9 +78,9 @@ class SwiGLUCell(Cell):
 
 
 class MultiplicativeGateCell(Cell):
-    """A gate on both children, a matrix that begins as their sum, and a residual feed-forward layer.
+    """A gate on both children, a linear map initialized as their sum, and a residual feed-forward layer.
 
-    ``g = 2 sigmoid(Wg x + bg)`` of ``x = [l; r]``, ``y = LayerNorm(V (g * x))`` with ``V = [I I]`` to begin with, and
+    ``g = 2 sigmoid(Wg x + bg)`` of ``x = [l; r]``, ``y = LayerNorm(V (g * x))`` with V initialized to ``[I I]``, and
     ``parent = LayerNorm(y + W2 GELU(W1 y))``, with dropout on the hidden layer. Cost: ``14 D^2`` multiply-adds per
     parent.
 
@@ -90,7 +90,7 @@ class MultiplicativeGateCell(Cell):
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a cell for states of width ``dim``; ``dropout`` is the share of hidden features dropped in training."""
+        """Make a cell for states of width ``dim``; ``dropout`` is the dropout rate of the hidden layer."""
         super().__init__(dim, dropout=dropout, mask_width=HIDDEN_MULTIPLE * dim)
         self.gate = nn.Linear(2 * dim, 2 * dim)
         self.value = nn.Linear(2 * dim, dim, bias=False)
@@ -100,7 +100,7 @@ class MultiplicativeGateCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Let V begin as the sum of the children."""
+        """Initialize V as the sum of the children."""
         with torch.no_grad():
             self.value.weight.copy_(torch.eye(self.dim).repeat(1, 2))
 
@@ -130,7 +130,7 @@ class TreeLSTMCell(Cell):
     """
 
     def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
-        """Make a cell for states of width ``dim``, even; ``dropout`` is the share of new features dropped in training.
+        """Make a cell for states of even width ``dim``; ``dropout`` is the dropout rate of the candidate features.
 
         Raises:
             ValueError: names the argument.
@@ -166,7 +166,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
 
 
 def build_cell(name: str, dim: int, *, dropout: float) -> Cell:
-    """Return a new cell: a key of [`CELLS`][], or ``module:Class`` for somebody's own.
+    """Return a new cell: a key of [`CELLS`][], or ``module:Class`` for any other class.
 
     Raises:
         ValueError: there is no such cell.

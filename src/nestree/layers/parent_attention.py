@@ -1,4 +1,4 @@
-"""Parent attention: every token reads the nodes above it in the trees that were found."""
+"""Parent attention: every token attends to the nodes above it in the trees."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.nn import functional
 from nestree.checks import check_at_least, check_probability
 
 WIDEST = 128
-"""Width d of queries and keys, at most."""
+"""Largest width d of queries and keys."""
 HEIGHTS = 10
-"""Heights that are told apart; those above count as the last."""
-AT_ONCE = 2**22
-"""Numbers that the energies' products gather at a time."""
+"""Number of height embeddings; greater heights share the last one."""
+CHUNK = 2**22
+"""Number of elements gathered at a time for the products of queries and keys."""
 
 PairNumbers = Float[Tensor, " p"]
 PairIndex = Integer[Tensor, " p"]
@@ -27,18 +27,18 @@ LeafIndex = Integer[Tensor, " s"]
 
 @dataclass(frozen=True)
 class Paths:
-    """The ancestors of the leaves of some beams, as P pairs (leaf of a beam, ancestor); S leaves of beams in all."""
+    """The ancestors of the leaves of beams: P pairs (leaf of a beam, ancestor) of S leaves of beams."""
 
     leaf: LeafIndex
     """(S,) the leaf."""
     beam: LeafIndex
     """(S,) the beam, numbered over all sequences."""
     segment: PairIndex
-    """(P,) the leaf of a beam that each pair belongs to, in ascending order."""
+    """(P,) index of each pair's leaf among the S, ascending."""
     node: PairIndex
     """(P,) the ancestor."""
     height: PairIndex
-    """(P,) how high the ancestor is above the leaves."""
+    """(P,) height of the ancestor."""
 
 
 class ParentAttention(nn.Module):
@@ -51,19 +51,19 @@ class ParentAttention(nn.Module):
         o_i = dropout(Wo (SiLU(Wu x'_i) * sum_v a_v SiLU(Wv x'_v)))
         g = sigmoid(Wg [o_i; x_i]),   x_i <- g o_i + (1 - g) x_i
 
-    A leaf without ancestors, the only one of its sequence, reads zeros. A second round has the same weights.
+    A leaf without ancestors, that is, a sequence of one token, reads zeros. All rounds share their weights.
 
     Args:
         dim: width D of a state.
-        rounds: how many times a leaf attends, with the same weights.
-        dropout: share of features of what a leaf has read that are dropped during training.
+        rounds: number of rounds of attention, with shared weights.
+        dropout: dropout rate of the attention output.
 
     Raises:
         ValueError: ``dim`` or ``rounds`` is below 1, or ``dropout`` not in [0, 1).
 
     Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 5.
-    Cost: a leaf has as many ancestors as it is deep: up to n in a flat beam tree, about k log_k n in recursion in
-    recursion, in each of W beams; memory grows with the number of pairs, but not with pairs times D.
+    Cost: a leaf has as many ancestors as its depth: up to n in a flat beam tree, about k log_k n in recursion in
+    recursion, for each of W beams. Memory grows with the number of pairs, not with pairs times D.
     """
 
     def __init__(self, dim: int, *, rounds: int = 1, dropout: float = 0.1) -> None:
@@ -84,33 +84,33 @@ class ParentAttention(nn.Module):
         self.dropout = nn.Dropout(check_probability("dropout", dropout))
 
     def reset_parameters(self) -> None:
-        """Initialize this module's own parameters anew; those of its layers have methods of their own."""
+        """Initialize this module's own parameters; its layers have methods of their own."""
         nn.init.normal_(self.scale)
         nn.init.zeros_(self.offset)
         nn.init.normal_(self.heights)
 
-    def read(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor, Tensor]:
+    def queries_and_gate(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries q and q_h and the gate ``SiLU(Wu x')`` of leaves."""
         inner = self.norm(self.project(states))
         shared = functional.silu(self.shared(inner))
         first, second = (shared * self.scale[j] + self.offset[j] for j in (0, 1))
         return first, second, functional.silu(self.queries(inner))
 
-    def show(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, states: Float[Tensor, "*rows d"]) -> tuple[Tensor, Tensor]:
         """Return the keys and the values of nodes."""
         inner = self.norm(self.project(states))
         keys = functional.silu(self.shared(inner)) * self.scale[2] + self.offset[2]
         return keys, functional.silu(self.values(inner))
 
-    def move(self, states: Float[Tensor, "*rows d"], read: Float[Tensor, "*rows e"]) -> Float[Tensor, "*rows d"]:
-        """Return the new states of leaves, of which ``read`` is the product of their gate and what they attended to."""
+    def update(self, states: Float[Tensor, "*rows d"], read: Float[Tensor, "*rows e"]) -> Float[Tensor, "*rows d"]:
+        """Return the new states of leaves; ``read`` is their gated attention output."""
         out = self.dropout(self.out(read))
         gate = self.gate(torch.cat([out, states], dim=-1)).sigmoid()
         return gate * out + (1 - gate) * states
 
     @property
     def temperature(self) -> float:
-        """What energies are divided by."""
+        """Divisor of the energies."""
         return math.sqrt(2 * self.heights.shape[1])
 
     def forward(
@@ -120,31 +120,32 @@ class ParentAttention(nn.Module):
         paths: Paths,
         weights: Float[Tensor, " beams"],
     ) -> Float[Tensor, "n d"]:
-        """Return the leaves' states, averaged over the beams.
+        """Return the leaves' new states, averaged over the beams.
 
         Args:
-            leaves: of all sequences.
-            nodes: all ancestors.
-            paths: which leaf has which ancestors in which beam.
-            weights: of the beams; those of one sequence add up to 1.
+            leaves: leaf states of all sequences.
+            nodes: states of all ancestors.
+            paths: the ancestors of each leaf in each beam.
+            weights: weights of the beams; those of one sequence add up to 1.
         """
-        keys, values = self.show(nodes)
+        keys, values = self.keys_and_values(nodes)
         places = paths.height.clamp(max=HEIGHTS) - 1
         states = leaves[paths.leaf]
         for number in range(self.rounds):
-            # All beams begin with the same leaves.
-            found = self.read(states) if number else [of[paths.leaf] for of in self.read(leaves)]
-            first, second, gate = found
+            if number == 0:  # all beams start from the same leaves
+                first, second, gate = (of[paths.leaf] for of in self.queries_and_gate(leaves))
+            else:
+                first, second, gate = self.queries_and_gate(states)
             of_height = (second @ self.heights.T)[paths.segment, places]
             energy = (pair_products(first, keys, paths) + of_height) / self.temperature
             share = segment_softmax(energy, paths.segment, len(states)).to(values.dtype)
-            states = self.move(states, gate * path_sums(values, share, paths))
+            states = self.update(states, gate * path_sums(values, share, paths))
         weighted = states * weights.to(states.dtype)[paths.beam].unsqueeze(-1)
         return torch.zeros_like(leaves).index_add(0, paths.leaf, weighted)
 
 
 def segment_softmax(energy: PairNumbers, segment: PairIndex, segments: int) -> PairNumbers:
-    """Return the softmax of the energies (P,) over those of each segment."""
+    """Return the softmax of the energies (P,) within each segment."""
     energy = energy.to(torch.promote_types(energy.dtype, torch.float32))
     largest = energy.new_full((segments,), -torch.inf).scatter_reduce(0, segment, energy.detach(), "amax")
     grown = (energy - largest[segment]).exp()
@@ -152,12 +153,12 @@ def segment_softmax(energy: PairNumbers, segment: PairIndex, segments: int) -> P
 
 
 def pair_products(queries: Float[Tensor, "s d"], keys: Float[Tensor, "m d"], paths: Paths) -> PairNumbers:
-    """Return ``queries[segment] . keys[node]`` (P,) without ever holding P rows."""
+    """Return ``queries[segment] . keys[node]`` (P,) without materializing P rows."""
     return _Products.apply(queries, keys, paths.segment, paths.node)  # pyright: ignore[reportReturnType]
 
 
 def path_sums(values: Float[Tensor, "m e"], weights: PairNumbers, paths: Paths) -> Float[Tensor, "s e"]:
-    """Return the sum of ``weights * values[node]`` over each segment (S, E), without ever holding P rows."""
+    """Return the sum of ``weights * values[node]`` over each segment (S, E), without materializing P rows."""
     return _Sums.apply(values, weights, paths.node, paths.segment, len(paths.leaf), True)  # pyright: ignore[reportReturnType]
 
 
@@ -167,7 +168,7 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, at_left: Tensor, at_right: Tensor) -> Tensor:
         ctx.save_for_backward(left, right, at_left, at_right)
-        at_once = max(1, AT_ONCE // left.shape[1])
+        at_once = max(1, CHUNK // left.shape[1])
         parts = zip(at_left.split(at_once), at_right.split(at_once), strict=True)
         return torch.cat([(left[one] * right[other]).sum(-1) for one, other in parts])
 
@@ -182,8 +183,8 @@ class _Products(torch.autograd.Function):
 class _Sums(torch.autograd.Function):
     """``weights * values[source]``, summed by ``target``; either that or ``source`` ascends.
 
-    Its gradients are itself, turned round, and [`_Products`][]: so there are second derivatives, unlike those of the
-    function of ``torch.nn`` that it is made of.
+    Its gradients are itself with source and target swapped, and [`_Products`][]; so, unlike ``embedding_bag``, which it
+    uses, it has second derivatives.
     """
 
     @staticmethod

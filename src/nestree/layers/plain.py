@@ -1,4 +1,4 @@
-"""Which modules are exactly what a fused implementation was written for: anything else is asked by its own forward."""
+"""Checks for unmodified modules, for which a fused implementation is exact; others are called by their ``forward``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _HOOKS = (
 
 
 def is_plain_cell(cell: nn.Module, states: Tensor) -> TypeGuard[GatedRecursiveCell]:
-    """Return whether ``cell`` is a gated recursive cell as its class makes one, for the dtype and device of states."""
+    """Return whether ``cell`` is an unmodified gated recursive cell with the dtype and device of ``states``."""
     return (
-        _untouched(cell, GatedRecursiveCell)
+        _unmodified(cell, GatedRecursiveCell)
         and _is_linear(cell.hidden, (cell.hidden.out_features, 2 * cell.dim), bias=True)
         and _is_linear(cell.gates, (4 * cell.dim, cell.hidden.out_features), bias=True)
-        and _untouched(cell.norm, nn.LayerNorm)
+        and _unmodified(cell.norm, nn.LayerNorm)
         and cell.norm.weight is not None
         and cell.norm.weight.shape == (cell.dim,)
         and cell.norm.bias is not None
@@ -34,9 +34,9 @@ def is_plain_cell(cell: nn.Module, states: Tensor) -> TypeGuard[GatedRecursiveCe
 
 
 def is_plain_pair_scorer(scorer: nn.Module, states: Tensor) -> TypeGuard[PairScorer]:
-    """Return whether ``scorer`` is a scorer of pairs as its class makes one, for the dtype and device of states."""
+    """Return whether ``scorer`` is an unmodified pair scorer with the dtype and device of ``states``."""
     return (
-        _untouched(scorer, PairScorer)
+        _unmodified(scorer, PairScorer)
         and _is_linear(scorer.hidden, (scorer.width, 2 * scorer.width), bias=True)
         and _is_linear(scorer.score, (1, scorer.width), bias=False)
         and _alike(scorer, 3, states)
@@ -44,22 +44,22 @@ def is_plain_pair_scorer(scorer: nn.Module, states: Tensor) -> TypeGuard[PairSco
 
 
 def is_plain_parent_scorer(scorer: nn.Module, states: Tensor) -> TypeGuard[ParentScorer]:
-    """Return whether ``scorer`` is a scorer of parents as its class makes one, for the dtype and device of states."""
+    """Return whether ``scorer`` is an unmodified parent scorer with the dtype and device of ``states``."""
     return (
-        _untouched(scorer, ParentScorer)
+        _unmodified(scorer, ParentScorer)
         and _is_linear(scorer.score, (1, scorer.dim), bias=False)
         and _alike(scorer, 1, states)
     )
 
 
 def _is_linear(module: nn.Module, shape: tuple[int, int], *, bias: bool) -> bool:
-    if not _untouched(module, nn.Linear):
+    if not _unmodified(module, nn.Linear):
         return False
     return module.weight.shape == shape and (module.bias is not None) == bias
 
 
-def _untouched(module: nn.Module, kind: type[Part]) -> TypeGuard[Part]:
-    """Return whether a module is of a class itself, with neither hooks nor a forward of its own."""
+def _unmodified(module: nn.Module, kind: type[Part]) -> TypeGuard[Part]:
+    """Return whether a module's class is exactly ``kind``, without hooks or a replaced ``forward``."""
     if type(module) is not kind or "forward" in vars(module) or "mix" in vars(module):
         return False
     every = torch.nn.modules.module
@@ -70,7 +70,7 @@ def _untouched(module: nn.Module, kind: type[Part]) -> TypeGuard[Part]:
 
 
 def _alike(module: nn.Module, count: int, states: Tensor) -> bool:
-    """Return whether a module has so many parameters, all ordinary tensors of the dtype and device of ``states``."""
+    """Return whether a module has ``count`` parameters, all plain tensors with the dtype and device of ``states``."""
     parameters = list(module.parameters())
     return len(parameters) == count and all(
         type(tensor) in (Tensor, nn.Parameter) and tensor.dtype == states.dtype and tensor.device == states.device

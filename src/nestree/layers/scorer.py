@@ -15,16 +15,16 @@ from nestree.errors import OptionError
 
 
 class Scorer(nn.Module, ABC):
-    """Says how well two neighbours would go together, by one logit; higher is better.
+    """Rates the merge of two neighbours with one logit; higher is better.
 
     A subclass reads the children of a pair, ``forward(left, right)``, or, with ``reads_parents``, the parent that they
-    would have, ``forward(parent)``. It treats rows one by one, any number of them.
+    would have, ``forward(parent)``. It treats each row independently.
     """
 
     reads_parents: ClassVar[bool] = False
 
     def __init__(self, dim: int) -> None:
-        """Note the width D of states.
+        """Set the width D of states.
 
         Raises:
             ValueError: ``dim`` is below 1.
@@ -41,7 +41,7 @@ class PairScorer(Scorer):
     """Score a pair by its two states: ``s(l, r) = w2 . GELU(W1 [l_1..S; r_1..S] + b1)``.
 
     As it does not need the parent, a beam tree composes only the pairs that it merges. It reads only the first S
-    features, which separates the decision what to merge from the content. There is no last bias: it would cancel in the
+    features, which separates the merge decision from the content. The output has no bias: it would cancel in the
     softmax over a frontier's pairs.
 
     Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3.

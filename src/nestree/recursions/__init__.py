@@ -22,7 +22,7 @@ if not TYPE_CHECKING:
     _RENAMED = {"Balanced": BalancedTree, "Continuous": ContinuousRecursion}
 
     def __getattr__(name: str) -> type:
-        """Return what a name of version 0.1 stands for."""
+        """Return a class under its name of version 0.1."""
         if name not in _RENAMED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         new = _RENAMED[name]

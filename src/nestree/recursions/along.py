@@ -1,4 +1,4 @@
-"""Folding along trees that are given: by the cell alone, whoever found them."""
+"""Folding along given trees, with the cell alone and no search."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nestree.layers.cell import Cell, mask_width
 from nestree.recursions.base import Leaves
-from nestree.recursions.beam.engine.once import refuse_transforms
+from nestree.recursions.beam.engine.derivatives import refuse_transforms
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.recursion import Recorded
 from nestree.recursions.beam.engine.replay import cell_gradient
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Draws, Sites, dropout_mask
 from nestree.recursions.shapes import Children, RandomBits, TableStates
@@ -21,25 +21,23 @@ from nestree.trees import Tree
 
 
 def check_trees(trees: Sequence[Tree], lengths: list[int], name: str = "along") -> None:
-    """Make sure that there is a tree for each sequence, over as many leaves as it has tokens.
+    """Check that there is one tree per sequence, with as many leaves as it has tokens.
 
     Raises:
-        ValueError: names ``name``.
+        ValueError: there is not; calls the trees ``name``.
     """
     if len(trees) != len(lengths):
         raise ValueError(f"{name} must be {len(lengths)} trees, one for each sequence, not {len(trees)}")
     for row, (tree, length) in enumerate(zip(trees, lengths, strict=True)):
         if tree.leaves != length:
-            raise ValueError(
-                f"{name}[{row}] must be a tree over {length} leaves, as the sequence has, not {tree.leaves}"
-            )
+            raise ValueError(f"{name}[{row}] must be a tree over {length} leaves, one per token, not {tree.leaves}")
 
 
 class GivenNodes:
-    """The nodes of one tree for each sequence: the leaves of all, then the merges, lowest first."""
+    """The nodes of one tree per sequence: first the leaves of all trees, then their merges, lowest first."""
 
     def __init__(self, trees: Sequence[Tree], device: torch.device) -> None:
-        """Number the nodes; a tree's own are in its order."""
+        """Number the nodes of ``trees``."""
         self.leaves = leaves = sum(tree.leaves for tree in trees)
         merges: list[tuple[int, int, int, int]] = []  # (height, sequence, number of the merge in its tree, place)
         heights: list[list[int]] = []
@@ -50,7 +48,7 @@ class GivenNodes:
                 merges.append((own[-1], sequence, number, len(merges)))
             heights.append(own)
         self.rows: list[list[int]] = []
-        """The row of every node of each tree: leaves, then merges."""
+        """The row of every node of each tree: its leaves, then its merges, in the tree's order."""
         start = 0
         for tree in trees:
             self.rows.append([*range(start, start + tree.leaves), *[0] * (tree.leaves - 1)])
@@ -74,7 +72,7 @@ class GivenNodes:
 
 @dataclass(frozen=True)
 class AlongTrees:
-    """Composes all nodes of given trees, height by height."""
+    """Composes the nodes of given trees, height by height."""
 
     cell: Cell
     training: bool
@@ -82,16 +80,16 @@ class AlongTrees:
 
     @property
     def modules(self) -> tuple[Cell]:
-        """What has the parameters."""
+        """The modules that hold the parameters."""
         return (self.cell,)
 
     @property
     def instead(self) -> str:
-        """What has the derivatives that the fast way does not have."""
+        """Advice for derivatives that [`fast`][] does not have, for error messages."""
         return 'use engine="naive"'
 
     def fast(self, leaves: Leaves, given: GivenNodes) -> TableStates:
-        """Return the states (U, D) of leaves and nodes, which know their gradients: activations are kept in tables."""
+        """Return the states (U, D) of leaves and nodes, with hand-written gradients over a node store."""
         refuse_transforms(self.instead)
         parameters = list(tensors_of(self.cell).values())
         packed = in_type_of(self.cell, leaves.packed())
@@ -105,7 +103,7 @@ class AlongTrees:
         return ReplayGiven.apply(self, GivenStates(store), packed, *parameters)  # pyright: ignore[reportReturnType]
 
     def naive(self, leaves: Leaves, given: GivenNodes) -> TableStates:
-        """Return the same with plain autograd, which has every derivative."""
+        """Return the same with plain autograd, which supports every derivative."""
         nodes = list(in_type_of(self.cell, leaves.packed()))
         with torch.autocast(nodes[0].device.type, enabled=False), fixed_weights(self.cell):
             for children, random_bits in self._heights(given):
@@ -117,7 +115,7 @@ class AlongTrees:
         return torch.stack(nodes)
 
     def _heights(self, given: GivenNodes) -> Iterator[tuple[Children, RandomBits | None]]:
-        """Yield the children of the nodes of one height after the other, with the random bits of their masks."""
+        """Yield, height by height, the children of the nodes and the random bits of their dropout masks."""
         width = mask_width(self.cell)
         dropout = (self.draws or Draws()) if self.training and width else None
         if not given.counts:
@@ -133,12 +131,12 @@ class AlongTrees:
 
 @dataclass(frozen=True)
 class GivenStates:
-    """The nodes of given trees."""
+    """The node states of given trees, as the outputs of [`ReplayGiven`][]."""
 
     store: NodeStore
 
     def outputs(self) -> TableStates:
-        """Return the states of all."""
+        """Return the states of all nodes."""
         return self.store.states.clone()
 
 

@@ -12,19 +12,18 @@ from nestree.trees.fixed import balanced
 
 
 class BalancedTree(SingleRootRecursion):
-    """Compose neighbours two by two until one root is left; an odd last item is carried up unchanged.
+    """Compose neighbours pairwise until one root is left; an odd last item moves up unchanged.
 
     Source: the balanced-tree baseline (BBT-RvNN) of Shi et al. 2018 (arXiv 1808.09644). Depth: log2 n.
     """
 
     def __init__(self, cell: Cell) -> None:
-        """Make a balanced tree of ``cell``."""
         super().__init__()
         self.dim = cell.dim
         self.cell = cell
 
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
-        """Fold all groups level by level; each pairs up by its own size, not by the padding's."""
+        """Fold all groups level by level, pairing items by each group's own size, not the padded size."""
         size, longest = sizes.tensor, sizes.longest
         while longest > 1:
             items = items[:, :longest]

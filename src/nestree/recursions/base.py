@@ -1,4 +1,4 @@
-"""What every recursion takes and gives, and the outer loop for those that fold a group to a single root."""
+"""The interface of every recursion, and the loop over levels for those that fold each group to a single root."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Leaves:
     """(B, L, D), zero in the padding."""
     lengths: Lengths
     transform: Callable[[Anything], Anything] | None = None
-    """Makes leaf states of rows of inputs; None: they are leaf states."""
+    """Turns rows of inputs into leaf states; None: they are leaf states already."""
 
     @cached_property
     def states(self) -> Padded:
-        """The leaf states (B, L, D), anything finite in the padding."""
+        """The leaf states (B, L, D); the padding holds arbitrary finite numbers."""
         return self.inputs if self.transform is None else self.transform(self.inputs)
 
     def packed(self) -> Packed:
-        """Return the leaf states of all sequences one after the other, without padding: (sum of lengths, D)."""
-        # Picked before the transform, which then has only the real rows to work on.
+        """Return the leaf states of all sequences, concatenated without padding: (sum of lengths, D)."""
+        # Packed before the transform, which then does no work on padding.
         rows = pack(self.inputs, self.lengths.host)
         return rows if self.transform is None else self.transform(rows)
 
     def padded(self, packed: Packed) -> Padded:
-        """Return what is packed (sum of lengths, D) as (B, L, D), zero in the padding."""
+        """Return packed rows (sum of lengths, D) as (B, L, D), zero in the padding; the inverse of [`pack`][]."""
         batch, longest = self.inputs.shape[:2]
         rows = real_rows(self.lengths.host, longest).to(packed.device)
         flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, rows, packed)
@@ -50,12 +50,12 @@ class Leaves:
 
 
 def pack(states: Padded, lengths: list[int]) -> Packed:
-    """Return the first ``lengths`` rows of each sequence (B, L, D), one sequence after the other: (sum, D)."""
+    """Return the real positions of padded states (B, L, D), concatenated: (sum of lengths, D)."""
     return states.flatten(0, 1).index_select(0, real_rows(lengths, states.shape[1]).to(states.device))
 
 
 def real_rows(lengths: list[int], longest: int) -> Rows:
-    """Return where the real positions are among all B * L of a padded batch."""
+    """Return the indices of the real positions among all B * L positions of a padded batch."""
     count = np.array(lengths)
     skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
     return torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
@@ -63,16 +63,16 @@ def real_rows(lengths: list[int], longest: int) -> Rows:
 
 @dataclass(frozen=True)
 class Folded:
-    """What a recursion makes of a batch."""
+    """The result of folding a batch."""
 
     root: SequenceRoots
     """(B, D)"""
     trees: list[list[ParsedTree]] | None = None
-    """When asked for: each sequence's trees, most probable first."""
+    """If requested: each sequence's trees, most probable first."""
 
 
 class Recursion(nn.Module, ABC):
-    """A way of folding sequences of leaves to one root each, alone or inside an outer tree."""
+    """A way to fold each sequence of leaves to one root, alone or inside an outer tree."""
 
     dim: int
 
@@ -83,20 +83,20 @@ class Recursion(nn.Module, ABC):
         Args:
             leaves: leaf states, already transformed.
             outer: how sequences are cut into groups.
-            trees: also return the trees that were found.
-            draws: where a search's noise, alignments and dropout masks come from in training; None takes PyTorch's
-                global generator, as recursions that do not search always do.
+            trees: also return the trees.
+            draws: source of a search's noise, alignments and dropout masks in training; None uses PyTorch's global
+                generator, as recursions without a search always do.
         """
 
 
 class TreeSearch(Recursion):
-    """A recursion that looks for its trees: a cell composes pairs, and a scorer says which."""
+    """A recursion that searches for its trees: a scorer chooses pairs, and a cell composes them."""
 
     def __init__(self, cell: Cell, scorer: Scorer) -> None:
-        """Take both.
+        """Make a tree search.
 
         Raises:
-            ValueError: they are for states of different widths.
+            ValueError: cell and scorer are for states of different widths.
         """
         super().__init__()
         if cell.dim != scorer.dim:
@@ -111,18 +111,18 @@ Merges = tuple[tuple[int, int], ...]
 
 
 class SingleRootRecursion(Recursion):
-    """A recursion whose groups end with one root each: it says how to fold a batch of groups, the rest is here.
+    """A recursion that folds every group to one root.
 
-    It also says which tree it folded along: by [`merges`][] if that depends on the number of items alone, by
-    [`parse`][] if it depends on the items.
+    Subclasses implement [`fold`][] for a batch of groups, and report trees: by [`merges`][] if these depend only on
+    the number of items, by [`parse`][] if they depend on the items.
     """
 
     @abstractmethod
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
-        """Fold groups of items (G, N, D), the first ``sizes`` of which are real, to their roots (G, D)."""
+        """Fold groups of items (G, N, D) to their roots (G, D); the first ``sizes`` items of each are real."""
 
     def merges(self, items: int) -> Merges:
-        """Return the merges of any group of so many items."""
+        """Return the merges of any group of this many items."""
         raise NotImplementedError(f"the merges of {type(self).__name__} depend on the items: parse() returns them")
 
     def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
@@ -130,7 +130,7 @@ class SingleRootRecursion(Recursion):
         return self.fold(items, sizes), [self.merges(size) for size in sizes.host]
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
-        """Fold every sequence level by level; without an arity each sequence is one group, a single token too."""
+        """Fold every sequence level by level; without an arity each sequence is one group, even a single token."""
         if outer.arity is None:
             root, merges = self._fold(leaves.states, leaves.lengths, trees)
             return Folded(root, _whole_trees(leaves.lengths.host, merges) if trees else None)
@@ -153,7 +153,7 @@ class SingleRootRecursion(Recursion):
         return Folded(root, _nested_trees(lengths, levels, merges_of_levels) if trees else None)
 
     def _fold(self, items: Items, sizes: Lengths, trees: bool) -> tuple[GroupStates, list[Merges]]:
-        """Fold a batch of groups; there are merges only if trees are asked for."""
+        """Fold a batch of groups; the list of merges is empty unless ``trees`` is set."""
         return self.parse(items, sizes) if trees else (self.fold(items, sizes), [])
 
 
@@ -166,7 +166,7 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
     """Return the trees over the leaves of sequences whose groups, level by level, were folded by ``merges``."""
     children: dict[int, tuple[int, int]] = {}
     starts = _starts(lengths)
-    roots = dict(enumerate(starts))  # right already for sequences of one token
+    roots = dict(enumerate(starts))  # correct as it is for sequences of one token
     table, fresh = list(range(sum(lengths))), sum(lengths)
     for level, of_groups in zip(levels, merges, strict=True):
         below, table = table, []
@@ -185,7 +185,7 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
 
 
 def gather_groups(table: TableStates, level: Level) -> Items:
-    """Return the items of each group of ``level``, padded with copies of the table's last rows: (G, largest, ...)."""
+    """Return the items of each group of ``level``, padded with other rows of the table: (G, largest, ...)."""
     first = torch.tensor(level.first, device=table.device)
     rows = first.unsqueeze(-1) + torch.arange(level.largest, device=table.device)
     return table[rows.clamp(max=len(table) - 1)]

@@ -1,4 +1,4 @@
-"""The plain recurrent use of a cell: a chain from left to right."""
+"""A cell used as a recurrent network: a chain from left to right."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from nestree.trees.fixed import left_branching
 class Chain(SingleRootRecursion):
     """``h_t = cell(h_(t-1), x_t)`` from a zero state; the root of a group is the state at its last real item.
 
-    Cost: n cells for n items, one after the other.
+    Cost: n sequential cell calls for n items.
     """
 
     def __init__(self, cell: Cell) -> None:
-        """Make a chain of ``cell``."""
         super().__init__()
         self.dim = cell.dim
         self.cell = cell
 
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
-        """Run along each group; a group leaves the batch where it ends, so padding is never composed."""
+        """Run along the groups; each leaves the batch at its end, so padding is never composed."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
         items = items[rows]
@@ -38,7 +37,7 @@ class Chain(SingleRootRecursion):
             if running < len(state):
                 ended.append(state[running:])
                 state = state[:running]
-            state = self.cell(state, items[:running, position]).to(items.dtype)  # autocast may have made it another
+            state = self.cell(state, items[:running, position]).to(items.dtype)  # autocast may have changed the dtype
         return torch.cat([state, *reversed(ended)])[rows.argsort()]
 
     def merges(self, items: int) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""The continuous recursive network (CRvNN): all merges of a round at once, each as far as it is probable."""
+"""The continuous recursive network (CRvNN): soft merges, weighted by their probabilities, in parallel rounds."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from nestree.recursions.recompute import Recompute
 from nestree.recursions.shapes import GroupIndex, GroupStates, ItemIndex, ItemPairWeights, Items, ItemWeights
 
 ACTIVATIONS = 40
-"""About how many features an item keeps for its gradients in a round, as a multiple of D."""
+"""Estimate of the numbers that one round saves per item for the backward pass, as a multiple of D."""
 PAIRS = 12
-"""About how many numbers two items keep."""
+"""The same per pair of items, not multiplied by D."""
 
 
 class ContinuousRecursion(Checked, SingleRootRecursion):
-    """Merge softly, round by round, until every item but the last one has all but gone.
+    """Merge softly, round by round, until the existence of every item but the last is close to 0.
 
-    Every item has a probability of existing, 1 at first. In a round each is composed with its left neighbour, as far as
-    the neighbour merges into it; the neighbour exists so much less. Neighbours are the nearest items whose
-    existence adds up to 1. A group stops for itself, when at most one item exists with more than ``threshold`` or after
-    as many rounds as it has items. The root is the last item. Learnt vectors stand before and after a group.
+    Every item has a probability of existing, 1 at first. In each round every item merges into its right neighbour with
+    some probability: the neighbour becomes a mixture of itself and the composition, and the item's existence decreases.
+    An item's neighbours are the nearest items whose existence adds up to 1. A group stops as soon as at most one item's
+    existence is above ``threshold``, or after as many rounds as it has items. The root is the last item. Learned
+    vectors mark the start and end of a group.
 
     Source: Ray Chowdhury and Caragea 2021 (arXiv 2106.06038), section 4.
     Cost: at most n rounds of n cells and ``4 n^2 D`` multiply-adds for n items.
@@ -55,9 +56,9 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
 
         Args:
             cell: composes an item with its left neighbour.
-            window: items that the scorer reads: an item and as many neighbours on each side; odd, at least 3.
-            threshold: what an item's existence must exceed for the item to count, from 0 to below 1.
-            leaf: what items and the vectors around them pass before the first round; None: nothing.
+            window: number of items that the scorer reads, centred on the item that it scores; odd, at least 3.
+            threshold: existence above which an item counts towards halting, in [0, 1).
+            leaf: transform of the items and of the vectors around them before the first round; None: identity.
 
         Raises:
             ValueError: names the argument.
@@ -76,17 +77,17 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         self.score = nn.Linear(cell.dim, 1)
 
     def reset_parameters(self) -> None:
-        """Draw the vectors around a group anew."""
+        """Initialize the vectors around a group."""
         with torch.no_grad():
             self.start.normal_()
             self.end.normal_()
 
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
-        """Run rounds until every group has stopped; those that have leave the batch."""
+        """Run rounds until every group has stopped; a group that has stopped leaves the batch."""
         return self._run(items, sizes.tensor, None)
 
     def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
-        """Fold, and read off the trees by when and how far the items have gone; see [`Departures`][]."""
+        """Fold, and derive the trees from the order in which items cease to exist; see [`Departures`][]."""
         departures = Departures.of(sizes.tensor, items.shape[1])
         root = self._run(items, sizes.tensor, departures)
         return root, [merges_in_order(order) for order in departures.orders(sizes.host)]
@@ -97,7 +98,7 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         recompute = Recompute(dropout=self.training)
         stopped, stopped_rows = [], []
         for number in range(items.shape[1] + 1):
-            count = (existence[:, 1:] > self.threshold).sum(-1) - 1  # but for START and END
+            count = (existence[:, 1:] > self.threshold).sum(-1) - 1  # except START and END
             going = (count > 1) & (sizes > number)
             if not bool(going.all()):
                 stopped.append(states[~going, sizes[~going]])
@@ -115,7 +116,7 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         return torch.cat(stopped)[torch.cat(stopped_rows).argsort()]
 
     def _frame(self, items: Items, sizes: GroupIndex) -> tuple[Float[Tensor, "g n+2 d"], Float[Tensor, "g n+2"]]:
-        """Return states between START and END (G, N + 2, D), zero behind, and existence: 1 or, behind END, 0."""
+        """Return states framed by START and END (G, N + 2, D), zero after END, and existence: 1 up to END, then 0."""
         place = torch.arange(items.shape[1] + 2, device=items.device)
         start = self.start.to(items.dtype).expand(len(items), 1, -1)
         states = torch.cat([start, items, torch.zeros_like(start)], dim=1)
@@ -139,31 +140,31 @@ class ContinuousRecursion(Checked, SingleRootRecursion):
         merges = (place > 0) & (place < sizes.unsqueeze(-1))  # neither START, END nor the last item
         chance = merge_probabilities(scores.masked_fill(~merges, -torch.inf), left, right)
         of_left = (left @ chance.unsqueeze(-1)).to(states.dtype)
-        composed = self.cell(lefts[1], states).to(states.dtype)  # autocast may have made it another
+        composed = self.cell(lefts[1], states).to(states.dtype)  # autocast may have changed the dtype
         return torch.lerp(states, composed, of_left), existence * (1 - chance)
 
 
 def neighbours(existence: ItemWeights) -> tuple[ItemPairWeights, ItemPairWeights]:
-    """Return, for each item i, the shares of every item j (G, i, j) in its left and in its right neighbour.
+    """Return, for each item i, the weight of every item j (G, i, j) in its left and in its right neighbour.
 
-    Walking outwards from i, an item's share is its existence, until their sum would exceed 1: that item has what is
-    left, and those behind it nothing.
+    Going outwards from i, an item's weight is its existence, until the sum would exceed 1: that item gets the rest, and
+    those beyond it get 0.
     """
     both = torch.stack([existence.flip(-1), existence])
     ahead = both.unsqueeze(-2).expand(-1, -1, both.shape[-1], -1).triu(1)
     total = ahead.cumsum(-1)
     left_over = (1 - functional.pad(total, (1, -1))).clamp(min=0)
     shares = torch.where(total > 1, left_over, ahead)
-    # An item itself and those on its other side have nothing ahead of them to give: no total, no share.
+    # For the item itself and those on its other side, existence and its sum are masked to 0, and so the weight is.
     mirrored, right = shares.unbind(0)
     return mirrored.flip(-2, -1), right
 
 
 def merge_probabilities(scores: ItemWeights, left: ItemPairWeights, right: ItemPairWeights) -> ItemWeights:
-    """Return how probably every item merges into its right neighbour, now.
+    """Return the probability that each item merges into its right neighbour in this round.
 
     ``c = a / (a + 1 + a_left + a_right)`` with ``a = exp(score)``. The exponentials are divided by the largest of a
-    group, so that none overflows; if all that an item competes with underflows, it does not merge.
+    group, so that none overflows; where numerator and denominator underflow, the probability is 0.
     """
     largest = scores.detach().amax(-1, keepdim=True).clamp(min=0)
     weight = (scores - largest).exp()
@@ -174,46 +175,46 @@ def merge_probabilities(scores: ItemWeights, left: ItemPairWeights, right: ItemP
 
 @dataclass
 class Departures:
-    """When items go, which decides the tree.
+    """The order in which items cease to exist, which determines the tree.
 
-    An item merges into the next one that is still there on its right: first those whose existence has fallen to one
-    half in the first round, then those of the second and so on, and then those that have not fallen so far by the
-    end. Of the items of one round, and of those of the end, the one that exists least goes first; of equals the
-    leftmost. With merge probabilities of 0 and 1 this is exactly the tree of the cells that the root depends on.
+    Items are removed one by one, and each merges into the next remaining item on its right. Items whose existence fell
+    to one half in the first round go first, then those of the second round, and so on; items that never fell that far
+    go last. Within a round the item with the least existence goes first, and among equals the leftmost. With merge
+    probabilities of 0 and 1 this is exactly the tree of the cells that the root depends on.
     """
 
     when: ItemIndex
-    """(G, N) round in which existence fell to one half; beyond all rounds if it has not."""
-    what_is_left: ItemWeights
+    """(G, N) round in which existence fell to one half; larger than any round if it never did."""
+    remaining: ItemWeights
     """(G, N) existence after that round, or after the last one."""
 
     @classmethod
     def of(cls, sizes: GroupIndex, items: int) -> Departures:
-        """Begin with groups of at most so many items."""
+        """Start with groups of at most this many items, all of which exist."""
         shape = len(sizes), items
         return cls(torch.full(shape, items + 1, device=sizes.device), torch.ones(shape, device=sizes.device))
 
     def note(self, number: int, rows: GroupIndex, existence: ItemWeights) -> None:
-        """Note the existence of the items of some groups after a round."""
+        """Record the existence of the items of some groups after a round."""
         columns = slice(existence.shape[1])
-        when, left = self.when[rows, columns], self.what_is_left[rows, columns]
+        when, left = self.when[rows, columns], self.remaining[rows, columns]
         there = when > number
-        self.what_is_left[rows, columns] = torch.where(there, existence.detach().to(left.dtype), left)
+        self.remaining[rows, columns] = torch.where(there, existence.detach().to(left.dtype), left)
         self.when[rows, columns] = torch.where(there & (existence <= 0.5), number, when)
 
     def orders(self, host_sizes: list[int]) -> list[list[int]]:
-        """Return the order in which the items of each group but its last one go."""
+        """Return the order in which the items of each group are removed, all except the last item."""
         return [
             sorted(range(size - 1), key=lambda item, when=when, left=left: (when[item], left[item], item))
-            for size, when, left in zip(host_sizes, self.when.tolist(), self.what_is_left.tolist(), strict=True)
+            for size, when, left in zip(host_sizes, self.when.tolist(), self.remaining.tolist(), strict=True)
         ]
 
 
 def merges_in_order(order: list[int]) -> Merges:
-    """Return the merges when the items of ``order`` go one by one, each into the next one left on its right.
+    """Return the merges when the items of ``order`` merge one by one, each into the next remaining item on its right.
 
     Examples:
-        >>> merges_in_order([1, 0])  # of three items the second goes first
+        >>> merges_in_order([1, 0])  # of three items the second merges first
         ((1, 2), (0, 3))
     """
     items = len(order) + 1
@@ -233,5 +234,5 @@ def merges_in_order(order: list[int]) -> Merges:
 def check_window(window: int) -> int:
     """Return ``window``, or raise a ValueError that names the argument if it is not odd and at least 3."""
     if check_at_least("window", window, 3) % 2 == 0:
-        raise OptionError("window", f"must be odd, as many items on each side of one, not {window!r}")
+        raise OptionError("window", f"must be odd, to be centred on an item, not {window!r}")
     return window

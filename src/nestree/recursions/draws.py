@@ -1,8 +1,7 @@
-"""Where the noise of a beam tree comes from.
+"""The random numbers of a beam tree.
 
-The naive implementation and the engine visit the same places of a search in different orders. So that both can see
-the same random numbers, every draw is asked for by its place: sequence, level of the outer tree, group, step, beam,
-position.
+The naive implementation and the engine make the same draws in different orders. So that both can get the same numbers,
+every draw is addressed by its coordinates: sequence, level of the outer tree, group, step, beam, position.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from nestree.recursions.shapes import (
 
 @dataclass(frozen=True)
 class Sites:
-    """G groups of one level, as places to draw for."""
+    """The coordinates of G groups of one level."""
 
     sequence: GroupIndex
     """(G,) the sequence's row in the batch."""
@@ -50,10 +49,10 @@ class Sites:
 
 
 class Draws:
-    """Draws from PyTorch's global generator, or one's own: fast, and in the order in which they are asked for."""
+    """Draws from PyTorch's global generator, or from a given one: fast, but results depend on the order of calls."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
-        """Take a generator that lives on the device of the states; None is PyTorch's global one."""
+        """Use a generator on the device of the states; None: PyTorch's global generator."""
         self.generator = generator
 
     def pair_noise(self, sites: Sites, step: int, beams: int, pairs: int, dtype: torch.dtype) -> PairLogits:
@@ -65,7 +64,7 @@ class Draws:
         return self._gumbel(tuple(position.shape), sites, dtype)
 
     def alignment(self, sites: Sites, slots: int) -> Uniforms:
-        """Return uniforms (G, ``slots``) in [0, 1), float64, that draw the beams a group hands on."""
+        """Return uniforms (G, ``slots``) in [0, 1), float64, that sample the beam for each slot of the next level."""
         return self._uniforms(sites, slots)
 
     def slot_order(self, sites: Sites, slots: int) -> Uniforms:
@@ -73,15 +72,15 @@ class Draws:
         return self._uniforms(sites, slots)
 
     def cut(self) -> tuple[float, float]:
-        """Return two uniforms in [0, 1) that decide how a batch is cut in training: whether, and by which arity."""
+        """Return two uniforms in [0, 1) that decide whether a training batch is cut, and with which arity."""
         device = "cpu" if self.generator is None else self.generator.device
         flat, arity = torch.rand(2, dtype=torch.float64, device=device, generator=self.generator).tolist()
         return flat, arity
 
     def random_bits(self, sites: Sites, step: int, beam: Rows, features: int) -> RandomBits:
-        """Return random bits (M, ``features``), int16 over its whole range, that dropout masks are made of.
+        """Return random bits (M, ``features``) for dropout masks, int16 over its whole range.
 
-        Node n is composed at site n by ``beam`` (M,); see [`dropout_mask`][].
+        Row m is for the node that ``beam[m]`` composes at site m; see [`dropout_mask`][].
         """
         drawn = torch.empty((len(sites), -(-features // 4)), dtype=torch.int64, device=sites.group.device)
         return drawn.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:, :features]
@@ -97,18 +96,18 @@ class Draws:
 
 @dataclass(frozen=True)
 class SearchDraws:
-    """Where the random numbers of a search come from."""
+    """The sources of a search's random numbers."""
 
     noise: Draws | None = None
     """Gumbel noise for the selection; None selects by log-probability."""
     dropout: Draws | None = None
-    """Dropout masks of the nodes; None drops nothing."""
+    """Dropout masks of the nodes; None: no dropout."""
     alignment: Draws | None = None
-    """Beam alignment; None takes the systematic quantiles."""
+    """Beam alignment; None uses the quantiles of systematic alignment."""
 
 
 class KeyedDraws(Draws):
-    """Draws that depend on nothing but a seed and the place they are for: slower, for comparing two implementations.
+    """Draws that depend only on a seed and their coordinates: slower, for comparing two implementations.
 
     Each number is a hash (the finalizer of splitmix64, Steele et al. 2014) of the seed and its coordinates.
     """
@@ -116,11 +115,11 @@ class KeyedDraws(Draws):
     _PAIR, _CANDIDATE, _ALIGNMENT, _ORDER, _KEEP, _CUT = range(6)
 
     def __init__(self, seed: int, *, identities: SequenceIndex | None = None) -> None:
-        """Take a seed and, where rows of a batch are to keep their draws in another batch, the rows' names.
+        """Use ``seed``, and optionally ``identities`` that keep a sequence's draws when its row in the batch changes.
 
         Args:
-            seed: any integer of 64 bits.
-            identities: (B,) integers that stand for the rows of the batch; None numbers them from 0.
+            seed: any 64-bit integer.
+            identities: (B,) integers to use instead of the row numbers; None: the row numbers.
         """
         super().__init__()
         self.seed = seed
@@ -160,7 +159,8 @@ class KeyedDraws(Draws):
 
     def _key(self, kind: int, sites: Sites, step: int) -> GroupIndex:
         sequence = sites.sequence if self.identities is None else self.identities.to(sites.group.device)[sites.sequence]
-        key = mix_bits(torch.full_like(sites.group, self.seed))  # else the next seed's draws would be the next kind's
+        # Mixed first: else a seed's draws of one kind would equal those of the seed before of the next kind.
+        key = mix_bits(torch.full_like(sites.group, self.seed))
         for coordinate in (kind, sequence, sites.level, sites.group, step):
             key = mix_bits(key + coordinate)
         return key
@@ -172,24 +172,24 @@ class KeyedDraws(Draws):
 
 
 NO_FLOAT64 = ("mps",)
-"""Types of devices that have no float64."""
+"""Device types without float64."""
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Return the most precise floating dtype that a device has."""
+    """Return the most precise floating-point dtype of a device."""
     return torch.float32 if device.type in NO_FLOAT64 else torch.float64
 
 
 def dropout_mask(random_bits: Bits, rate: float, dtype: torch.dtype) -> Numbers:
-    """Return 0 where a feature is dropped and 1 where it stays: with probability ``rate``, to within 2^-17, it is 0."""
-    least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 itself is no int16
+    """Return an unscaled dropout mask: 0 with probability ``rate``, to within 2^-17, else 1."""
+    least = min(round(rate * 2**16), 2**16 - 1) - 2**15  # 2^15 does not fit into int16
     return torch.ge(random_bits, least, out=torch.empty(random_bits.shape, dtype=dtype, device=random_bits.device))
 
 
 def _open_interval(bits: Bits) -> Numbers:
     """Return float64 in the open interval (0, 1) from the upper 52 of 64 random bits, or float32 from 23."""
     if widest(bits.device) == torch.float32:
-        return (_shift(bits, 41).float() + 0.5) * 2.0**-23  # exact, too: 23 bits and a half
+        return (_shift(bits, 41).float() + 0.5) * 2.0**-23  # also exact: 23 bits and a half
     return (_shift(bits, 12).double() + 0.5) * 2.0**-52  # exact: float32 would round some numbers up to 1
 
 

@@ -12,29 +12,29 @@ from torch import Tensor
 
 from nestree.layers import Scorer
 from nestree.recursions.along import GivenNodes
-from nestree.recursions.beam.engine.run_again import fixed_weights
+from nestree.recursions.beam.engine.recomputed import fixed_weights
 from nestree.recursions.beam.naive import score_dtype
 from nestree.recursions.shapes import TableStates
 from nestree.trees import Tree
 
 
 def tree_log_prob(scorer: Scorer, states: TableStates, given: GivenNodes, trees: Sequence[Tree]) -> Float[Tensor, " b"]:
-    """Return, for each sequence, the log-probability (B,) that every merge is one of its tree's.
+    """Return, for each sequence, the log-probability (B,) that every merge of a search belongs to the given tree.
 
-    The tree is built in the order of its merges. At each step the probabilities of all pairs that are merges of the
-    tree count as right, so that the order in which independent parts are built does not matter to the scorer; the last
-    merge, which has no rival, adds nothing. Noiseless, and differentiable in the scorer and in ``states``.
+    The tree is built in the order of its merges. At each step the probabilities of all pairs that the tree merges are
+    added up, so that independent merges may come in any order. The last merge has no alternative and adds nothing.
+    Without noise; differentiable in the scorer and in ``states``.
 
     Args:
-        scorer: of pairs; one of parents reads the parents of all pairs, which given trees do not have.
-        states: (U, D) of the nodes, as [`AlongTrees`][nestree.recursions.along.AlongTrees] makes them.
+        scorer: a pair scorer; a parent scorer would need the parents of all pairs, which given trees do not have.
+        states: (U, D) node states, as [`AlongTrees`][nestree.recursions.along.AlongTrees] computes them.
         given: the nodes of the trees.
-        trees: one for each sequence.
+        trees: one per sequence.
     """
     if scorer.reads_parents:
-        raise ValueError("along has no scores where the scorer reads parents: only a scorer of pairs (ebt) can be told")
+        raise ValueError("along has no scores where the scorer reads parents: use an encoder with a pair scorer (ebt)")
     numbers: dict[tuple[int, int], int] = {}
-    steps: list[tuple[int, list[int], list[bool]]] = []  # (sequence, its pairs, whether each is right)
+    steps: list[tuple[int, list[int], list[bool]]] = []  # (sequence, its pairs, whether the tree merges each)
     for sequence, tree in enumerate(trees):
         steps.extend((sequence, *step) for step in _steps(given.rows[sequence], tree, numbers))
     if not steps:
@@ -57,7 +57,7 @@ def tree_log_prob(scorer: Scorer, states: TableStates, given: GivenNodes, trees:
 
 
 def _steps(rows: list[int], tree: Tree, numbers: dict[tuple[int, int], int]) -> list[tuple[list[int], list[bool]]]:
-    """Return the pairs of the frontier before each merge but the last, by their ``numbers``, and which are right."""
+    """Return the pairs of the frontier before each merge except the last, by ``numbers``, and which the tree merges."""
     merged = set(tree.merges)
     frontier = list(range(tree.leaves))
     found: list[tuple[list[int], list[bool]]] = []

@@ -1,4 +1,4 @@
-"""Lengths of sequences, or sizes of groups, on the device and on the host."""
+"""Lengths of sequences, or sizes of groups, on the device and the host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nestree.recursions.shapes import SequenceIndex
 
 @dataclass(frozen=True)
 class Lengths:
-    """The lengths of a batch, twice: asking a device for them would wait for it.
+    """The lengths of a batch, on the device and on the host: reading them back from a device would synchronize.
 
     Examples:
         >>> Lengths.of([3, 1]).tensor
@@ -25,7 +25,7 @@ class Lengths:
 
     @classmethod
     def of(cls, host: list[int], device: torch.device | None = None) -> Lengths:
-        """Return the lengths ``host`` with their tensor on ``device``."""
+        """Return ``host`` with a copy on ``device``."""
         return cls(torch.tensor(host, device=device), host)
 
     @property

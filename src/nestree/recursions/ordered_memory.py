@@ -20,22 +20,22 @@ from nestree.recursions.recompute import Recompute
 from nestree.recursions.shapes import GroupIndex, GroupStates, Items, ItemWeights, Numbers
 
 LEAST = 1e-5
-"""A slot within less than this much of the last step's cumulative probability is out of reach."""
+"""Slots whose cumulative probability at the last step is below this are out of reach."""
 ACTIVATIONS = 28
-"""About how many features a cell keeps for its gradients, as a multiple of D."""
+"""Estimate of the numbers that a cell call saves for the backward pass, as a multiple of D."""
 
 
 class OrderedMemory(Checked, SingleRootRecursion):
-    """Write every item into a stack of ``slots`` memories, and fold what lies above the place where it is written.
+    """Write every item into a stack of ``slots`` memories, and compose it with the memories from its slot upwards.
 
-    A step attends to the slots with probabilities p; the candidates of the last step replace the memories up to
-    there, and from there on the item is composed with one memory after the other. The root of a group is the last
-    candidate at its last real item. It has an input projection ``LayerNorm(W x + b)`` of its own, whose norm is that of
-    the gated recursive cell; with another cell it has its own norm.
+    A step attends to the slots with probabilities p. The candidates of the last step replace the memories up to the
+    attended slot, and from there on the item is composed with one memory after the other. The root of a group is
+    the last candidate at its last real item. The input projection ``LayerNorm(W x + b)`` shares its norm with
+    the gated recursive cell; with another cell it has its own.
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 3; GELU instead of ReLU, as in the cell.
-    Cost: at most ``slots`` cells an item, one after the other. Slots that no sequence of the batch can reach yet, the
-    first of each sequence, are left out: they would change nothing.
+    Cost: at most ``slots`` sequential cell calls per item. Slots that no sequence of the batch can reach yet are
+    skipped, which does not change the result.
 
     Examples:
         >>> memory = OrderedMemory(GatedRecursiveCell(8), slots=4)
@@ -50,9 +50,9 @@ class OrderedMemory(Checked, SingleRootRecursion):
 
         Args:
             cell: composes an item, as the left child, with a memory, as the right one.
-            slots: n, how many memories; they bound the depth of the stack.
-            memory_dropout: share of features dropped in training where slots are attended to. The cell's own dropout
-                also falls on its input.
+            slots: number of memories, which bounds the depth of the stack.
+            memory_dropout: dropout rate in the attention over slots. The cell's own dropout rate also applies to its
+                inputs.
 
         Raises:
             ValueError: ``slots`` is below 1 or ``memory_dropout`` not in [0, 1).
@@ -69,11 +69,11 @@ class OrderedMemory(Checked, SingleRootRecursion):
         self.score = nn.Linear(cell.dim, 1, bias=False)  # a bias would cancel between the slots
 
     def fold(self, items: Items, sizes: Lengths) -> GroupStates:
-        """Run along each group; a group leaves the batch where it ends, so padding is never written."""
+        """Run along the groups; each leaves the batch at its end, so padding is never written."""
         return self._run(items, sizes)[0]
 
     def parse(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[Merges]]:
-        """Fold, and read off the tree by the slot that each item attends to most; see [`merges_of_slots`][]."""
+        """Fold, and derive each tree from the slots that its items attend to most; see [`merges_of_slots`][]."""
         root, attended = self._run(items, sizes)
         table = torch.stack(attended, dim=1).tolist()  # (G, N), the longest first
         order = sizes.longest_first()
@@ -81,13 +81,13 @@ class OrderedMemory(Checked, SingleRootRecursion):
         return root, [merges[group] for group in range(len(order))]
 
     def _run(self, items: Items, sizes: Lengths) -> tuple[GroupStates, list[GroupIndex]]:
-        """Return the roots, and of each step the slot (G,) with the highest probability, the longest groups first."""
+        """Return the roots, and for each step the most probable slot (G,), longest groups first."""
         order = sizes.longest_first()
         rows = torch.tensor(order, device=items.device)
         projected = self._norm()(self.project(items[rows]))
         queries = self.query_norm(self.query(self._drop(projected))).unbind(1)
-        # The first step: every candidate is the item itself, and only the last slot can be reached from there.
-        inputs = projected.unbind(1)  # once: a slice a step would have a gradient of the whole sequence's size
+        # After the first step every candidate is the item itself, and only the last slot is in reach.
+        inputs = projected.unbind(1)  # one call: the gradient of each slice would be as large as the whole sequence
         candidates = inputs[0].unsqueeze(1).expand(-1, self.slots, -1)
         memories = torch.zeros_like(candidates)
         reach = torch.zeros(len(order), self.slots, dtype=_exact(candidates.dtype), device=candidates.device)
@@ -117,7 +117,7 @@ class OrderedMemory(Checked, SingleRootRecursion):
         """Write one item (G, D) into memories (G, N, D); no slot before ``first`` is in reach of any group.
 
         Returns:
-            the memories and candidates, what is in reach of the next step (G, N), and the likeliest slot (G,).
+            The memories and candidates, the reach of the next step (G, N), and the most probable slot (G,).
         """
         out_of_reach, near = candidates[:, :first], candidates[:, first:]
         probability = self._attend(query, near, reach[:, first:])
@@ -136,7 +136,7 @@ class OrderedMemory(Checked, SingleRootRecursion):
         return torch.cat([out_of_reach, written], dim=1), torch.stack(composed, dim=1), reached, slot
 
     def _composer(self, memories: Items) -> Callable[[GroupStates, int], GroupStates]:
-        """Return what composes states (G, D) with the memories (G, N, D) of a slot."""
+        """Return a function that composes states (G, D) with the memories (G, N, D) at a slot."""
         dropped, cell = self._drop_input(memories), self.cell
         if not is_plain_cell(cell, next(cell.parameters(), memories)):
             return lambda state, slot: cell(self._drop_input(state), dropped[:, slot])
@@ -173,17 +173,17 @@ class OrderedMemory(Checked, SingleRootRecursion):
 
 
 def merges_of_slots(slots: list[int]) -> Merges:
-    """Return the tree of a group whose items attend to these slots; the first item's is not looked at.
+    """Return the tree of a group whose items attend to these slots; the first item's slot is ignored.
 
-    The items are kept on a stack, whose top is the last item, one slot before the slot that it attended to. An item
-    that attends to slot y composes what lies in the slots up to y, the two topmost nodes each time, and is then laid
-    on top. What is left in the end is composed from the top down. With probabilities of 0 and 1 these are the cells
-    that the root depends on; otherwise each item's likeliest slot counts.
+    Items are kept on a stack, with the last item on top, one slot before the slot that it attended to. An item that
+    attends to slot y first composes the nodes in the slots up to y, always the two topmost ones, and is then pushed.
+    The nodes left at the end are composed from the top down. With probabilities of 0 and 1 these are the cells that the
+    root depends on; otherwise each item's most probable slot is used.
 
     Source: Shen et al. 2019 (arXiv 1910.13466), section 5, and the code published with it.
 
     Examples:
-        >>> merges_of_slots([0, 3, 2])  # the third goes before the second, which are composed first
+        >>> merges_of_slots([0, 3, 2])  # the third item merges into the second before the first does
         ((1, 2), (0, 3))
     """
     merges: list[tuple[int, int]] = []
@@ -205,5 +205,5 @@ def merges_of_slots(slots: list[int]) -> Merges:
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:
-    """The dtype for sums of probabilities."""
+    """Return the dtype for sums of probabilities."""
     return torch.promote_types(dtype, torch.float32)

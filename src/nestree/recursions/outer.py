@@ -1,4 +1,4 @@
-"""The outer tree of recursion in recursion: balanced, k-ary, decided by each sequence's own length."""
+"""The outer tree of recursion in recursion: balanced, k-ary, its shape determined by the sequence's length alone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class GroupOptions(Options):
     """How a sequence is cut into groups."""
 
     arity: int | None = None
-    """Items k of a group of the outer tree; null: one group holds the whole sequence, as in a plain beam tree."""
+    """Number of items k in a group of the outer tree; null: a single group holds the whole sequence."""
     split_from: int | None = None
-    """Sequences of at least so many items are cut into groups; null: k + k // 2."""
+    """Only sequences of at least this many items are cut into groups; null: 1.5 times the arity."""
     training_split_from: int | None = None
-    """The same in training, to cut shorter sequences too; null: as split_from."""
+    """``split_from`` during training, for example lower, to cut shorter sequences too; null: the same."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,43 +35,43 @@ class GroupOptions(Options):
 
 @dataclass(frozen=True)
 class AlignmentOptions(Options):
-    """How the groups' beams meet at the next level."""
+    """How beams are passed from the groups of one level to the next."""
 
     alignment: str = ALIGNMENTS[0]
-    """How a group's beams fill the next level's slots: sampled, systematic, random or none."""
+    """How the beams of the next level are chosen from those of each group: sampled, systematic, random or none."""
     temperature: float = 1.0
-    """Divides the scores before a group's beams are drawn for alignment."""
+    """Temperature of beam alignment: scores are divided by it before beams are sampled."""
     sample_at_evaluation: bool = False
-    """Draw alignments at evaluation too; false keeps it deterministic."""
+    """Sample alignments at evaluation too; false: evaluation is deterministic."""
     partial: float = 0.0
-    """Partial folding: share of a group's items that it is folded to, at most a half, instead of to one root. The next
-    level goes on with them, together with those of the neighbouring groups."""
+    """Partial folding: number of roots that a group is folded to, as a share of its items, at most 0.5; 0: one root.
+    The next level merges them with the roots of neighbouring groups."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_one_of("alignment", self.alignment, ALIGNMENTS)
         check_positive("temperature", self.temperature)
-        if check_share("partial", self.partial) > 0.5:  # it takes two groups' roots to make a group
+        if check_share("partial", self.partial) > 0.5:  # a group of the next level must hold the roots of two
             raise OptionError("partial", f"must be from 0 to 0.5, not {self.partial!r}")
 
 
 @dataclass(frozen=True)
 class Outer(AlignmentOptions, GroupOptions):
-    """How a sequence is cut into groups, and how the groups' beams meet at the next level.
+    """How a sequence is cut into groups, and how beams are passed from one level to the next.
 
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), sections 3 and 4.
     """
 
     @property
     def roots(self) -> int:
-        """Roots that a full group is folded to, unless it is its sequence's only one."""
-        # Rounded first: 0.29 * 100 is a little less than 29.
+        """Number of roots that a full group is folded to, unless it is the only group of its sequence."""
+        # Rounded first: in floating point 0.29 * 100 is below 29.
         return 1 if self.arity is None else max(1, int(round(self.partial * self.arity, 9)))
 
     def levels(self, lengths: list[int], *, training: bool) -> list[Level]:
         """Return the levels of the outer trees over sequences of these lengths, from the leaves up.
 
-        A sequence of one item takes no part: it is its own root.
+        A sequence of one item is in no level: it is its own root.
         """
         threshold = self.split_from
         if training and self.training_split_from is not None:
@@ -81,8 +81,8 @@ class Outer(AlignmentOptions, GroupOptions):
     def groups(self, lengths: list[int], *, training: bool) -> list[tuple[tuple[Span, ...], ...]]:
         """Return each sequence's groups, level by level from the leaves up, as (first leaf, one past the last).
 
-        A sequence of one item has no groups. Under partial folding what a group is folded to is no part of the tree, so
-        that only the whole sequence counts as one.
+        A sequence of one item has no groups. Under partial folding a group need not be a subtree, so only the whole
+        sequence counts as one.
         """
         if self.roots > 1:
             return [(((0, length),),) if length > 1 else () for length in lengths]
@@ -105,10 +105,10 @@ class Outer(AlignmentOptions, GroupOptions):
 
 @dataclass(frozen=True)
 class Level:
-    """The groups of one level over a batch; a group's items are neighbours in the table of the level below.
+    """The groups of one level over a batch; a group's items are consecutive rows of the table of the level below.
 
-    The table below level 0 holds all sequences' leaves one after the other; that below a higher level holds the roots
-    of the last level's groups, in the order of its lists.
+    Below level 0 the table holds the leaves of all sequences, concatenated; below a higher level it holds the roots of
+    the previous level's groups, in the order of its lists.
     """
 
     first: list[int]
@@ -116,13 +116,13 @@ class Level:
     size: list[int]
     """(G,) number of items."""
     roots: list[int]
-    """(G,) number of roots that they are folded to, which are that many rows of this level's table."""
+    """(G,) number of roots that the group is folded to; each is a row of this level's table."""
     sequence: list[int]
     """(G,) the sequence it belongs to."""
     group: list[int]
     """(G,) its number within the sequence."""
     last: list[bool]
-    """(G,) whether it is its sequence's only group, so that its root is the sequence's."""
+    """(G,) whether it is the only group of its sequence, so that its root is the sequence's."""
 
     def __len__(self) -> int:
         """Return the number of groups."""
@@ -130,7 +130,7 @@ class Level:
 
     @cached_property
     def largest(self) -> int:
-        """The most items of a group."""
+        """The largest number of items in a group."""
         return max(self.size)
 
     @cached_property
@@ -142,8 +142,8 @@ class Level:
 def plan_levels(lengths: list[int], arity: int | None, split_from: int | None = None, roots: int = 1) -> list[Level]:
     """Return the levels for sequences of these lengths; see [`Outer.levels`][].
 
-    A group of the first level holds ``arity`` tokens and is folded to ``roots``; one of a higher level holds the roots
-    of as many groups as together have at most ``arity``.
+    A group of the first level holds ``arity`` tokens and is folded to ``roots`` roots; a group of a higher level holds
+    the roots of ``arity // roots`` groups.
     """
     if arity is not None and split_from is None:
         split_from = arity + arity // 2

@@ -1,11 +1,11 @@
-"""Shapes: one letter per axis, once, and the array types that signatures in this folder are made of.
+"""Array types for the signatures in this folder, with one letter per axis.
 
-The tests check every annotated call: a letter has one length within a call. The letters:
+The tests check every annotated call: within a call, a letter stands for one length. The letters:
 
     b  sequences in a batch               l  positions of the padded batch
     t  tokens of a batch, unpadded        d  features of a state
     g  groups of a level                  n  items of a group, up to the largest
-    v  beams that a step begins with      w  beams that it keeps, or slots to fill
+    v  beams before a step                w  beams after it, or slots to fill
     p  neighbouring pairs                 k  pairs that each beam proposes
     c  candidates, or columns, of a group r  roots of a group
     m  some rows of the node store        u  all rows of a table
@@ -19,7 +19,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
-# One of them
+# Single items
 State = Float[Tensor, " d"]
 Score = Float[Tensor, ""]
 

@@ -14,7 +14,7 @@ from nestree.tasks.text import DATASETS, OfficialOptions, OwnOptions
 GROUP = "nestree.tasks"
 """Entry points of this group are tasks of other packages: a name, and a class of options or a dataset."""
 
-BROUGHT: dict[str, type[DataOptions]] = {
+BUILT_IN: dict[str, type[DataOptions]] = {
     "listops": ListOpsOptions,
     "listops-lra": ListOpsLRAOptions,
     "logic": LogicOptions,
@@ -35,7 +35,7 @@ def _checked(name: str, given: object) -> type[DataOptions]:
     return given
 
 
-TASKS: Registry[type[DataOptions]] = Registry("task", GROUP, _checked, **BROUGHT)
+TASKS: Registry[type[DataOptions]] = Registry("task", GROUP, _checked, **BUILT_IN)
 """The options of every task by name: those above, those that [`register`][] added, and those that installed packages
 declare as entry points of the group ``nestree.tasks``."""
 

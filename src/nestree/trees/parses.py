@@ -1,4 +1,4 @@
-"""Trees from files of parses: bracketed constituents and CoNLL-U dependencies, made binary."""
+"""Binary trees from parses: labelled bracket strings and CoNLL-U dependencies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Parse:
 
 
 class _Builder:
-    """Collects merges over leaves, which are numbered from 0; merges are numbered from -1 down."""
+    """Collects merges; leaves are numbered from 0 up, merges from -1 down."""
 
     def __init__(self) -> None:
         self.children: dict[int, tuple[int, int]] = {}
@@ -32,7 +32,7 @@ class _Builder:
         return -len(self.children)
 
     def fold(self, parts: Sequence[int]) -> int:
-        """Merge neighbours from the left; a single one stays what it is."""
+        """Merge neighbours from left to right; a single part is returned unchanged."""
         node = parts[0]
         for part in parts[1:]:
             node = self.merge(node, part)
@@ -43,12 +43,12 @@ class _Builder:
 
 
 def from_labelled_brackets(text: str) -> Parse:
-    """Return the tree of a bracket string with labels, as treebanks have them: ``(S (NP (DT the) (NN cat)) (VP sat))``.
+    """Return the tree of a labelled bracket string, as in treebanks: ``(S (NP (DT the) (NN cat)) (VP sat))``.
 
-    Labels are dropped; a constituent of one part is that part, one of several is merged from the left.
+    Labels are dropped. A constituent with one part is replaced by that part; one with several is merged from the left.
 
     Raises:
-        ValueError: parentheses that do not pair up, an empty constituent, or more than one tree; says where.
+        ValueError: unbalanced parentheses, an empty constituent, or more than one tree; says where.
     """
     builder, words = _Builder(), []
     waiting: list[list[int]] = [[]]
@@ -63,16 +63,16 @@ def from_labelled_brackets(text: str) -> Parse:
             if not waiting:
                 raise ValueError(f"bracket string: part {number}, ')', closes nothing")
             if not parts:
-                raise ValueError(f"bracket string: the parentheses closed by part {number} hold no word")
+                raise ValueError(f"bracket string: the parentheses closed by part {number} are empty")
             waiting[-1].append(builder.fold(parts))
-        elif not opened:  # behind a "(" stands the label
+        elif not opened:  # the first piece after a "(" is the label
             waiting[-1].append(len(words))
             words.append(piece)
         opened = False
     if len(waiting) > 1:
         raise ValueError(f"bracket string: {len(waiting) - 1} ')' missing at the end")
     if len(waiting[0]) != 1:
-        raise ValueError(f"bracket string: must hold one tree, not {len(waiting[0])}")
+        raise ValueError(f"bracket string: must be one tree, not {len(waiting[0])}")
     return Parse(tuple(words), builder.tree(len(words), waiting[0][0]))
 
 
@@ -80,10 +80,10 @@ def from_heads(heads: Sequence[int]) -> Tree:
     """Return a binary tree of a dependency tree: a head takes its right dependents, nearest first, then its left ones.
 
     Args:
-        heads: of each word, the number of its head, counted from 1; 0 is the root.
+        heads: for each word the number of its head, counted from 1; 0 for the root.
 
     Raises:
-        ValueError: not one root, a circle, or arcs that cross (no binary tree over neighbours has these).
+        ValueError: not exactly one root, a cycle, or crossing arcs (which no binary tree over neighbours represents).
     """
     if sum(head == 0 for head in heads) != 1 or any(not 0 <= head <= len(heads) for head in heads):
         raise ValueError(f"heads must be numbers from 0 to {len(heads)}, with one 0, not {list(heads)}")
@@ -97,7 +97,7 @@ def from_heads(heads: Sequence[int]) -> Tree:
         order.append(word)
         waiting.extend(below[word])
     if len(order) != len(heads):
-        raise ValueError("heads must not go in a circle")
+        raise ValueError("heads must not form a cycle")
     builder, node = _Builder(), list(range(len(heads)))
     bounds = [(word, word + 1) for word in range(len(heads))]
     for word in reversed(order):
@@ -107,7 +107,7 @@ def from_heads(heads: Sequence[int]) -> Tree:
             first, second = sorted((word, other))
             if bounds[first][1] != bounds[second][0]:
                 raise ValueError(
-                    f"heads must not cross: words {first + 1} and {second + 1} are not next to one another"
+                    f"heads must not cross: words {first + 1} and {second + 1} cannot be merged as neighbours"
                 )
             node[word] = builder.merge(node[first], node[second])
             bounds[word] = (bounds[first][0], bounds[second][1])
@@ -115,12 +115,12 @@ def from_heads(heads: Sequence[int]) -> Tree:
 
 
 def read_conllu(path: str | Path) -> Iterator[Parse]:
-    """Yield the sentences of a CoNLL-U file, with their dependency trees made binary.
+    """Yield the sentences of a CoNLL-U file, with their dependency trees converted to binary trees.
 
-    Ranges (``3-4``) and empty nodes (``5.1``) are passed over, as their words stand on lines of their own.
+    Multiword ranges (``3-4``) and empty nodes (``5.1``) are skipped; the words of a range have lines of their own.
 
     Raises:
-        UserError: no such file, or a line or a tree that cannot be read; names file and line.
+        UserError: the file cannot be read, or a line or tree is invalid; names file and line.
     """
     words: list[str] = []
     heads: list[int] = []
@@ -131,27 +131,27 @@ def read_conllu(path: str | Path) -> Iterator[Parse]:
             fields = line.split("\t")
             if fields[0].isdigit():
                 if len(fields) < 7 or not fields[6].isdigit():
-                    raise UserError(f"{path}, line {number}: a word must have ten fields, its head's number in the 7th")
+                    raise UserError(f"{path}, line {number}: a word must have ten fields, the 7th its head's number")
                 words.append(fields[1])
                 heads.append(int(fields[6]))
         elif words:
             try:
                 yield Parse(tuple(words), from_heads(heads))
             except ValueError as error:
-                raise UserError(f"{path}, sentence that ends at line {number}: {error}") from None
+                raise UserError(f"{path}, sentence ending at line {number}: {error}") from None
             words, heads = [], []
 
 
 def read_brackets(path: str | Path, *, labelled: bool = True) -> Iterator[Parse]:
-    """Yield the trees of a file with one bracket string a line.
+    """Yield the trees of a file with one bracket string per line.
 
     Args:
-        path: of the file; empty lines are passed over.
-        labelled: whether constituents have labels, as treebanks do; else it is as
-            [`Tree.from_brackets`][nestree.trees.tree.Tree.from_brackets] takes it.
+        path: path of the file; empty lines are skipped.
+        labelled: whether constituents have labels, as in treebanks; false: the format of
+            [`Tree.from_brackets`][nestree.trees.tree.Tree.from_brackets].
 
     Raises:
-        UserError: no such file, or a line that cannot be read; names file and line.
+        UserError: the file cannot be read, or a line is invalid; names file and line.
     """
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions.beam.options import ENGINES
-from nestree.recursions.extras import Extras, Found
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.trees import Span
 from support.engines import Case, assert_same_gradients
 from support.random_trees import random_tree
@@ -26,9 +26,11 @@ def spans_of(case: Case) -> list[list[Span]]:
     ]
 
 
-def found(case: Case, engine: str) -> tuple[Found, dict[str, Tensor]]:
+def found(case: Case, engine: str) -> tuple[Outputs, dict[str, Tensor]]:
     tree, states = case.tree(engine), case.states()
-    every = tree.explore(case.leaves(states), case.outer(), Extras(scores=True, together=spans_of(case)), case.draws())
+    every = tree.recurse_with_outputs(
+        case.leaves(states), case.outer(), OutputRequest(scores=True, together=spans_of(case)), case.draws()
+    )
     assert every.scores is not None
     loss = every.root.square().sum() + every.scores.masked_fill(every.scores == -torch.inf, 0).square().sum()
     names = {"leaves": states, **dict(tree.named_parameters())}
@@ -74,7 +76,7 @@ def test_a_whole_tree_leaves_no_choice_of_tree() -> None:
     [
         ("ebt-grc", [[(0, 2)]], "together must be 2 lists"),
         ("ebt-grc", [[(0, 10)], []], r"together\[0\] holds \(0, 10\), which is no span of 9 tokens"),
-        ("ebt-grc", [[(0, 3), (2, 5)], []], r"together\[0\] holds spans that cross"),
+        ("ebt-grc", [[(0, 3), (2, 5)], []], r"together\[0\] has spans that cross"),
         ("rir-ebt-grc", [[(2, 5)], []], r"together\[0\] must not cross groups"),
         ("grc", [[], []], "together must be None"),
         ("s4d", [[], []], "together must be None"),

@@ -136,8 +136,8 @@ def test_n_tokens_take_n_minus_1_cells_one_after_the_other(length: int, beam_siz
 def test_steps_computed_again_give_the_same_gradients(noise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, batch = tree_of(3, seed=2, noise=noise, dropout=0.5), leaves([9, 3, 1, 7])
     results = []
-    for kept in (recompute.KEPT, 5_000, 0):
-        monkeypatch.setattr(recompute, "KEPT", kept)
+    for kept in (recompute.ACTIVATION_BUDGET, 5_000, 0):
+        monkeypatch.setattr(recompute, "ACTIVATION_BUDGET", kept)
         torch.manual_seed(4)
         root = tree.recurse(batch, FLAT).root
         results.append([root, *torch.autograd.grad(root.square().sum(), [batch.states, *tree.parameters()])])
@@ -147,7 +147,7 @@ def test_steps_computed_again_give_the_same_gradients(noise: bool, monkeypatch: 
 
 def test_what_training_cannot_do_is_said() -> None:
     tree, batch = tree_of(2), leaves([4])
-    with pytest.raises(ValueError, match=r"^trees must be asked for at evaluation"):
+    with pytest.raises(ValueError, match=r"^trees must be False in training"):
         tree.recurse(batch, FLAT, trees=True)
     with pytest.raises(ValueError, match=r"^outer must have no arity"):
         tree.recurse(batch, Outer(3))

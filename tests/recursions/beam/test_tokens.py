@@ -13,19 +13,21 @@ from nestree.layers.parent_attention import Paths, pair_products, path_sums, seg
 from nestree.recursions.beam.engine.native import NativeBackend, library
 from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.beam.options import ENGINES
-from nestree.recursions.extras import Extras, Found
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.trees import Span
 from support.engines import Case, assert_same_gradients, cases
 from support.reference import randomize
 
 
-def found(case: Case, engine: str, rounds: int = 1) -> tuple[Found, dict[str, Tensor]]:
+def found(case: Case, engine: str, rounds: int = 1) -> tuple[Outputs, dict[str, Tensor]]:
     """Everything that there is, and the gradients of a random weighting of all of it."""
     tree, states = case.tree(engine), case.states()
     attention = ParentAttention(case.dim, rounds=rounds, dropout=case.dropout)
     attention = randomize(attention, case.seed + 1).double().train(case.training)
     torch.manual_seed(case.seed)  # of the attention's own dropout
-    every = tree.explore(case.leaves(states), case.outer(), Extras(attention, scores=True, nodes=True), case.draws())
+    every = tree.recurse_with_outputs(
+        case.leaves(states), case.outer(), OutputRequest(attention, scores=True, nodes=True), case.draws()
+    )
     assert every.tokens is not None
     assert every.scores is not None
     generator = torch.Generator().manual_seed(case.seed)
@@ -37,7 +39,7 @@ def found(case: Case, engine: str, rounds: int = 1) -> tuple[Found, dict[str, Te
     return every, dict(zip(names, gradients, strict=True))
 
 
-def spans_of(every: Found) -> list[list[set[Span]]]:
+def spans_of(every: Outputs) -> list[list[set[Span]]]:
     return [[set(tree.spans()) for tree in beams] for beams in every.beams]
 
 
@@ -172,7 +174,7 @@ def some_paths() -> Paths:
 
 @pytest.mark.parametrize("at_once", [1, 10**6])
 def test_pair_products_and_their_gradients(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(module, "CHUNK", at_once)
     paths = some_paths()
     queries, keys = (torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in (4, 3))
 
@@ -187,7 +189,7 @@ def test_pair_products_and_their_gradients(at_once: int, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("at_once", [1, 10**6])
 def test_path_sums_and_their_gradients(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    monkeypatch.setattr(module, "CHUNK", at_once)
     paths = some_paths()
     values, weights = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2), (6,)))
 

@@ -1,1 +1,1 @@
-"""The beam tree and its kin: the recursions that search for a tree, a naive implementation, and the fast engine."""
+"""Recursions that search for a tree (beam tree, Gumbel tree), a naive implementation, and the fast engine."""

@@ -1,4 +1,4 @@
-"""Beam alignment: which of a group's beams stands in which slot of the next level."""
+"""Beam alignment: which of a group's beams fills which slot of the next level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nestree.recursions.shapes import BeamScores, GroupIndex, KeptIndex, Uniform
 def align(
     scores: BeamScores, present: GroupIndex, slots: int, outer: Outer, *, sites: Sites, draws: Draws | None
 ) -> KeptIndex:
-    """Return, for each group, the beam that each slot takes.
+    """Return, for each group, the beam in each slot.
 
     Slot 0 keeps the best beam. *Sampled* alignment draws every other slot with replacement, with probability
     proportional to ``exp(score / temperature)``; *random* draws uniformly; *systematic* takes, for slots
@@ -22,12 +22,12 @@ def align(
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2311.04449), section 4.1.
 
     Args:
-        scores: (G, V) accumulated scores, best first; what stands beyond ``present`` is not looked at.
-        present: (G,) how many beams each group has, 1 to V.
-        slots: W, how many slots a group hands on.
-        outer: which alignment, and its temperature.
-        sites: the groups' places, to draw for.
-        draws: where draws come from; None is evaluation: sampled and random then take the quantiles of systematic.
+        scores: (G, V) accumulated scores, best first; scores beyond ``present`` are ignored.
+        present: (G,) number of beams of each group, 1 to V.
+        slots: W, number of slots per group.
+        outer: the kind of alignment, and its temperature.
+        sites: the groups' coordinates, for drawing.
+        draws: source of random numbers; None (evaluation): sampled and random use the quantiles of systematic.
 
     Returns:
         (G, W) int64 beam numbers, each below ``present``.
@@ -44,7 +44,7 @@ def align(
     cumulative = weight.masked_fill(absent, -torch.inf).softmax(-1).cumsum(-1)
     quantile = _quantiles(len(scores), slots - 1, outer, sites, draws)
     drawn = torch.searchsorted(cumulative, quantile, right=True)
-    drawn = torch.minimum(drawn, present.unsqueeze(-1) - 1)  # rounding may leave the last quantile above the last sum
+    drawn = torch.minimum(drawn, present.unsqueeze(-1) - 1)  # by rounding, a quantile may exceed the last sum
     return torch.cat([torch.zeros_like(present).unsqueeze(-1), drawn], dim=-1)
 
 

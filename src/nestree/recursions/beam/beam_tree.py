@@ -1,4 +1,4 @@
-"""The beam tree: a recursion that looks for its trees."""
+"""The beam tree: a recursion that finds its trees by beam search."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 
 from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of
 from nestree.recursions.beam.engine.recursion import BeamRecursion, Forest
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
-from nestree.recursions.beam.extras import explore
 from nestree.recursions.beam.naive import Beam, NaiveRecursion, Node
 from nestree.recursions.beam.options import BeamSearch
+from nestree.recursions.beam.outputs import tree_outputs
 from nestree.recursions.draws import Draws, SearchDraws
-from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.recursions.shapes import State
 from nestree.trees import ParsedTree, Span, Tree, tree_from_nodes
 
@@ -23,12 +23,12 @@ DEFAULTS = BeamSearch()
 
 
 class BeamTree(TreeSearch):
-    """Fold by beam search over binary trees, and weight the W roots by ``softmax(score)``.
+    """Fold by beam search over binary trees, and average the W roots with weights ``softmax(score)``.
 
-    In training the search is a stochastic top-k: Gumbel noise picks, noiseless log-probabilities are added up. At
-    evaluation it is deterministic.
+    In training the search is a stochastic top-k: Gumbel noise affects the selection, while scores accumulate noiseless
+    log-probabilities. At evaluation it is deterministic.
 
-    With a scorer of parents it is BT-GRC, with one of pairs EBT-GRC.
+    With a parent scorer this is BT-GRC, with a pair scorer EBT-GRC.
 
     Source: Ray Chowdhury and Caragea 2023 (arXiv 2305.19999 and 2307.10779, section 3 of each).
     """
@@ -38,8 +38,8 @@ class BeamTree(TreeSearch):
 
         Args:
             cell: composes a pair.
-            scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
-            search: how many beams are kept, and how they are found.
+            scorer: a pair scorer or a parent scorer, of the same width as ``cell``.
+            search: number of beams, and how they are searched.
 
         Raises:
             ValueError: names the argument.
@@ -49,7 +49,7 @@ class BeamTree(TreeSearch):
 
     @property
     def compilable(self) -> bool:
-        """Whether the compiled library, where it is there, would search on a CPU."""
+        """Whether the compiled library, if installed, would run this search on a CPU."""
         return self.search.engine == "fast" and not self.search.merge_equal and type(self.scorer) is PairScorer
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
@@ -66,14 +66,16 @@ class BeamTree(TreeSearch):
         root, forest = self.fast(outer, draws)(leaves)
         return Folded(root, forest_trees(forest, leaves.lengths.host) if trees else None)
 
-    def explore(self, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None = None) -> Found:
-        """Fold as [`recurse`][] does, and return what ``extras`` asks for too."""
-        return explore(self, leaves, outer, extras, draws)
+    def recurse_with_outputs(
+        self, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None = None
+    ) -> Outputs:
+        """Fold as [`recurse`][] does, and also return what ``request`` asks for."""
+        return tree_outputs(self, leaves, outer, request, draws)
 
     def fast(
         self, outer: Outer, draws: Draws | None = None, *, together: Sequence[Sequence[Span]] | None = None
     ) -> BeamRecursion:
-        """Return the engine, for any batch; the spans ``together`` of each sequence must be constituents."""
+        """Return the engine, for any batch; ``together`` has the spans of each sequence that must be constituents."""
         own = self._draws(outer, draws)
         return BeamRecursion(self.cell, self.scorer, self.search, outer, own, self.training, together=together)
 
@@ -86,7 +88,7 @@ class BeamTree(TreeSearch):
         *,
         together: Sequence[Span] = (),
     ) -> NaiveRecursion:
-        """Return the naive implementation, for one row of a batch; its spans ``together`` must be constituents."""
+        """Return the naive implementation, for one row of a batch; ``together`` has spans that must be constituents."""
         own = self._draws(outer, draws)
         return NaiveRecursion(
             self.cell, self.scorer, self.search, outer, own, self.training, sequence, device, together
@@ -109,7 +111,6 @@ def expected_root(beams: list[Beam]) -> State:
 
 
 def _naive_trees(beams: list[Beam]) -> list[ParsedTree]:
-    """Return the beams' trees."""
     weights = torch.stack([beam.score.detach() for beam in beams]).softmax(-1).tolist()
     return distinct([tree_of(beam) for beam in beams], weights)
 
@@ -136,9 +137,9 @@ def forest_trees(forest: Forest, lengths: list[int]) -> list[list[ParsedTree]]:
 
 
 def distinct(trees: list[Tree], weights: list[float]) -> list[ParsedTree]:
-    """Return each tree once with its summed probability, most probable first.
+    """Return each tree once with its total probability, most probable first.
 
-    Beams that made the same merges in another order hold the same tree, numbered differently.
+    Beams with the same merges in another order hold the same tree, numbered differently.
     """
     found: dict[frozenset[tuple[int, int]], ParsedTree] = {}
     for tree, weight in zip(trees, weights, strict=True):
@@ -149,7 +150,7 @@ def distinct(trees: list[Tree], weights: list[float]) -> list[ParsedTree]:
 
 
 def _walk(root: Node) -> tuple[list[int], dict[int, tuple[int, int]]]:
-    """Return the names of the leaves under ``root`` from left to right, and the children of every other node."""
+    """Return the ids of the leaves under ``root`` from left to right, and the children's ids of every other node."""
     leaves: list[int] = []
     children: dict[int, tuple[int, int]] = {}
     waiting = [root]

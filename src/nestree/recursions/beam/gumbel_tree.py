@@ -1,4 +1,4 @@
-"""The Gumbel tree: one tree, chosen merge by merge with a straight-through gradient."""
+"""The Gumbel tree: a single tree, built greedily with a straight-through gradient."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GREEDY = BeamSearch(beam_size=1)
 class GumbelTree(Checked, TreeSearch):
     """Fold greedily; a straight-through Gumbel-softmax over the neighbouring pairs chooses each merge.
 
-    In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the one with the largest
-    logit: that is a beam tree of width 1. The gradient is that of ``softmax((logit + noise) / temperature)``, through
-    the equations in [`nestree.recursions.beam.engine.straight_through`][]. With a scorer of parents it is GT-GRC, with
-    one of pairs EGT-GRC.
+    In training the pair with the largest ``logit + Gumbel noise`` is merged, at evaluation the pair with the largest
+    logit, as in a beam tree of width 1. The gradient is that of ``softmax((logit + noise) / temperature)``; see the
+    equations in [`nestree.recursions.beam.engine.straight_through`][]. With a parent scorer this is GT-GRC, with a pair
+    scorer EGT-GRC.
 
     Source: Choi et al. 2018 (arXiv 1707.02786), section 3; with the gated cell, Ray Chowdhury and Caragea 2023 (arXiv
     2305.19999, section 4, and 2307.10779, section 4). Memory: O(n D) for n items.
@@ -35,8 +35,8 @@ class GumbelTree(Checked, TreeSearch):
 
         Args:
             cell: composes a pair.
-            scorer: scores pairs by their children, or by the parents they would have; of the same width as ``cell``.
-            temperature: T of the softmax that the gradient goes through; above 0.
+            scorer: a pair scorer or a parent scorer, of the same width as ``cell``.
+            temperature: T of the softmax in the gradient; above 0.
 
         Raises:
             ValueError: names the argument.

@@ -1,7 +1,7 @@
 """The naive implementation: beam tree and recursion in recursion as one would write them down, with plain autograd.
 
-One sequence at a time, no padding, every frontier a list of nodes. This is the yardstick: whatever is faster must give
-the same outputs and the same gradients from the same draws.
+One sequence at a time, no padding, every frontier a list of nodes. This is the reference: faster implementations must
+give the same outputs and gradients for the same draws.
 
 Source: Ray Chowdhury and Caragea 2023, *Efficient Beam Tree Recursion* (arXiv 2307.10779), section 3, and *Recursion in
 Recursion* (arXiv 2311.04449), sections 3 and 4. Cost: O(n^2 W D) time and memory for a group of n items.
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A leaf, or the parent of two nodes; two nodes are the same only if they are one object."""
+    """A leaf, or the parent of two nodes; nodes are compared by identity."""
 
     state: State
     """(D,)"""
@@ -41,16 +41,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Beam:
-    """The roots of some partial trees from left to right, and how good the merges were that made them."""
+    """A frontier, which is the roots of partial trees from left to right, and its score."""
 
     score: Score
-    """Scalar: the sum of the log-probabilities of its merges."""
+    """Scalar: sum of the log-probabilities of the merges that led to the frontier."""
     frontier: tuple[Node, ...]
 
 
 @dataclass
 class NaiveRecursion:
-    """Everything a search needs besides its input."""
+    """A search over one sequence: everything except its input."""
 
     cell: Cell
     scorer: Scorer
@@ -59,17 +59,17 @@ class NaiveRecursion:
     draws: SearchDraws
     training: bool
     sequence: int
-    """The sequence's row in the batch, to draw for."""
+    """The sequence's row in the batch, a coordinate of its draws."""
     device: torch.device
     together: Sequence[Span] = ()
     """Spans that must be constituents."""
     places: dict[Node, Span] = field(default_factory=dict)
     """The (first leaf, one past the last) of every node so far."""
     margin: float = field(default=float("inf"))
-    """The smallest gap on which a selection hung so far: below the rounding error, two implementations may differ."""
+    """The smallest gap between keys that decided a selection; below rounding error, two implementations may differ."""
 
     def __call__(self, leaves: Packed) -> list[Beam]:
-        """Fold leaves (T, D) up to one root a beam; best beam first."""
+        """Fold leaves (T, D) to beams with one root each, best beam first."""
         items = [[Beam(leaves.new_zeros((), dtype=score_dtype(leaves)), (Node(leaf),))] for leaf in leaves]
         self.places.update({item[0].frontier[0]: (leaf, leaf + 1) for leaf, item in enumerate(items)})
         level = 0
@@ -83,7 +83,7 @@ class NaiveRecursion:
         return items[0]
 
     def cut(self, items: list[list[Beam]], level: int) -> list[list[list[Beam]]]:
-        """Cut a sequence into groups of k tokens, or of lower groups whose roots are at most k; or leave it whole."""
+        """Cut a sequence into groups of at most k leaves, or k roots of the level below; or leave it whole."""
         arity = self.outer.arity
         if arity is None:
             return [items]
@@ -96,7 +96,7 @@ class NaiveRecursion:
         return [items[start : start + count] for start in range(0, len(items), count)]
 
     def align(self, beams: list[Beam], level: int, group: int) -> list[Beam]:
-        """Fill a group's W slots from its beams."""
+        """Fill the W slots of a group from its beams."""
         scores = torch.stack([beam.score for beam in beams]).unsqueeze(0)
         present = torch.tensor([len(beams)], device=scores.device)
         slots = align(
@@ -111,8 +111,8 @@ class NaiveRecursion:
         return [Beam(beams[slot].score - beams[0].score.detach(), beams[slot].frontier) for slot in slots[0].tolist()]
 
     def fold(self, beams: list[Beam], roots: int, level: int, group: int) -> list[Beam]:
-        """Fold one group's beams to so many roots each, best first by noiseless score."""
-        composed: dict[tuple[Node, Node], Node] = {}  # a pair is composed once, whichever beam asks first
+        """Fold one group's beams to ``roots`` roots each; best noiseless score first."""
+        composed: dict[tuple[Node, Node], Node] = {}  # shared by all beams: a pair is composed once
         step = 0
         if self.options.merge_equal:
             equal: dict[tuple[Node, ...], list[Tensor]] = {}
@@ -120,7 +120,7 @@ class NaiveRecursion:
                 equal.setdefault(beam.frontier, []).append(beam.score)
             beams = [Beam(torch.stack(scores).logsumexp(0), frontier) for frontier, scores in equal.items()]
         while len(beams[0].frontier) > roots:
-            merges = [(beam, 0) for beam in beams]  # a frontier of two has one choice, which adds nothing to the score
+            merges = [(beam, 0) for beam in beams]  # a frontier of two has no choice: log-probability 0
             if len(beams[0].frontier) > 2:
                 beams, merges = self.select(beams, composed, level, group, step)
             pairs = [(b.frontier[at], b.frontier[at + 1]) for b, at in merges]
@@ -138,7 +138,7 @@ class NaiveRecursion:
     def select(
         self, beams: list[Beam], composed: dict[tuple[Node, Node], Node], level: int, group: int, step: int
     ) -> tuple[list[Beam], list[tuple[Beam, int]]]:
-        """Return the W best continuations with their scores, and the (beam, position of the pair) each merges."""
+        """Return the W best continuations with their scores, and for each the beam and position of the merged pair."""
         logits = self.logits([list(pairwise(beam.frontier)) for beam in beams], composed, level, group, step)
         broken = torch.tensor(
             [[self.crosses(*pair) for pair in pairwise(beam.frontier)] for beam in beams], device=logits.device
@@ -169,7 +169,7 @@ class NaiveRecursion:
         return [Beam(score, ()) for score, _ in chosen], [(beams[beam], at) for _, (beam, at) in chosen]
 
     def crosses(self, left: Node, right: Node) -> bool:
-        """Tell whether the parent of two nodes would cross a span that must be a constituent."""
+        """Return whether the parent of two nodes would cross a span that must be a constituent."""
         if not self.together:
             return False
         first, end = self.places[left][0], self.places[right][1]
@@ -179,7 +179,7 @@ class NaiveRecursion:
     def after(
         frontier: tuple[Node, ...], at: int, composed: dict[tuple[Node, Node], Node]
     ) -> tuple[Node | tuple[Node, Node], ...]:
-        """Return what a frontier will be when its pair ``at`` is merged, the pair itself in place of a new node."""
+        """Return a frontier after its pair ``at`` is merged; a pair not composed yet stands for its parent."""
         pair = (frontier[at], frontier[at + 1])
         return (*frontier[:at], composed.get(pair, pair), *frontier[at + 2 :])
 
@@ -214,10 +214,10 @@ class NaiveRecursion:
         group: int,
         step: int,
     ) -> None:
-        """Compose the pairs that are new; a node takes the dropout mask of the first that asks for it.
+        """Compose the pairs that are new; of duplicates, the first one determines the dropout mask.
 
-        Each pair comes with the number that its mask is drawn for: that of the beam which asks for it, and where all
-        pairs are composed to be scored, of beam and position.
+        Each pair comes with the index that its mask is drawn for: its beam's number or, where all pairs are composed to
+        be scored, a combination of beam and position.
         """
         new = {pair: mask_index for pair, mask_index in reversed(pairs) if pair not in composed}
         if not new:
@@ -239,18 +239,18 @@ class NaiveRecursion:
         """Return the ``count`` items with the largest keys, largest first; ties go to the earlier item."""
         ordered, order = keys.detach().sort(descending=True, stable=True)
         gaps = (ordered[:-1] - ordered[1:])[:count]
-        # Equal keys belong to equal frontiers, whose order is fixed: only a gap can be lost to rounding.
+        # Ties come from equal frontiers, whose order is fixed; only the order of distinct keys can change by rounding.
         self.margin = min([self.margin, *gaps[gaps > 0].tolist()])
         return [items[index] for index in order[:count].tolist()]
 
     def site(self, level: int, group: int) -> Sites:
-        """Return the place of one group."""
+        """Return the coordinates of one group."""
         sequence, group_number = torch.tensor([[self.sequence], [group]], device=self.device)
         return Sites(sequence, group_number, level)
 
 
 def join(group: list[list[Beam]]) -> list[Beam]:
-    """Make a group's beams of its items' beams: beam b spans their beams b and starts with the sum of their scores."""
+    """Make a group's beams from its items' beams: beam b concatenates their b-th frontiers and adds up their scores."""
     return [
         Beam(
             torch.stack([item.score for item in items]).sum(),
@@ -261,5 +261,5 @@ def join(group: list[list[Beam]]) -> list[Beam]:
 
 
 def score_dtype(states: Tensor) -> torch.dtype:
-    """Return the type that scores are added up in: never below float32."""
+    """Return the dtype that scores are accumulated in: at least float32."""
     return torch.promote_types(states.dtype, torch.float32)

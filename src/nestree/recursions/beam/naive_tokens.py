@@ -1,4 +1,4 @@
-"""Parent attention, node by node with plain autograd: the yardstick of [`ParentAttention`][]'s segmented form."""
+"""Parent attention, node by node with plain autograd: the reference for [`ParentAttention`][]'s segmented form."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from nestree.recursions.shapes import Packed, State
 from nestree.trees import Span
 
 Ancestors = list[tuple[State, int]]
-"""The (state, height) of the nodes above a leaf, the nearest first."""
+"""The (state, height) of the nodes above a leaf, nearest first."""
 
 
 def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Packed:
-    """Return the tokens' states (T, D) of sequences with these beams, which are folded to their roots."""
+    """Return token states (T, D) of sequences, given their beams, each folded to one root."""
     leaves = [[beam.frontier[0] for beam in beams] for beams in sequences]
     ancestors = [above for roots in leaves for root in roots for _, above in leaves_under(root)]
     states = [leaf.state for roots in leaves for root in roots for leaf, _ in leaves_under(root)]
     for _ in range(attention.rounds):
         read = [attend(attention, state, above) for state, above in zip(states, ancestors, strict=True)]
-        states = list(attention.move(torch.stack(states), torch.stack(read)))
+        states = list(attention.update(torch.stack(states), torch.stack(read)))
     tokens: list[Tensor] = []
     taken = 0
     for beams in sequences:
@@ -36,11 +36,11 @@ def naive_tokens(attention: ParentAttention, sequences: list[list[Beam]]) -> Pac
 
 
 def attend(attention: ParentAttention, state: State, above: Ancestors) -> Float[Tensor, " e"]:
-    """Return what one leaf reads (2 D,), through its gate."""
-    first, second, gate = attention.read(state)
+    """Return the gated attention output (2 D,) of one leaf."""
+    first, second, gate = attention.queries_and_gate(state)
     if not above:
         return torch.zeros_like(gate)
-    keys, values = attention.show(torch.stack([node for node, _ in above]))
+    keys, values = attention.keys_and_values(torch.stack([node for node, _ in above]))
     of_height = torch.stack([attention.heights[min(height, HEIGHTS) - 1] for _, height in above])
     share = ((keys @ first + of_height @ second) / attention.temperature).softmax(-1)
     return gate * (share @ values)
@@ -62,7 +62,7 @@ def leaves_under(root: Node) -> list[tuple[Node, Ancestors]]:
 
 
 def heights_under(root: Node) -> dict[Node, int]:
-    """Return the height of every node under ``root``, and its own."""
+    """Return the height of every node under ``root``, and of ``root``."""
     heights: dict[Node, int] = {}
     for node in _children_first(root):
         heights[node] = 0 if node.children is None else 1 + max(heights[child] for child in node.children)
@@ -83,7 +83,7 @@ def states_by_span(root: Node) -> dict[Span, State]:
 
 
 def _children_first(root: Node) -> list[Node]:
-    """Return all nodes under ``root`` and itself, children before parents, from left to right."""
+    """Return ``root`` and all nodes under it, children before parents, from left to right."""
     found: list[Node] = []
     waiting = [root]
     while waiting:

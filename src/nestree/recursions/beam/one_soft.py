@@ -39,23 +39,22 @@ from nestree.recursions.shapes import (
 DEFAULTS = BeamSelection(noise=False)
 
 FRONTIERS = 7
-"""About how many tensors of a beam's size a step keeps for its gradients."""
+"""Estimate of the tensors of a beam's size that a step saves for the backward pass."""
 FEATURES = 28
-"""About how many features a cell keeps, as a multiple of D."""
+"""Estimate of the numbers that a cell call saves, as a multiple of D."""
 
 
 class OneSoftBeamTree(TreeSearch):
-    """A beam tree over composed parents; in training the candidates that plain selection drops become one soft beam.
+    """A beam tree over composed parents; in training the candidates that plain selection drops form one soft beam.
 
-    The best W - 1 candidates are kept as they are. Of the rest, be it a single one, the average, weighted by
-    ``softmax(score)``, is the last beam: frontiers x, parents p, masks m of the chosen pair and scores are averaged
-    each, and the frontier becomes
+    The best W - 1 candidates are kept. The last beam is the average of all others, weighted by ``softmax(score)``:
+    frontiers x, parents p, masks m of the chosen pair, and scores are each averaged, and the frontier becomes
 
         x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m.
 
-    So all candidates get a gradient. At evaluation it is the plain beam tree, by the fast engine. In training a soft
-    beam is no tree, and every pair in it is composed anew at every step: n^2 cells for n tokens. What does not fit is
-    computed again in the backward pass, some steps at a time, so that what is kept grows with n^1.5.
+    This way all candidates get a gradient. At evaluation this is the plain beam tree with the fast engine. In training
+    a soft beam is not a tree, and all of its pairs are recomposed at every step: n^2 cell calls for n tokens. Beyond a
+    memory budget, activations are recomputed in the backward pass, a few steps at a time; memory grows with n^1.5.
 
     Source: Ray Chowdhury and Caragea 2023, *Beam Tree Recursive Cells* (arXiv 2305.19999), section 3.
     """
@@ -65,8 +64,8 @@ class OneSoftBeamTree(TreeSearch):
 
         Args:
             cell: composes a pair.
-            scorer: scores parents; of the same width as ``cell``.
-            search: how many beams are kept, the soft one among them, and whether noise selects them.
+            scorer: a parent scorer, of the same width as ``cell``.
+            search: number of beams, including the soft one, and whether noise affects their selection.
 
         Raises:
             ValueError: names the argument.
@@ -78,19 +77,19 @@ class OneSoftBeamTree(TreeSearch):
         """Fold every sequence; see [`Recursion`][].
 
         Raises:
-            ValueError: in training, trees are asked for, or ``outer`` has an arity.
+            ValueError: in training, ``trees`` is set or ``outer`` has an arity.
         """
         if not self.training:
             plain = BeamTree(self.cell, self.scorer, BeamSearch(self.search.beam_size)).eval()
             return plain.recurse(leaves, outer, trees=trees, draws=draws)
         if trees:
-            raise ValueError("trees must be asked for at evaluation: in training a soft beam is no tree")
+            raise ValueError("trees must be False in training: a soft beam is not a tree")
         if outer.arity is not None:
             raise OptionError("outer", "must have no arity: in training soft beams cannot be aligned")
         return Folded(self._train(leaves, draws or Draws()))
 
     def _train(self, leaves: Leaves, draws: Draws) -> SequenceRoots:
-        """Return the expected root of every sequence; a sequence leaves the batch where it ends."""
+        """Return the expected root of every sequence; a sequence leaves the batch when it is folded."""
         order = leaves.lengths.longest_first()
         rows = torch.tensor(order, device=leaves.states.device)
         lengths = [leaves.lengths.host[row] for row in order]
@@ -112,21 +111,21 @@ class OneSoftBeamTree(TreeSearch):
 
 
 def _spans(steps: int) -> Iterator[range]:
-    """Cut a search into spans to compute again: what they begin with takes about as much memory as one of them."""
+    """Cut a search into checkpointed spans, sized so that all checkpoints take about as much memory as one span."""
     span = max(1, round(math.sqrt(2 * steps / FRONTIERS)))
     return (range(at, min(at + span, steps)) for at in range(0, steps, span))
 
 
 @dataclass(frozen=True)
 class SoftBeams:
-    """The beams of some sequences."""
+    """The beams of the sequences that are still being folded."""
 
     frontier: FrontierStates
     """(G, V, N, D)"""
     parents: FrontierParents
     """(G, V, N - 1, D) of all neighbouring pairs."""
     scores: BeamScores
-    """(G, V); -inf where there is no such beam."""
+    """(G, V); -inf where a sequence has fewer beams."""
 
     def first(self, groups: int) -> SoftBeams:
         """Return the beams of the first sequences."""
@@ -144,7 +143,7 @@ class SoftSearch:
     """(G,) tokens of each sequence."""
 
     def begin(self, states: Items) -> SoftBeams:
-        """Return one beam a sequence, of its leaves (G, N, D)."""
+        """Return one beam per sequence, over its leaves (G, N, D)."""
         mask_index = (
             torch.arange(states.shape[1] - 1, device=states.device).expand(len(states), -1) * self.tree.search.beam_size
         )
@@ -155,15 +154,15 @@ class SoftSearch:
     def run(
         self, frontier: FrontierStates, parents: FrontierParents, scores: BeamScores, lengths: list[int], steps: range
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Go on from the beams of some sequences, whose lengths come first in ``lengths``.
+        """Run some steps, from the beams of the sequences that are first in ``lengths``.
 
         Returns:
-            The roots of the sequences that end, the shortest last, and the parts of the beams of the others.
+            The roots of the sequences that are finished, shortest last, and the fields of the others' beams.
         """
         beams, ended = SoftBeams(frontier, parents, scores), []
         for step in steps:
             choosing = sum(length - step > 2 for length in lengths)
-            # The last pair is composed already; having no rival, it adds nothing to the score.
+            # The last pair is composed already, and without an alternative it adds nothing to the score.
             weights = beams.scores[choosing:].softmax(-1).to(frontier.dtype)
             ended.append((weights.unsqueeze(1) @ beams.parents[choosing:, :, 0]).squeeze(1))
             if choosing:
@@ -171,7 +170,7 @@ class SoftSearch:
         return torch.cat(list(reversed(ended))), beams.frontier, beams.parents, beams.scores
 
     def step(self, beams: SoftBeams, step: int) -> SoftBeams:
-        """Merge one pair in every beam of sequences that have a choice."""
+        """Merge one pair in every beam of sequences with more than one pair."""
         beam, position, scores = self.candidates(beams, step)
         width, pairs = self.tree.search.beam_size, beams.parents.shape[2]
         hard = min(width - 1, beam.shape[1])
@@ -216,8 +215,8 @@ class SoftSearch:
         """Merge the pair at ``position`` (G, W) of each ``beam`` (G, W).
 
         Returns:
-            The frontiers (G, W, N - 1, D), and the parents (G, W, N, D) of their pairs, with a column before the first
-            pair and one behind the last; at the two pairs beside the new node, and in these columns, stands anything.
+            The frontiers (G, W, N - 1, D), and the parents (G, W, N, D) of their pairs, with an extra column at either
+            end. These columns and the two pairs next to the new node hold arbitrary numbers.
         """
         _, count, items, dim = beams.frontier.shape
         table = torch.cat([beams.frontier.flatten(1, 2), beams.parents.flatten(1, 2)], dim=1)
@@ -235,11 +234,11 @@ class SoftSearch:
     def beside(
         self, frontier: Float[Tensor, "g w n d"], position: KeptIndex
     ) -> tuple[Float[Tensor, "g 2*w d"], Float[Tensor, "g 2*w d"], Integer[Tensor, "g 2*w"], BesideIndex]:
-        """Return the pairs beside each new node at ``position`` (G, W) of ``frontier`` (G, W, N, D).
+        """Return the pairs next to each new node at ``position`` (G, W) of ``frontier`` (G, W, N, D).
 
         Returns:
-            Left and right items (G, 2 W, D), the numbers (G, 2 W) to draw masks for, and the columns (G, W, 2) of the
-            parents in what [`merge_hard`][] returns.
+            Left and right items (G, 2 W, D), the indices (G, 2 W) to draw masks for, and the columns (G, W, 2) of their
+            parents in the result of [`merge_hard`][].
         """
         items, dim = frontier.shape[2:]
         columns = torch.stack([position, position + 1], dim=-1)
@@ -254,7 +253,7 @@ class SoftSearch:
     def merge_soft(
         self, beams: SoftBeams, beam: CandidateIndex, position: CandidateIndex, scores: CandidateScores
     ) -> tuple[Items, Float[Tensor, "g 1"]]:
-        """Merge the average of candidates (G, C): return its frontier and its score (G, 1)."""
+        """Merge the average of candidates (G, C), and return its frontier and score (G, 1)."""
         absent = scores == -torch.inf
         none = absent.all(-1, keepdim=True)
         weights = scores.masked_fill(none, 0).softmax(-1)
@@ -278,4 +277,4 @@ class SoftSearch:
             random_bits = self.draws.random_bits(self.sites.take(group), step, mask_index.flatten(), width)
             mask = dropout_mask(random_bits.view(*mask_index.shape, -1), cell.dropout, left.dtype) / (1 - cell.dropout)
             masks = [mask]
-        return cell(left, right, *masks).to(left.dtype)  # autocast may have made it another
+        return cell(left, right, *masks).to(left.dtype)  # autocast may have changed the dtype

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from nestree.checks import Options, check_at_least, check_one_of
 
 ENGINES = ("fast", "torch", "naive")
-"""The compiled library where it is there and serves the parts, else PyTorch; PyTorch always; plain autograd."""
+"""fast: the compiled library if it supports cell and scorer, else PyTorch; torch: PyTorch; naive: plain autograd."""
 
 
 @dataclass(frozen=True)
 class BeamSelection(Options):
-    """How many beams are selected, and how."""
+    """The number of beams, and how they are selected."""
 
     beam_size: int = 5
-    """Beams W that the search keeps."""
+    """Beam width W: number of beams that the search keeps."""
     noise: bool = True
-    """Select with Gumbel noise in training."""
+    """Add Gumbel noise to the selection of merges in training, so that other trees get explored."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,15 +28,17 @@ class BeamSelection(Options):
 class BeamSearch(BeamSelection):
     """How a beam tree searches.
 
-    With ``merge_equal``, W beams hold W different forests instead of orders of the same merges. The fast engine
-    searches over a store of nodes and replays what is left for the gradients, by the compiled library where it is there
-    and serves the parts; ``torch`` does the same without the library; ``naive`` is plain autograd.
+    With ``merge_equal``, the W beams hold W different frontiers instead of several orders of the same merges. The fast
+    engine searches over a node store and then replays the surviving nodes for the gradients, in the compiled library if
+    it is installed and supports cell and scorer; ``torch`` does the same without the library; ``naive`` is plain
+    autograd.
     """
 
     merge_equal: bool = False
-    """Count beams with equal frontiers once, with the log-sum-exp of their scores."""
+    """Merge beams with equal frontiers into one, with the log-sum-exp of their scores."""
     engine: str = ENGINES[0]
-    """Implementation of the search: fast, torch or naive."""
+    """Implementation of the search: fast (the compiled library where possible), torch (PyTorch only), or naive (slow,
+    plain autograd, supports every derivative)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""A label for every token of a ListOps expression: the value of the list that it belongs to."""
+"""Token labels for ListOps: the value of the list that each token belongs to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from nestree.tasks.listops.expression import CLOSE, FIRST_DIGIT, Tokens, evaluat
 
 
 def list_values(tokens: Sequence[int] | Tokens) -> NDArray[np.uint8]:
-    """Return, for every token, the value of the innermost list that holds it, shape (tokens,).
+    """Return, for every token, the value of the innermost list that contains it, shape (tokens,).
 
-    An operator and its ``]`` get the value of the list that they open and close; a digit that is a whole expression
-    gets itself.
+    An operator and its ``]`` get the value of the list that they delimit; an expression that is a single digit gets
+    that digit.
 
     Raises:
         ValueError: The ids are not an expression.
@@ -29,7 +29,7 @@ def list_values(tokens: Sequence[int] | Tokens) -> NDArray[np.uint8]:
     spans = operator_spans(left)
     found = np.where(left >= FIRST_DIGIT, left - FIRST_DIGIT, 0).astype(np.uint8)
     owned = np.zeros(len(left), dtype=bool)
-    for first, end in spans:  # inner lists first: what is left of them is their value, at the place of their ``]``
+    for first, end in spans:  # inner lists first: each is replaced by its value, at the position of its ``]``
         kept = left[first:end]
         value = evaluate_checked(kept[kept > 0].tobytes())
         found[first:end][~owned[first:end]] = value
@@ -40,5 +40,5 @@ def list_values(tokens: Sequence[int] | Tokens) -> NDArray[np.uint8]:
 
 
 def closings(tokens: Sequence[int] | Tokens) -> NDArray[np.bool_]:
-    """Return which tokens are a ``]``: those whose value takes the whole list to know."""
+    """Return which tokens are a ``]``; their label depends on the whole list before them."""
     return np.asarray(tokens) == CLOSE

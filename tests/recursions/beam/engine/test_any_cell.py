@@ -16,8 +16,8 @@ from nestree.layers.cells import build_cell
 from nestree.recursions import BeamSearch, BeamTree, GumbelTree, KeyedDraws, Outer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.cells import AnyCell, FusedGatedCell, engine_cell
-from nestree.recursions.beam.engine.kept import taken_apart
-from nestree.recursions.beam.engine.once import NoSuchDerivative
+from nestree.recursions.beam.engine.derivatives import NoSuchDerivative
+from nestree.recursions.beam.engine.saved import flatten_tensors
 from nestree.recursions.lengths import Lengths
 from support.reference import randomize
 
@@ -249,7 +249,7 @@ def test_nothing_is_kept_after_backward(part: str, engine: str) -> None:
     root.sum().backward()
     with pytest.raises(RuntimeError, match="second time"):
         root.sum().backward()
-    _, held = taken_apart(root.grad_fn.result, [])  # pyright: ignore[reportOptionalMemberAccess]
+    _, held = flatten_tensors(root.grad_fn.result, [])  # pyright: ignore[reportOptionalMemberAccess]
     assert held == []
 
 

@@ -12,7 +12,7 @@ from nestree.recursions.beam.engine.cells import FusedGatedCell
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.engine.replay import (
-    ROWS_AT_ONCE,
+    ROWS_PER_CHUNK,
     cell_gradient,
     reachable_by_height,
     score_gradient,
@@ -79,7 +79,7 @@ def test_cell_gradient_is_that_of_autograd(merges: list[tuple[int, int]], dropou
 
 def test_many_rows_of_one_height_are_pulled_back_in_parts() -> None:
     cell = randomize(GatedRecursiveCell(2), 1).double()
-    count = 2 * ROWS_AT_ONCE + 3
+    count = 2 * ROWS_PER_CHUNK + 3
     with torch.no_grad():
         leaves = torch.randn(count + 1, 2, dtype=torch.float64)
         store = NodeStore(leaves, 2 * count + 1, cell, record=True)

@@ -1,4 +1,4 @@
-"""Who searches and replays: tensor by tensor with PyTorch, or the compiled library."""
+"""Backends of search and replay: PyTorch operations, or the compiled library."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from nestree.recursions.shapes import (
 
 @runtime_checkable
 class Nodes(Protocol):
-    """The nodes of a batch: rows of some tables, the leaves first."""
+    """The nodes of a batch as rows of tables, leaves first."""
 
     states: TableStates
     """(U, D)."""
     left: TableIndex
-    """(U,) rows of the left children; whatever for leaves and rows that are not used."""
+    """(U,) rows of the left children; undefined for leaves and unused rows."""
     right: TableIndex
     """(U,) rows of the right children."""
     leaves: int
-    """How many there are."""
+    """Number of leaves."""
     rows: int
-    """All rows that are used are before this one."""
+    """End of the rows in use."""
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """Searches the levels of one batch, and pulls gradients back through what it found."""
+    """Searches the levels of one batch, and pulls gradients back through the result."""
 
     @property
     def store(self) -> Nodes:
@@ -60,19 +60,19 @@ class Backend(Protocol):
         """Fold the groups of one level.
 
         Args:
-            frontier: (G, V, N) rows of each group's items, one beam per row; anything valid in the padding.
+            frontier: (G, V, N) rows of each group's items in each beam; any valid row in the padding.
             scores: (G, V) the beams' scores so far.
             sizes: number of items of each group.
             roots: number of roots that each group is folded to; groups are in descending order of merges, then roots.
-            sites: the groups' places, to draw for.
+            sites: the groups' coordinates, for drawing.
         """
         ...
 
     def score_gradient(self, history: Any, gradient: KeptScores) -> tuple[BeamScores, Any]:
-        """Pull the gradient (G, W) of a level's final scores back to those that its search began with, (G, V).
+        """Pull the gradient (G, W) of a level's final scores back to its initial scores, (G, V).
 
         Returns:
-            That gradient, and what [`gradient`][] wants to know of the level's pairs.
+            The gradient of the initial scores, and whatever [`gradient`][] needs for the level's pairs.
         """
         ...
 
@@ -88,11 +88,11 @@ class Backend(Protocol):
         """Return the gradients of the leaves (T, D) and of the cell's and the scorer's ``parameters``.
 
         Args:
-            levels: each level's history and what [`score_gradient`][] gave for it, the highest level first.
+            levels: each level's history with the second result of [`score_gradient`][], highest level first.
             nodes: (B, W) the sequences' roots; or any nodes (R, C).
             outside: (B, W, D) or (R, C, D) the gradients of their states.
-            parameters: as they were in the search.
-            sequence: (R,) whose each row of ``nodes`` is; None: row b is sequence b's.
+            parameters: the parameters as they were in the search.
+            sequence: (R,) the sequence of each row of ``nodes``; None: row b belongs to sequence b.
         """
         ...
 
@@ -117,7 +117,7 @@ class TorchBackend:
         return Search(self.scoring, frontier, scores, sizes, roots, sites, self.beam_size, self.draws).run()
 
     def score_gradient(self, history: History, gradient: KeptScores) -> tuple[BeamScores, RowWeights]:
-        """Pull the gradient of scores back; the second result is that of the pairs' logits."""
+        """Pull the gradient of scores back; the second result is the gradient of the pairs' logits."""
         return score_gradient(history, gradient)
 
     def gradient(

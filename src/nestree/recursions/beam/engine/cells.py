@@ -1,6 +1,6 @@
-"""What the engine needs of a cell: parents for rows of children, and the gradients back from them.
+"""Cells for the engine: the parents of rows of children, and their gradients.
 
-Another cell, or another implementation of this one, is another class here: the store asks [`EngineCell`][] alone.
+The node store uses cells only through [`EngineCell`][]; an implementation of another cell is another class here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn import functional
 from nestree.layers import GatedRecursiveCell
 from nestree.layers.cell import Cell, mask_width
 from nestree.layers.plain import is_plain_cell
-from nestree.recursions.beam.engine.kept import Kept
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.draws import dropout_mask
 from nestree.recursions.shapes import ChildStates, Column, RandomBits, Rows, States, TableStates
 
@@ -27,37 +27,36 @@ class EngineCell(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """What is composed with."""
+        """The cell as a module."""
         ...
 
     parameters: list[Tensor]
-    """What ``backward`` has gradients for."""
+    """The tensors that ``backward`` has gradients for."""
     mask_width: int
-    """Random bits that a node's dropout mask takes; 0 without dropout."""
+    """Number of features in a node's dropout mask; 0 without dropout."""
 
     def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
-        """Return the states (M, D) of the parents of ``children`` (M, 2, D), and keep what ``backward`` needs.
+        """Return the states (M, D) of the parents of ``children`` (M, 2, D), and save what ``backward`` needs.
 
         Args:
-            rows: the M rows of the store that the parents will be.
+            rows: the M rows of the store for the parents.
             children: left and right.
-            random_bits: (M, mask_width) of the dropout masks; None drops nothing.
+            random_bits: (M, mask_width) for the dropout masks; None: no dropout.
         """
         ...
 
     def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull the gradients ``above`` (M, D) of the states of ``rows`` (M,) back to their ``children``: (M, 2, D).
 
-        The parameters' shares are added to ``gradients``, which are in the order of ``parameters``; None
-        leaves them out.
+        The parameters' gradients are added to ``gradients``, in the order of ``parameters``; None skips them.
         """
         ...
 
 
 def engine_cell(cell: Cell, leaves: TableStates, capacity: int, *, record: bool) -> EngineCell:
-    """Return what serves ``cell``, for at most ``capacity`` rows of the type and device of ``leaves``.
+    """Return the engine's form of ``cell``, for at most ``capacity`` rows with the dtype and device of ``leaves``.
 
-    Without ``record`` nothing is kept for a backward pass.
+    Without ``record`` nothing is saved for a backward pass.
     """
     if is_plain_cell(cell, leaves):
         return FusedGatedCell(cell, leaves, capacity, record=record)
@@ -65,23 +64,22 @@ def engine_cell(cell: Cell, leaves: TableStates, capacity: int, *, record: bool)
 
 
 def no_gradients(cell: EngineCell) -> list[Tensor]:
-    """Return zeros to add the gradients of the cell's parameters to."""
+    """Return zero gradients for the cell's parameters, to accumulate into."""
     return [torch.zeros_like(parameter) for parameter in cell.parameters]
 
 
-class AnyCell(Kept):
-    """Any cell, by its own forward: run again, with autograd, for the gradients. Nothing is kept but the masks."""
+class AnyCell(HoldsTensors):
+    """Any cell, by its own ``forward``, which is recomputed with autograd for the gradients; only masks are saved."""
 
     def __init__(self, cell: Cell, capacity: int, *, record: bool) -> None:
-        """Note the cell; see [`engine_cell`][]."""
         self.module = cell
-        self.again = RunAgain(cell, record=record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(cell, record=record)
+        self.parameters = self.recomputed.parameters
         self.mask_width = mask_width(cell)
         self.record = record
         self.capacity = capacity
         self.random_bits: RandomBits | None = None
-        """Of the dropout masks, once there are any."""
+        """(capacity, mask_width) for the dropout masks, once there are any."""
 
     def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
@@ -89,25 +87,25 @@ class AnyCell(Kept):
             if self.random_bits is None:
                 self.random_bits = random_bits.new_empty(self.capacity, self.mask_width)
             self.random_bits[rows] = random_bits
-        return self.again(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
+        return self.recomputed(children[:, 0], children[:, 1], *self._masks(random_bits, children.dtype))
 
     def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         random_bits = None if self.random_bits is None else self.random_bits.index_select(0, rows)
         masks = self._masks(random_bits, children.dtype)
-        return torch.stack(self.again.pull_back(children.unbind(1), masks, above, gradients), dim=1)
+        return torch.stack(self.recomputed.pull_back(children.unbind(1), masks, above, gradients), dim=1)
 
     def _masks(self, random_bits: RandomBits | None, dtype: torch.dtype) -> list[Tensor]:
-        """Return the cell's third argument, where it has one."""
+        """Return the cell's third argument, if it takes one."""
         if random_bits is None:
-            # Masks are the search's to draw: without any, a cell in training must not draw its own.
+            # The search draws all masks: without one, a cell in training must not draw its own.
             return [torch.ones((), dtype=dtype)] if self.mask_width and self.module.training else []
         rate = self.module.dropout
         return [dropout_mask(random_bits, rate, dtype).mul_(1 / (1 - rate))]
 
 
-class FusedGatedCell(Kept):
-    """The gated recursive cell: its forward and backward pass written out, over activations in two tables."""
+class FusedGatedCell(HoldsTensors):
+    """The gated recursive cell, with hand-written forward and backward passes over activations in two tables."""
 
     def __init__(self, cell: GatedRecursiveCell, leaves: TableStates, capacity: int, *, record: bool) -> None:
         """Allocate the tables; see [`engine_cell`][]."""
@@ -122,7 +120,7 @@ class FusedGatedCell(Kept):
         """Before the GELU."""
         self.gates = leaves.new_empty(rows, 4 * cell.dim)
         self.random_bits: RandomBits | None = None
-        """Of the dropout masks, once there are any."""
+        """(capacity, mask_width) for the dropout masks, once there are any."""
 
     def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""

@@ -1,4 +1,4 @@
-"""What a search does with its tables of beams: move columns on, and find the largest or equal ones of them."""
+"""Operations on a search's tables of beams: carry columns over, and find largest or equal entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestree.recursions.shapes import CandidateIndex, KeptIndex
 
 
 def carry(columns: Shaped[Tensor, "g v n"], beam: KeptIndex, at: Integer[Tensor, "g w 1"]) -> Shaped[Tensor, "g w n-1"]:
-    """Return ``columns`` (G, V, N) of the beams that are continued, (G, W, N - 1), without column ``at`` + 1."""
+    """Return the rows of ``columns`` (G, V, N) for the continued beams, without column ``at`` + 1: (G, W, N - 1)."""
     groups, _, items = columns.shape
     column = torch.arange(items - 1, device=columns.device)
     index = column + (column > at) + beam.unsqueeze(-1) * items
@@ -22,8 +22,8 @@ def top(
 ) -> Integer[Tensor, "*rows {count}"]:
     """Return the indices of the ``count`` largest keys along the last dimension, largest first.
 
-    Equal keys go in the order of ``place`` (non-negative integers below 2^31, of the shape of ``keys``), by default
-    that of their indices. ``torch.topk`` promises nothing about ties, so keys and places are packed into one integer.
+    Ties are broken by ``place`` (non-negative integers below 2^31, of the shape of ``keys``), smallest first; by
+    default by index. ``torch.topk`` does not specify the order of ties, so keys and places are packed into one integer.
     """
     if place is None:
         place = torch.arange(keys.shape[-1], device=keys.device)
@@ -37,7 +37,7 @@ def top(
 
 
 def first_of_equal(keys: CandidateIndex) -> CandidateIndex:
-    """Return, for each of ``keys`` (G, C), the first column of its row with an equal one."""
+    """Return, for each of ``keys`` (G, C), the first column of its row with an equal key."""
     ordered, order = keys.sort(stable=True, dim=-1)
     column = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
     begins = torch.ones_like(keys, dtype=torch.bool)

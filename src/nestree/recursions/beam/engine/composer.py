@@ -1,4 +1,4 @@
-"""Composing for one level's groups: the same pair of one group once, whichever beam asks first."""
+"""Composes pairs for the groups of one level, each distinct pair of a group once."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Composer:
     """Appends the parents of pairs to a store, and remembers for each group which pairs it has composed."""
 
     def __init__(self, store: NodeStore, sites: Sites, most: int, *, beam_size: int, dropout: Draws | None) -> None:
-        """Begin with nothing composed.
+        """Start with nothing composed.
 
         Args:
-            store: takes the new nodes.
-            sites: the groups' places, to draw for.
-            most: how many pairs [`compose`][] will be asked for at most, in each group.
+            store: receives the new nodes.
+            sites: the groups' coordinates, for drawing.
+            most: upper bound on the number of pairs per group that are passed to [`compose`][].
             beam_size: W.
-            dropout: dropout masks; None drops nothing.
+            dropout: source of dropout masks; None: no dropout.
         """
         device = sites.group.device
         self.store = store
         self.sites = sites
         self.beam_size = beam_size
         self.dropout = dropout
-        # Without data-dependent shapes an accelerator need not wait for the host; a CPU is better off without waste.
+        # Data-dependent shapes would synchronize an accelerator with the host; on a CPU they save work.
         self.compact = device.type == "cpu"
         self.keys = torch.empty(len(sites), most, dtype=torch.int64, device=device)
         self.nodes = torch.empty_like(self.keys)
-        self.asked = 0
+        self.used = 0
 
     def compose(
         self,
@@ -42,16 +42,16 @@ class Composer:
         mask_index: CandidateIndex,
         step: int,
     ) -> CandidateIndex:
-        """Return the parents (G, C) of ``left`` and ``right`` (G, C): composed once for each group and pair.
+        """Return the parents (G, C) of ``left`` and ``right`` (G, C); each distinct pair of a group is composed once.
 
-        The first of equal pairs is composed, with the dropout mask of its ``mask_index`` (G, C); those that are
-        ``absent`` (G, C) get any number.
+        Of equal pairs the first is composed, with the dropout mask of its ``mask_index`` (G, C); the result is
+        arbitrary where a pair is ``absent`` (G, C).
         """
         groups, width = left.shape
         column = torch.arange(width, device=left.device)
         keys = torch.where(absent, -1 - column, left * self.store.capacity + right)
-        known, end = self.asked, self.asked + width
-        self.asked = end
+        known, end = self.used, self.used + width
+        self.used = end
         self.keys[:groups, known:end] = keys
         same = keys.unsqueeze(-1) == self.keys[:groups, :end].unsqueeze(1)
         first = same.view(torch.uint8).argmax(-1)  # the first of equal values, as documented
@@ -72,15 +72,15 @@ class Composer:
     def compose_neighbours(self, frontier: Frontier, scores: BeamScores, sizes: list[int]) -> PairIndex:
         """Return the parents (G, V, N - 1) of all neighbouring items of ``frontier`` (G, V, N).
 
-        A pair that several beams of a group have is composed once; beyond the ``sizes`` of the groups, and of beams
-        without a score (G, V), a parent may be any row.
+        A pair that occurs in several beams of a group is composed once. Beyond the ``sizes`` of the groups, and in
+        beams without a score (G, V), a parent may be any row.
         """
         left, right = frontier[..., :-1], frontier[..., 1:]
         groups, beams, pairs = left.shape
         device = left.device
         beam, position = torch.arange(beams, device=device).unsqueeze(-1), torch.arange(pairs, device=device)
         first = first_of_equal((left * self.store.capacity + right).flatten(1))
-        # On the host: an accelerator need not be waited for to know how many there are.
+        # Counted on the host, so that an accelerator is not synchronized.
         real = torch.arange(pairs) < torch.tensor(sizes).view(-1, 1, 1) - 1
         new = real.expand(left.shape)
         if self.compact:
@@ -96,7 +96,7 @@ class Composer:
         return number.view(groups, -1).gather(1, first).view(left.shape)
 
     def _random_bits(self, group: Rows, mask_index: Rows, step: int) -> RandomBits | None:
-        """Return random bits of the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
+        """Return random bits for the masks ``mask_index`` (M,) of ``group`` (M,); None without dropout."""
         width = self.store.cell.mask_width
         if self.dropout is None or width == 0:
             return None

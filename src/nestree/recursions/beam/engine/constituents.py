@@ -1,4 +1,4 @@
-"""Parts of a sequence that must be constituents: a mask on the pairs that would break one."""
+"""Spans that must be constituents: a mask on the pairs whose parent would cross one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.scoring import Scoring, Slopes
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
@@ -30,8 +30,8 @@ from nestree.recursions.shapes import (
 from nestree.trees import Span
 
 
-class ConstituentScoring(Kept):
-    """Another scoring, of pairs by their children, with -inf for those whose parent would cross a constituent.
+class ConstituentScoring(HoldsTensors):
+    """Wraps a scoring and assigns -inf to pairs whose parent would cross a required constituent.
 
     See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
     """
@@ -39,7 +39,7 @@ class ConstituentScoring(Kept):
     composes_all: ClassVar[bool] = False
 
     def __init__(self, scoring: Scoring, together: Sequence[Sequence[Span]], lengths: list[int]) -> None:
-        """Take the scoring, and the spans of each sequence, which do not cross one another."""
+        """Wrap ``scoring``; ``together`` has the spans of each sequence, which do not cross each other."""
         self.inner = scoring
         self.store: NodeStore = scoring.store
         self.parameters = scoring.parameters
@@ -48,7 +48,7 @@ class ConstituentScoring(Kept):
         starts = [0]
         for length in lengths:
             starts.append(starts[-1] + length)
-        # A span of nothing, which fills up, is crossed by none.
+        # Padded with empty spans, which nothing crosses.
         spans = [
             [(first + start, end + start) for first, end in own] + [(start, start)] * (most - len(own))
             for own, start in zip(together, starts, strict=False)
@@ -71,7 +71,7 @@ class ConstituentScoring(Kept):
         return logits.masked_fill(crosses.any(-1), -torch.inf)
 
     def _place(self) -> None:
-        """Note what the rows span that are new; what they are composed of is known, or among them."""
+        """Record the spans of new rows; their children's spans are known, or are new as well."""
         while self.known < self.store.rows:
             rows = torch.arange(self.known, self.store.rows, device=self.begin.device)
             children = self.store.children(rows)
@@ -84,9 +84,9 @@ class ConstituentScoring(Kept):
         """Return how many nodes a group makes at most."""
         return self.inner.most_composed(beam_size, size, merges, leaves=leaves)
 
-    def asked(self, beam_size: int) -> int:
+    def composed_per_step(self, beam_size: int) -> int:
         """Return how many pairs of a group are to be composed at each step, at most."""
-        return self.inner.asked(beam_size)
+        return self.inner.composed_per_step(beam_size)
 
     def first(
         self, composer: Composer, frontier: Frontier, scores: BeamScores, sizes: list[int], history: History | None
@@ -100,10 +100,10 @@ class ConstituentScoring(Kept):
         return self.inner.node(composer, chosen, pairs, step)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
-        """Score the pairs beside every new node."""
-        logits, numbers = self.inner.beside(composer, neighbours, going_on, step, history)
+        """Score the pairs next to every new node."""
+        logits, numbers = self.inner.beside(composer, neighbours, unfinished, step, history)
         return self._mask(logits, neighbours.left, neighbours.right), numbers
 
     def count_pairs(self, history: History) -> int:
@@ -122,12 +122,12 @@ class ConstituentScoring(Kept):
 
 
 class ConstituentParentScoring(ConstituentScoring):
-    """The same of a scoring by parents."""
+    """The same for a parent scoring."""
 
     composes_all: ClassVar[bool] = True
 
 
 def constituent_scoring(scoring: Scoring, together: Sequence[Sequence[Span]], lengths: list[int]) -> Scoring:
-    """Return ``scoring`` with a mask that keeps the spans ``together`` of sequences of these lengths."""
+    """Return ``scoring`` with a mask that makes the spans ``together`` constituents."""
     kind = ConstituentParentScoring if scoring.composes_all else ConstituentScoring
     return kind(scoring, together, lengths)

@@ -1,4 +1,4 @@
-"""Beams with equal frontiers: the same merges in another order, counted once with the log-sum-exp of their scores."""
+"""Merging of beams with equal frontiers (the same merges in another order) by the log-sum-exp of their scores."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from nestree.recursions.shapes import Bits, CandidateIndex, CandidateScores, Kep
 
 @dataclass(frozen=True)
 class Classes:
-    """Candidates sorted into classes of equal ones; the first of each stands for it."""
+    """Equivalence classes of candidates; the first candidate of each represents it."""
 
     first: CandidateIndex
-    """(G, C) the candidate that stands for each one's class."""
+    """(G, C) the candidate that represents each candidate's class."""
     total: CandidateScores
-    """(G, C) the class's score where a candidate stands for one, else -inf."""
+    """(G, C) the class's score where a candidate represents one, else -inf."""
     share: CandidateScores
-    """(G, C) the candidate's share of its class's score: how the gradient is divided."""
+    """(G, C) the candidate's share of its class's probability, and so of the gradient of its score."""
 
     def slots(self, chosen: KeptIndex) -> tuple[CandidateIndex, CandidateScores]:
-        """Return, for each candidate, where its class is among ``chosen`` (G, W), and its share, 0 if it is not."""
+        """Return, for each candidate, the index of its class in ``chosen`` (G, W) and its share; 0 if not chosen."""
         same = self.first.unsqueeze(-1) == chosen.unsqueeze(1)
         return same.view(torch.uint8).argmax(-1), self.share * same.any(-1)
 
 
 def classes_of(codes: CandidateIndex, scores: CandidateScores) -> Classes:
-    """Sort candidates with equal ``codes`` (G, C) and with scores (G, C) into classes; -inf marks absent ones."""
+    """Group candidates by their ``codes`` (G, C); a score (G, C) of -inf marks an absent one."""
     number = torch.arange(codes.shape[1], device=codes.device)
     absent = scores == -torch.inf
     codes = torch.where(absent, -1 - number, codes)
@@ -40,13 +40,13 @@ def classes_of(codes: CandidateIndex, scores: CandidateScores) -> Classes:
 
 
 def leaf_codes(rows: int, device: torch.device) -> TableIndex:
-    """Return a 64-bit code for each leaf: a tree's code is made of its leaves' and its shape, whoever built it."""
+    """Return a 64-bit hash code for each leaf; a tree's code depends on its leaves and shape, not on merge order."""
     return mix_bits(torch.arange(rows, device=device))
 
 
 def parent_code(left: Bits, right: Bits) -> Bits:
     """Return the code of the tree with these subtrees; a frontier's code is the sum of its trees' codes.
 
-    Of some millions of frontiers, two different ones have the same code with a probability of about one in a million.
+    The probability of a collision among a few million frontiers is about one in a million.
     """
     return mix_bits(mix_bits(left) + right)

@@ -1,4 +1,4 @@
-"""Nodes and scores of a search that know their gradients, for whatever reads more than the roots."""
+"""Differentiable nodes and scores of a search, for outputs other than the roots."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from nestree.recursions.shapes import Packed, Rows, SequenceWeights, States
 
 @dataclass(frozen=True)
 class OpenForest:
-    """What a search over a batch found, as functions of the leaves and the parameters.
+    """The result of a search over a batch, as a differentiable function of the leaves and the parameters.
 
-    Gradients into nodes enter the replay as those of the roots do.
+    Gradients of node states enter the replay in the same way as those of roots.
     """
 
     recursion: BeamRecursion
     forest: Forest
     leaves: Packed
-    """(T, D) of all sequences."""
+    """(T, D) leaf states of all sequences, concatenated."""
     parameters: Sequence[Tensor]
     record: bool
-    """Whether anything wants a gradient."""
+    """Whether any input requires a gradient."""
 
     @classmethod
     def of(cls, recursion: BeamRecursion, leaves: Leaves) -> OpenForest:
-        """Search."""
+        """Run the search over ``leaves``."""
         return cls(recursion, *recursion.found(leaves))
 
     def beams(self) -> tuple[Rows, Rows]:
-        """Return the (sequence, beam) of each of the K beams that there are."""
+        """Return the (sequence, beam) of each of the K beams that exist."""
         present = self.forest.beams.scores > -torch.inf
-        present[:, 0] = True  # a score that is NaN, too, has a root
+        present[:, 0] = True  # a NaN score also has a root
         sequence, beam = present.nonzero().unbind(1)
         return sequence, beam
 
@@ -49,8 +49,8 @@ class OpenForest:
         """Return the states (M, D) of ``rows`` (M,) of the store, and the beams' scores (B, W).
 
         Args:
-            rows: any, more than once too.
-            sequence: (M,) whose they are.
+            rows: any rows; duplicates are allowed.
+            sequence: (M,) the sequence of each row.
         """
         read = NodesRead(self.forest, rows, sequence)
         if not self.record:
@@ -60,7 +60,7 @@ class OpenForest:
 
 @dataclass(frozen=True)
 class NodesRead:
-    """What was read of a forest."""
+    """Rows of a forest, as the outputs of [`ReplayNodes`][]."""
 
     forest: Forest
     rows: Rows
@@ -72,7 +72,7 @@ class NodesRead:
 
 
 class ReplayNodes(Recorded):
-    """Gradients of states of nodes and of scores of beams."""
+    """Gradients through node states and beam scores."""
 
     @staticmethod
     def replay(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,4 +1,4 @@
-"""Scoring pairs by their children: only the pairs that are chosen are composed."""
+"""Scoring of pairs by their children: only the chosen pairs are composed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn import functional
 from nestree.layers.scorer import PairScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -38,29 +38,28 @@ from nestree.recursions.shapes import (
     TableStates,
 )
 
-PAIRS_AT_ONCE = 4096
-"""So many pairs' gradients are pulled back through a scorer's own forward at a time."""
+PAIRS_PER_CHUNK = 4096
+"""Number of pairs per call when gradients are pulled back through a scorer's own ``forward``."""
 
 
-class PairScoring(Kept, ABC):
-    """A scorer of pairs by their children. See `Scoring`."""
+class PairScoring(HoldsTensors, ABC):
+    """The engine's form of a pair scorer. See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring]."""
 
     composes_all: ClassVar[bool] = False
     parameters: list[Tensor]
-    """The scorer's, in the order in which gradients are returned."""
+    """The scorer's parameters, in the order in which gradients are returned."""
 
     def __init__(self, store: NodeStore) -> None:
-        """Begin with the leaves of ``store``."""
         self.store = store
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
-        """Return a node a beam and merge."""
+        """Return one node per beam and merge."""
         return beam_size * merges
 
     @staticmethod
-    def asked(beam_size: int) -> int:
-        """Return one pair a beam."""
+    def composed_per_step(beam_size: int) -> int:
+        """Return one pair per beam."""
         return beam_size
 
     def first(
@@ -81,13 +80,13 @@ class PairScoring(Kept, ABC):
         return composer.compose(chosen.left, chosen.right, chosen.absent, mask_index, step)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
-        """Score the pairs beside every new node."""
+        """Score the pairs next to every new node."""
         return self._score(neighbours.left, neighbours.right, history)
 
     def count_pairs(self, history: History) -> int:
-        """Return how many pairs were noted."""
+        """Return the number of recorded pairs."""
         return history.pairs
 
     @abstractmethod
@@ -103,8 +102,8 @@ class PairScoring(Kept, ABC):
         Args:
             left: (M,) left children.
             right: (M,) right children.
-            gradient: (M,) of the pairs' logits.
-            state_gradient: (U, D), added to in place; None where the children have had theirs.
+            gradient: (M,) gradients of the pairs' logits.
+            state_gradient: (U, D), added to in place; None: the children's gradients are added elsewhere.
 
         Returns:
             Gradients of the scorer's parameters.
@@ -112,7 +111,7 @@ class PairScoring(Kept, ABC):
 
     @abstractmethod
     def slope(self, left: Rows, right: Rows) -> tuple[States, States]:
-        """Return the derivatives of pairs' logits by what the scorer reads of the left and right child (M,)."""
+        """Return the derivatives of pairs' logits with respect to the features read of the left and right children."""
 
     def gradient(
         self, levels: Iterable[tuple[History, Tensor]], state_gradient: TableStates
@@ -130,7 +129,7 @@ class PairScoring(Kept, ABC):
         return self.pull_back(*pairs, state_gradient), none
 
     def slopes(self, histories: list[History]) -> PairSlopes:
-        """Differentiate the scorer at every pair that was scored."""
+        """Differentiate the scorer at every scored pair."""
         return PairSlopes(self, histories)
 
     def _score(self, left: Bits, right: Bits, history: History | None) -> tuple[Numbers, Bits | None]:
@@ -138,20 +137,19 @@ class PairScoring(Kept, ABC):
 
 
 class FusedPairScoring(PairScoring):
-    """[`PairScorer`][nestree.layers.scorer.PairScorer] written out.
+    """[`PairScorer`][nestree.layers.scorer.PairScorer], with hand-written gradients.
 
-    Every node has the two halves of its pairs' hidden layers.
+    A pair's hidden layer is the sum of two halves, which are computed once per node.
     """
 
     def __init__(self, store: NodeStore, scorer: PairScorer) -> None:
-        """Begin with the leaves of ``store``."""
         super().__init__(store)
         self.scorer = scorer
         self.parameters = [*scorer.parameters()]
         self.left_half = store.states.new_empty(store.capacity, scorer.width)
         self.right_half = torch.empty_like(self.left_half)
         self.projected = 0
-        """Rows that have their halves."""
+        """Number of rows whose halves are computed."""
         self._project()
 
     def logits(self, left: Bits, right: Bits) -> Numbers:
@@ -191,7 +189,7 @@ class FusedPairScoring(PairScoring):
         return self.left_half.index_select(0, left.flatten()).add_(self.right_half.index_select(0, right.flatten()))
 
     def _project(self) -> None:
-        """Give the rows that are new their halves."""
+        """Compute the halves of new rows."""
         first, end = self.projected, self.store.rows
         if first == end:
             return
@@ -204,16 +202,15 @@ class FusedPairScoring(PairScoring):
 
 
 class AnyPairScoring(PairScoring):
-    """Any scorer of pairs, by its own forward: run again, with autograd, for the gradients."""
+    """Any pair scorer, by its own ``forward``, which is recomputed with autograd for the gradients."""
 
     def __init__(self, store: NodeStore, scorer: Scorer) -> None:
-        """Begin with the leaves of ``store``."""
         super().__init__(store)
-        self.again = RunAgain(scorer, record=store.record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(scorer, record=store.record)
+        self.parameters = self.recomputed.parameters
 
     def logits(self, left: Bits, right: Bits) -> Numbers:
-        """Return the logits of pairs of rows; on a CPU each of equal pairs is scored once."""
+        """Return the logits of pairs of rows; on a CPU each distinct pair is scored once."""
         shape, capacity = left.shape, self.store.capacity
         left, right = left.flatten(), right.flatten()
         if left.device.type != "cpu":
@@ -229,7 +226,7 @@ class AnyPairScoring(PairScoring):
         states = self.store.states
         for own_left, own_right, above in _pieces(left, right, gradient):
             children = [states.index_select(0, side) for side in (own_left, own_right)]
-            of_children = self.again.pull_back(children, (), above, gradients)
+            of_children = self.recomputed.pull_back(children, (), above, gradients)
             if state_gradient is not None:
                 for side, below in zip((own_left, own_right), of_children, strict=True):
                     state_gradient.index_add_(0, side, below)
@@ -239,7 +236,7 @@ class AnyPairScoring(PairScoring):
         """Return the derivatives, each (M, D)."""
         states = self.store.states
         found = [
-            self.again.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
+            self.recomputed.pull_back([states[own_left], states[own_right]], (), states.new_ones(len(own_left)), None)
             for own_left, own_right in _pieces(left, right)
         ]
         none = states.new_zeros(0, states.shape[1])
@@ -248,19 +245,19 @@ class AnyPairScoring(PairScoring):
 
     def _ask(self, left: Rows, right: Rows) -> RowWeights:
         states = self.store.states
-        return self.again(states.index_select(0, left), states.index_select(0, right))
+        return self.recomputed(states.index_select(0, left), states.index_select(0, right))
 
 
 def _pieces(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield pieces of columns of one length that are worth a call each."""
+    """Split columns of equal length into chunks."""
     if len(columns[0]):
-        yield from zip(*(column.split(PAIRS_AT_ONCE) for column in columns), strict=True)
+        yield from zip(*(column.split(PAIRS_PER_CHUNK) for column in columns), strict=True)
 
 
 def _distinct(
     left: TableIndex, right: TableIndex, gradient: Float[Tensor, " u"], capacity: int
 ) -> tuple[Rows, Rows, RowWeights]:
-    """Add up the gradients of equal pairs, and leave out those without any."""
+    """Add up the gradients of equal pairs, and drop pairs whose gradient is zero."""
     some = gradient.nonzero().squeeze(-1)
     keys, position = (left[some] * capacity + right[some]).unique(return_inverse=True)
     total = gradient.new_zeros(len(keys)).index_add_(0, position, gradient[some])
@@ -268,10 +265,10 @@ def _distinct(
 
 
 class PairSlopes:
-    """See `Slopes`."""
+    """See [`Slopes`][nestree.recursions.beam.engine.scoring.Slopes]."""
 
     def __init__(self, scoring: PairScoring, histories: list[History]) -> None:
-        """Differentiate the scorer at every pair that the levels' histories number."""
+        """Differentiate the scorer at every pair in the levels' histories."""
         counts = [history.pairs for history in histories]
         self.scoring = scoring
         self.first = [sum(counts[:level]) for level in range(len(counts))]
@@ -282,7 +279,7 @@ class PairSlopes:
         self.of_logits = self.of_left.new_zeros(len(self.left))
 
     def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
-        """Return numbers among the pairs of all levels, and the children."""
+        """Return indices into the pairs of all levels, and the children."""
         number = choice.pairs[:, 0].to(torch.int64) + self.first[level]
         return number, self.left[number], self.right[number]
 
@@ -294,7 +291,7 @@ class PairSlopes:
         of_logits: OnePairLogits,
         state_gradient: TableStates,
     ) -> None:
-        """Note the gradients of logits, and pull them back to the children."""
+        """Record the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         seen = state_gradient[:, : self.of_left.shape[1]]
         for side, slope in ((left, self.of_left), (right, self.of_right)):

@@ -1,4 +1,4 @@
-"""The pairs that a step of the search merges, and those that it makes."""
+"""The pairs that a step of the search merges, and the new pairs that result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Chosen:
     beam: KeptIndex
     """(G, W) the beam that it continues."""
     position: KeptIndex
-    """(G, W) the pair's place in that beam's frontier."""
+    """(G, W) the pair's position in that beam's frontier."""
     left: KeptIndex
     """(G, W) left items."""
     right: KeptIndex
@@ -25,14 +25,14 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The two pairs beside every new node: with the item before it, and with the one behind it."""
+    """The two pairs next to every new node: with the item before it, and with the item after it."""
 
     left: BesideIndex
     """(G, W, 2) left items."""
     right: BesideIndex
     """(G, W, 2) right items."""
     column: BesideIndex
-    """(G, W, 2) the pairs' places in the new frontier, counted from 1."""
+    """(G, W, 2) the pairs' positions in the new frontier, counted from 1."""
     exists: BesideFlags
     """(G, W, 2) whether there is such a pair."""
     absent: KeptFlags

@@ -1,4 +1,4 @@
-"""Scoring pairs by the parents that they would have: every pair is composed."""
+"""Scoring of pairs by the parents that they would have: every pair is composed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from nestree.layers.scorer import ParentScorer, Scorer
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
-from nestree.recursions.beam.engine.replay import ROWS_AT_ONCE
-from nestree.recursions.beam.engine.run_again import RunAgain
+from nestree.recursions.beam.engine.recomputed import Recomputed
+from nestree.recursions.beam.engine.replay import ROWS_PER_CHUNK
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
     BeamScores,
@@ -37,22 +37,21 @@ from nestree.recursions.shapes import (
 )
 
 
-class ParentScoring(Kept, ABC):
-    """A scorer of parents; every node has its own logit, and is its pair's number.
+class ParentScoring(HoldsTensors, ABC):
+    """The engine's form of a parent scorer; a pair is identified by the row of its parent.
 
-    See `Scoring`.
+    See [`Scoring`][nestree.recursions.beam.engine.scoring.Scoring].
     """
 
     composes_all: ClassVar[bool] = True
     parameters: list[Tensor]
-    """The scorer's, in the order in which gradients are returned."""
+    """The scorer's parameters, in the order in which gradients are returned."""
 
     def __init__(self, store: NodeStore) -> None:
-        """Begin with the leaves of ``store``."""
         self.store = store
         self.logit = store.states.new_empty(store.capacity, 1)
         self.projected = 0
-        """Rows that have their logit."""
+        """Number of rows whose logit is computed."""
 
     @abstractmethod
     def score(self, states: States) -> RowWeights:
@@ -62,17 +61,17 @@ class ParentScoring(Kept, ABC):
     def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients (M,) of the logits of ``rows`` (M,) back to their states, (M, D).
 
-        The parameters' shares are added to ``gradients``, where there are some.
+        The parameters' gradients are added to ``gradients``, unless it is None.
         """
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
-        """Return all pairs, then the two beside every new node."""
+        """Return the number of all pairs, plus two for every new node."""
         return (1 if leaves else beam_size) * (size - 1) + 2 * beam_size * max(0, merges - 1)
 
     @staticmethod
-    def asked(beam_size: int) -> int:
-        """Return two pairs a beam."""
+    def composed_per_step(beam_size: int) -> int:
+        """Return two pairs per beam."""
         return 2 * beam_size
 
     def first(
@@ -89,28 +88,28 @@ class ParentScoring(Kept, ABC):
         pairs: PairIndex | None,
         step: int,
     ) -> KeptIndex:
-        """Return the parents, which there are already."""
+        """Return the parents, which are composed already."""
         assert pairs is not None
         return pairs.flatten(1).gather(1, chosen.beam * pairs.shape[2] + chosen.position + 1)
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
-        """Compose the pairs beside every new node, and score the parents."""
+        """Compose the pairs next to every new node, and score the parents."""
         width = neighbours.left.shape[1]
         beam = torch.arange(width, device=neighbours.left.device).unsqueeze(-1)
         mask_index = (neighbours.column - 1) * composer.beam_size + beam
         absent = ~neighbours.exists | neighbours.absent.unsqueeze(-1)
         left, right, absent, mask_index = (
-            of[:going_on].flatten(1) for of in (neighbours.left, neighbours.right, absent, mask_index)
+            of[:unfinished].flatten(1) for of in (neighbours.left, neighbours.right, absent, mask_index)
         )
         parents = torch.zeros_like(neighbours.left)
         composed = composer.compose(left, right, absent, mask_index, step + 1)
-        parents[:going_on] = composed.view(going_on, width, 2)
+        parents[:unfinished] = composed.view(unfinished, width, 2)
         return self._logits(parents), parents
 
     def count_pairs(self, history: History) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return self.store.rows
 
     def gradient(
@@ -119,7 +118,7 @@ class ParentScoring(Kept, ABC):
         """Pull the gradients of the parents' logits back."""
         store = self.store
         of_logits: Tensor | None = None
-        for _, of_pairs in levels:  # from the top down: the highest level's numbers are the most
+        for _, of_pairs in levels:  # from the top down: the highest level has the most rows
             if of_logits is None:
                 of_logits = of_pairs.new_zeros(store.rows)
             of_logits[: len(of_pairs)] += of_pairs
@@ -129,16 +128,16 @@ class ParentScoring(Kept, ABC):
         return self.pull_all_back(scored, of_logits, state_gradient), scored
 
     def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
-        """Pull the gradients of the logits of ``rows`` (M,), of all (U,), back into the scorer and the states."""
+        """Pull the gradients of logits (U,), at ``rows`` (M,), back into the scorer and the states."""
         gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
-        for part in rows.split(ROWS_AT_ONCE):
+        for part in rows.split(ROWS_PER_CHUNK):
             if len(part):
                 above = of_logits[part].to(state_gradient.dtype)
                 state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
         return gradients
 
     def slopes(self, histories: list[History]) -> ParentSlopes:
-        """Differentiate the scorer at every node that was composed."""
+        """Differentiate the scorer at every composed node."""
         return ParentSlopes(self)
 
     def _logits(self, parents: Bits) -> Numbers:
@@ -146,7 +145,7 @@ class ParentScoring(Kept, ABC):
         return self.logit[:, 0].take(parents)
 
     def _project(self) -> None:
-        """Give the rows that are new their logit."""
+        """Compute the logits of new rows."""
         first, end = self.projected, self.store.rows
         if first < end:
             self.logit[first:end, 0] = self.score(self.store.states[first:end])
@@ -154,10 +153,9 @@ class ParentScoring(Kept, ABC):
 
 
 class FusedParentScoring(ParentScoring):
-    """[`ParentScorer`][nestree.layers.scorer.ParentScorer] written out."""
+    """[`ParentScorer`][nestree.layers.scorer.ParentScorer], with hand-written gradients."""
 
     def __init__(self, store: NodeStore, scorer: ParentScorer) -> None:
-        """Begin with the leaves of ``store``."""
         super().__init__(store)
         self.parameters = [*scorer.parameters()]
 
@@ -174,28 +172,26 @@ class FusedParentScoring(ParentScoring):
 
 
 class AnyParentScoring(ParentScoring):
-    """Any scorer of parents, by its own forward: run again, with autograd, for the gradients."""
+    """Any parent scorer, by its own ``forward``, which is recomputed with autograd for the gradients."""
 
     def __init__(self, store: NodeStore, scorer: Scorer) -> None:
-        """Begin with the leaves of ``store``."""
         super().__init__(store)
-        self.again = RunAgain(scorer, record=store.record)
-        self.parameters = self.again.parameters
+        self.recomputed = Recomputed(scorer, record=store.record)
+        self.parameters = self.recomputed.parameters
 
     def score(self, states: States) -> RowWeights:
         """Return the logits of states."""
-        return self.again(states)
+        return self.recomputed(states)
 
     def pull_back(self, rows: Rows, of_logits: RowWeights, gradients: list[Tensor] | None) -> States:
         """Pull the gradients of logits back; see [`ParentScoring.pull_back`][]."""
-        return self.again.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
+        return self.recomputed.pull_back([self.store.states[rows]], (), of_logits, gradients)[0]
 
 
 class ParentSlopes:
-    """See `Slopes`."""
+    """See [`Slopes`][nestree.recursions.beam.engine.scoring.Slopes]."""
 
     def __init__(self, scoring: ParentScoring) -> None:
-        """Differentiate the scorer at every node that was composed."""
         store = scoring.store
         self.scoring = scoring
         self.store = store
@@ -219,13 +215,13 @@ class ParentSlopes:
         of_logits: OnePairLogits,
         state_gradient: TableStates,
     ) -> None:
-        """Note the gradients of logits, and pull them back to the children."""
+        """Record the gradients of logits, and pull them back to the children."""
         self.of_logits.index_add_(0, number.flatten(), of_logits.flatten())
         slope = self.slope[number] * of_logits[..., None, None]
         state_gradient.index_add_(0, torch.stack([left, right], dim=-1).flatten(), slope.flatten(0, 2))
 
     def gradient(self, of_cell: list[Tensor]) -> list[Tensor]:
-        """Return the gradients of the scorer's parameters, and pull the logits' back through the cells."""
+        """Return the gradients of the scorer's parameters, and pull those of the logits back through the cell."""
         of_scorer = [torch.zeros_like(parameter) for parameter in self.scoring.parameters]
         for part in self._composed():
             self.store.pull_back(part, self.scoring.pull_back(part, self.of_logits[part], of_scorer), of_cell)
@@ -233,4 +229,4 @@ class ParentSlopes:
 
     def _composed(self) -> list[Rows]:
         rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
-        return [part for part in rows.split(ROWS_AT_ONCE) if len(part)]
+        return [part for part in rows.split(ROWS_PER_CHUNK) if len(part)]

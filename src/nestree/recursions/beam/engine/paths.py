@@ -1,4 +1,4 @@
-"""The trees of the beams as flat lists: which leaf has which nodes above it."""
+"""The trees of beams as flat lists, and the ancestors of their leaves."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ PlaceIndex = Integer[Tensor, " i"]
 
 @runtime_checkable
 class Links(Protocol):
-    """How nodes hang together: rows of some tables, the leaves first."""
+    """The structure of trees over a node table, leaves first."""
 
     left: TableIndex
-    """(U,) rows of the left children; whatever for leaves and rows that are not used."""
+    """(U,) rows of the left children; undefined for leaves and unused rows."""
     right: TableIndex
     """(U,) rows of the right children."""
     leaves: int
-    """How many there are."""
+    """Number of leaves."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """All nodes of the trees of K beams: I places, each one node in one beam, a parent before its children."""
+    """The nodes of the trees of K beams, as I places: one node in one beam each, parents before children."""
 
     row: PlaceIndex
-    """(I,) its row of the store."""
+    """(I,) row of the node in the store."""
     beam: PlaceIndex
-    """(I,) the beam, by its place among ``roots``."""
+    """(I,) the beam, as an index into ``roots``."""
     parent: PlaceIndex
-    """(I,) the place of its parent; -1 for a root."""
+    """(I,) the place of the parent; -1 for a root."""
     height: PlaceIndex
-    """(I,)"""
+    """(I,) height of the node; 0 for leaves."""
 
     @classmethod
     def under(cls, roots: Rows, store: Links) -> Places:
@@ -65,22 +65,22 @@ class Places:
         return cls(torch.cat(rows), torch.cat(beams), parent, height)
 
     def leaf_places(self, leaves: int) -> Integer[Tensor, " s"]:
-        """Return the places of leaves: beam by beam, from left to right."""
+        """Return the places of leaves, beam by beam from left to right."""
         found = (self.row < leaves).nonzero().squeeze(-1)
         return found[(self.beam[found] * leaves + self.row[found]).argsort()]
 
     def paths(self, leaves: int) -> tuple[Paths, Rows]:
-        """Return the ancestors of every leaf in every beam, and (M,) the rows of the store that these are.
+        """Return the ancestors of every leaf in every beam, and the rows (M,) of all ancestors in the store.
 
-        The nodes of the paths are numbers in that list of rows, their beams places among the roots.
+        The nodes of the paths are indices into these rows, their beams indices into the roots.
         """
         start = self.leaf_places(leaves)
         segment, place = torch.arange(len(start), device=start.device), start
         segments, places = [segment[:0]], [place[:0]]
         while True:
             place = self.parent[place]
-            going_on = place >= 0
-            segment, place = segment[going_on], place[going_on]
+            unfinished = place >= 0
+            segment, place = segment[unfinished], place[unfinished]
             if len(place) == 0:
                 break
             segments.append(segment)

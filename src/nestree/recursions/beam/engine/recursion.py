@@ -1,4 +1,4 @@
-"""The outer recursion over node numbers: search level by level, align between levels, replay on the way back."""
+"""The outer recursion over node numbers: search level by level, align between levels, replay for gradients."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
 from nestree.recursions.beam.engine.constituents import constituent_scoring
+from nestree.recursions.beam.engine.derivatives import first_derivative_only, refuse_transforms
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.kept import put_together, taken_apart
 from nestree.recursions.beam.engine.native import NativeBackend, serves
-from nestree.recursions.beam.engine.once import first_derivative_only, refuse_transforms
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of, tensors_of
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of, tensors_of
+from nestree.recursions.beam.engine.saved import flatten_tensors, unflatten_tensors
 from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.beam.engine.straight_through import straight_through_gradient
@@ -42,47 +42,47 @@ from nestree.trees import Span
 
 @dataclass(frozen=True)
 class Beams:
-    """The beams that some groups or sequences end with."""
+    """The final beams of groups or sequences."""
 
     nodes: BeamTable
     """(U, W) rows of the node store."""
     scores: BeamTableScores
-    """(U, W) best first; -inf where there is no such beam."""
+    """(U, W) best first; -inf where there are fewer beams."""
 
 
 @dataclass(frozen=True)
 class LevelTape:
-    """How the scores of one level came about; groups as the level lists them."""
+    """Record of how the scores of one level were computed; groups in the level's order unless noted."""
 
     history: Any
-    """The backend's, where it records one."""
+    """The backend's history, if it recorded one."""
     by_size: GroupIndex
-    """(G,) the level's groups, largest first, as the search had them."""
+    """(G,) the level's groups in the order of the search, largest first."""
     order: KeptIndex
-    """(G, W) the search's beams, best first."""
+    """(G, W) indices of the search's beams, best first."""
     slots: KeptIndex
-    """(G, W) the sorted beam that each slot of the next level takes."""
+    """(G, W) the sorted beam that fills each slot of the next level."""
     items: ItemIndex
-    """(G, N) rows of the table below that each group's items are."""
+    """(G, N) rows of each group's items in the table of the level below."""
     first_root_rows: GroupIndex
-    """(G,) row of this level's table that each group's first root is: the one that bears the group's score."""
+    """(G,) row of each group's first root in this level's table; that row carries the group's score."""
     rows: int
-    """Rows of this level's table."""
+    """Number of rows of this level's table."""
     real: ItemFlags
-    """(G, N) whether there is such an item."""
+    """(G, N) whether the group has this item."""
     last: Rows
-    """Groups that are their sequences' last."""
+    """Groups whose root is that of their sequence."""
     owner: Rows
-    """The sequences of these."""
+    """The sequences of the ``last`` groups."""
 
 
 @dataclass(frozen=True)
 class Forest:
-    """What a search over a batch found."""
+    """The result of a search over a batch."""
 
     backend: Backend
     beams: Beams
-    """Of the B sequences."""
+    """The final beams of the B sequences."""
     tapes: list[LevelTape]
 
     @property
@@ -101,13 +101,13 @@ class Forest:
             return (self.weights().to(states.dtype).unsqueeze(1) @ states).squeeze(1)
 
     def outputs(self) -> SequenceRoots:
-        """Return the roots."""
+        """Return the expected roots, as the outputs of [`Replay`][]."""
         return self.root()
 
 
 @dataclass(frozen=True)
 class BeamRecursion:
-    """Everything a search needs besides its input; the fields are those of the naive one."""
+    """A search over a batch: everything except its input; the fields are those of the naive implementation."""
 
     cell: Cell
     scorer: Scorer
@@ -116,12 +116,12 @@ class BeamRecursion:
     draws: SearchDraws
     training: bool
     temperature: float | None = None
-    """For a straight-through gradient, with one beam: that of the softmax; None: gradients go through the scores."""
+    """Temperature of a straight-through softmax, with one beam; None: gradients go through the scores."""
     together: Sequence[Sequence[Span]] | None = None
     """Spans of each sequence that must be constituents."""
 
     def __call__(self, leaves: Leaves) -> tuple[SequenceRoots, Forest]:
-        """Return the roots (B, D), which know their gradients, and what was found."""
+        """Return the roots (B, D), which are differentiable, and the result of the search."""
         forest, packed, parameters, record = self.found(leaves)
         if not record:
             return forest.root(), forest
@@ -133,27 +133,27 @@ class BeamRecursion:
         """Search without autograd.
 
         Returns:
-            What was found; the packed leaves and the parameters that it is a function of; whether any of these wants
-            a gradient.
+            The result; the packed leaves and the parameters that it depends on; whether any of these requires a
+            gradient.
         """
         refuse_transforms(self.instead)
         parameters = [*tensors_of(self.cell).values(), *tensors_of(self.scorer).values()]
         packed = in_type_of(self.cell, leaves.packed())
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
-        # Autocast would change the type of products that are written into the store.
+        # Autocast would change the dtype of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
             forest = self.search(packed.detach(), leaves.lengths.host, record=record)
         return forest, packed, parameters, record
 
     @property
     def modules(self) -> tuple[Cell, Scorer]:
-        """What has the parameters."""
+        """The modules that hold the parameters."""
         return self.cell, self.scorer
 
     @property
     def instead(self) -> str:
-        """What has the derivatives that an engine does not have."""
-        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient has no other"
+        """Advice for derivatives that the engine does not support, for error messages."""
+        return 'use engine="naive"' if self.temperature is None else "a straight-through gradient is first-order only"
 
     def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
         """Fold packed leaves (T, D) of sequences of these lengths."""
@@ -166,7 +166,7 @@ class BeamRecursion:
         backend = self.backend(packed, lengths, len(packed) + composed, record=record)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
-        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.options.beam_size).clone()  # right for sequences of one leaf
+        nodes = (ends - 1).unsqueeze(-1).expand(-1, self.options.beam_size).clone()  # final for sequences of one leaf
         dtype = torch.promote_types(packed.dtype, torch.float32)
         scores = packed.new_full(nodes.shape, -torch.inf, dtype=dtype)
         scores[:, 0] = 0
@@ -181,11 +181,11 @@ class BeamRecursion:
         return Forest(backend, Beams(nodes, scores), tapes)
 
     def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
-        """Return who searches and replays, over a store of at most ``capacity`` rows that begins with the leaves."""
+        """Return the backend, with a store that starts with the leaves and has at most ``capacity`` rows."""
         options, draws = self.options, self.draws
-        wanted = options.engine == "fast" and not options.merge_equal and self.temperature is None
-        wanted = wanted and self.together is None
-        if wanted and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
+        native = options.engine == "fast" and not options.merge_equal and self.temperature is None
+        native = native and self.together is None
+        if native and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
             cell, scorer = self.cell, self.scorer
             assert isinstance(cell, GatedRecursiveCell)
             assert isinstance(scorer, PairScorer)
@@ -200,10 +200,10 @@ class BeamRecursion:
         """Fold one level's groups, whose items are rows of ``table``.
 
         Returns:
-            The groups' beams, best first; the same aligned for the next level; and how they came about.
+            The groups' beams, best first; the same, aligned for the next level; and the record for the replay.
         """
         device = table.nodes.device
-        # Groups that end earlier come later, and of those that end together those that have no choice at the end.
+        # Groups that finish earlier come later; among those that finish together, so do those folded to fewer roots.
         by_size = sorted(range(len(level)), key=lambda group: (-level.merges[group], -level.roots[group]))
         groups = torch.tensor(by_size, device=device)
         size = torch.tensor(level.size, device=device)
@@ -224,13 +224,13 @@ class BeamRecursion:
         nodes = torch.empty_like(result.nodes).index_copy_(0, groups, result.nodes)
         scores, order = scores.sort(stable=True, dim=-1, descending=True)
         nodes = nodes.gather(1, order.unsqueeze(-1).expand_as(nodes))
-        present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # scores that are NaN, too, go on to the root
+        present = (scores > -torch.inf).sum(-1).clamp_(min=1)  # NaN scores must also reach the root
         slots = align(scores, present, self.options.beam_size, self.outer, sites=sites, draws=self.draws.alignment)
-        handed = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
-        owner_of, root_of = torch.tensor(handed, device=device).unbind(1)
-        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(handed) if root == 0], device=device)
+        group_roots = [(group, root) for group, roots in enumerate(level.roots) for root in range(roots)]
+        owner_of, root_of = torch.tensor(group_roots, device=device).unbind(1)
+        first_root_rows = torch.tensor([row for row, (_, root) in enumerate(group_roots) if root == 0], device=device)
         # Subtract the best score: a shared offset cancels in the softmax, and large sums lose precision.
-        table_scores = scores.new_zeros(len(handed), slots.shape[1])
+        table_scores = scores.new_zeros(len(group_roots), slots.shape[1])
         table_scores[first_root_rows] = scores.gather(-1, slots) - scores[:, :1]
         aligned = Beams(nodes[owner_of.unsqueeze(-1), slots[owner_of], root_of.unsqueeze(-1)], table_scores)
         last = [group for group, is_last in enumerate(level.last) if is_last]
@@ -242,7 +242,7 @@ class BeamRecursion:
             slots=slots,
             items=items,
             first_root_rows=first_root_rows,
-            rows=len(handed),
+            rows=len(group_roots),
             real=real,
             last=torch.tensor(last, dtype=torch.int64, device=device),
             owner=torch.tensor(owner, dtype=torch.int64, device=device),
@@ -252,33 +252,33 @@ class BeamRecursion:
 
 @runtime_checkable
 class Searching(Protocol):
-    """What composes, and has the parameters."""
+    """A search, or a fold along given trees, whose results [`Recorded`][] makes differentiable."""
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        """What has the parameters."""
+        """The modules that hold the parameters."""
         ...
 
     @property
     def instead(self) -> str:
-        """What has the derivatives that an engine does not have."""
+        """Advice for derivatives that are not supported, for error messages."""
         ...
 
 
 @runtime_checkable
 class Result(Protocol):
-    """What a search gives; its tensors are saved for the backward pass."""
+    """The result of a search; its tensors are saved for the backward pass."""
 
     def outputs(self) -> Tensor | tuple[Tensor, ...]:
-        """Return new tensors, which are to have gradients."""
+        """Return new tensors, the differentiable outputs."""
         ...
 
 
 class Recorded(torch.autograd.Function):
-    """What a search gives, as a function of the leaves and the parameters.
+    """The outputs of a search, as a differentiable function of the leaves and the parameters.
 
-    Backward uses what was saved and nothing else: the parameters are those of the search, whatever the modules hold by
-    then, and autograd frees all of it.
+    Backward uses only saved tensors: the parameters are those of the search, even if the modules hold others by then,
+    and autograd frees everything.
     """
 
     @staticmethod
@@ -287,7 +287,7 @@ class Recorded(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the outputs of ``result``."""
         ctx.recursion, ctx.count = recursion, len(parameters)
-        ctx.result, tensors = taken_apart(result, parameters)
+        ctx.result, tensors = flatten_tensors(result, parameters)
         ctx.save_for_backward(*tensors)
         return result.outputs()
 
@@ -297,7 +297,7 @@ class Recorded(torch.autograd.Function):
         recursion: Searching = ctx.recursion
         saved, device = ctx.saved_tensors, gradients[0].device.type
         with torch.no_grad(), torch.autocast(device, enabled=False), fixed_weights(*recursion.modules):
-            result = put_together(ctx.result, saved)
+            result = unflatten_tensors(ctx.result, saved)
             found = cls.replay(recursion, result, *gradients, parameters=saved[: ctx.count])
         return None, None, *first_derivative_only(found, recursion.instead)
 
@@ -308,7 +308,7 @@ class Recorded(torch.autograd.Function):
 
 
 class Replay(Recorded):
-    """Gradients through the selected merges alone: selection is hard."""
+    """Gradients through the selected merges only: selection is hard."""
 
     @staticmethod
     def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -325,7 +325,7 @@ class Replay(Recorded):
 
 
 class StraightThrough(Recorded):
-    """Gradients, for one beam, as of a straight-through Gumbel-softmax over the pairs."""
+    """Gradients of a single beam as in a straight-through Gumbel-softmax over the pairs."""
 
     @staticmethod
     def replay(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -345,15 +345,15 @@ class StraightThrough(Recorded):
 
 
 def level_gradients(forest: Forest, gradient: SequenceWeights) -> Iterator[tuple[Any, Any]]:
-    """Yield, level by level from the highest, its history and what the backend keeps of its scores' gradient."""
-    table_gradient: Tensor | None = None  # of the next level's items' scores, slot by slot
+    """Yield, from the highest level down, each level's history and the backend's gradients for its pairs."""
+    table_gradient: Tensor | None = None  # gradient of the next level's item scores, by slot
     for number in reversed(range(len(forest.tapes))):
         tape = forest.tapes[number]
         groups, slots = tape.slots.shape
         found = gradient.new_zeros(groups, slots)
         if table_gradient is not None:
             found.scatter_add_(1, tape.slots, table_gradient[tape.first_root_rows])
-        found[tape.last] = gradient[tape.owner]  # a last group goes to no other level
+        found[tape.last] = gradient[tape.owner]  # a last group has no next level
         searched = torch.zeros_like(found).scatter_(1, tape.order, found)[tape.by_size]
         start, of_pairs = forest.backend.score_gradient(tape.history, searched)
         if number > 0:  # leaves have no scores

@@ -1,8 +1,8 @@
-"""The replay: gradients of what a search found, walked back through the nodes that are left of it.
+"""The replay: gradients of a search, pulled back through the surviving nodes.
 
-Selection is hard, so no gradient flows through beams that were dropped: only the nodes under the surviving roots matter
-(the cell's part), and the pairs of the frontiers that the surviving beams passed through (the scorer's part, which
-[`Scoring`][nestree.recursions.beam.engine.scoring.Scoring] has).
+Selection is hard, so no gradient flows through dropped beams. The cell gets gradients from the nodes under the
+surviving roots, and the scorer from the pairs of the frontiers that the surviving beams passed through (in
+[`Scoring`][nestree.recursions.beam.engine.scoring.Scoring]).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import Bits, KeptScores, Rows, RowWeights, TableStates
 
-ROWS_AT_ONCE = 1024
-"""So many nodes are pulled back at a time: their activations stay in the processor's cache."""
+ROWS_PER_CHUNK = 1024
+"""Number of nodes per chunk in the backward pass, so that their activations stay in the processor's cache."""
 
 
 def score_gradient(history: History, gradient: KeptScores) -> tuple[KeptScores, RowWeights]:
@@ -27,11 +27,11 @@ def score_gradient(history: History, gradient: KeptScores) -> tuple[KeptScores, 
     Each step adds ``logit(chosen) - logsumexp(frontier)`` to a score.
 
     Args:
-        history: of the level's search.
-        gradient: (G, W) of the final scores; 0 for beams that are absent.
+        history: history of the level's search.
+        gradient: (G, W) gradient of the final scores; 0 for absent beams.
 
     Returns:
-        The gradients of the scores that the search began with, (G, W), and of the logits of the history's pairs.
+        The gradients of the initial scores of the search, (G, W), and of the logits of the history's pairs.
     """
     gradient = gradient.clone()
     pair_gradient = gradient.new_zeros(history.pairs)
@@ -55,19 +55,19 @@ def score_gradient(history: History, gradient: KeptScores) -> tuple[KeptScores, 
 
 
 def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) -> list[Tensor]:
-    """Pull the gradients of nodes' states back through the cells below ``roots``, the highest nodes first.
+    """Pull the gradients of node states back through the cells under ``roots``, highest nodes first.
 
     Args:
-        store: of the search.
+        store: the search's node store.
         roots: rows to start from, any shape.
-        state_gradient: (U, D); the children's share is added in place, so that it ends with the leaves' gradient.
+        state_gradient: (U, D); the children's gradients are added in place, so that it ends up with the leaves'.
 
     Returns:
         Gradients of the cell's parameters.
     """
     gradients = no_gradients(store.cell)
     for rows in reachable_by_height(store, roots):
-        for part in rows.split(ROWS_AT_ONCE):  # equally high nodes are independent of one another
+        for part in rows.split(ROWS_PER_CHUNK):  # nodes of equal height are independent
             if not len(part):
                 continue
             below = store.pull_back(part, state_gradient.index_select(0, part), gradients)
@@ -76,7 +76,7 @@ def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) ->
 
 
 def reachable_by_height(store: NodeStore, roots: Bits) -> Iterator[Rows]:
-    """Yield the composed rows under ``roots``, those of one height at a time, highest first."""
+    """Yield the composed rows under ``roots``, one height at a time, highest first."""
     reached = torch.zeros(store.rows, dtype=torch.bool, device=roots.device)
     reached[roots.flatten()] = True
     height = store.height[: store.rows]

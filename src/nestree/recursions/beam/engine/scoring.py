@@ -1,6 +1,6 @@
-"""What differs between scoring pairs by their children and by the parents that they would have.
+"""The interface for scoring pairs, either by their children or by the parents that they would have.
 
-The search, the replay and the straight-through replay ask one object; which one, [`scoring_of`][] says.
+The search, the replay and the straight-through replay use one object, which [`scoring_of`][] returns.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from nestree.recursions.shapes import (
 
 @runtime_checkable
 class Scoring(Protocol):
-    """The scorer's part in a search over one store, and on the way back."""
+    """A scorer in a search over one store, and in its backward pass."""
 
     store: NodeStore
     parameters: list[Tensor]
-    """The scorer's, in the order in which gradients are returned."""
+    """The scorer's parameters, in the order in which gradients are returned."""
     composes_all: ClassVar[bool]
     """Whether every pair is composed before one is chosen, instead of the chosen one afterwards."""
 
     @staticmethod
     def most_composed(beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
-        """Return how many nodes a group of so many items makes at most; ``leaves`` have one beam to begin with."""
+        """Return the largest number of nodes composed for a group of ``size`` items; ``leaves`` start with one beam."""
         ...
 
     @staticmethod
-    def asked(beam_size: int) -> int:
-        """Return how many pairs of a group are to be composed at each step, at most."""
+    def composed_per_step(beam_size: int) -> int:
+        """Return the largest number of pairs that a group composes per step."""
         ...
 
     def first(
@@ -59,8 +59,8 @@ class Scoring(Protocol):
         """Score all neighbouring items of a level's first ``frontier`` (G, V, N).
 
         Returns:
-            The logits (G, V, N - 1), anything where there is no such pair; and numbers for the pairs: those that the
-            history gives, None without one, or the parents' rows.
+            The logits (G, V, N - 1), arbitrary where there is no such pair; and indices of the pairs: those of the
+            history (None without one), or the parents' rows.
         """
         ...
 
@@ -74,32 +74,32 @@ class Scoring(Protocol):
         """Return the parents (G, W) of the pairs that were chosen.
 
         Args:
-            composer: of the level.
+            composer: the level's composer.
             chosen: the pairs.
-            pairs: (G, V, N + 1) numbers of the pairs, as [`first`][] and [`beside`][] gave them.
-            step: of the search.
+            pairs: (G, V, N + 1) indices of the pairs, as returned by [`first`][] and [`beside`][].
+            step: step of the search.
         """
         ...
 
     def beside(
-        self, composer: Composer, neighbours: Neighbours, going_on: int, step: int, history: History | None
+        self, composer: Composer, neighbours: Neighbours, unfinished: int, step: int, history: History | None
     ) -> tuple[BesideLogits, BesideIndex | None]:
-        """Score the pairs beside every new node.
+        """Score the pairs next to every new node.
 
         Args:
-            composer: of the level.
+            composer: the level's composer.
             neighbours: the pairs.
-            going_on: how many groups, the first ones, have another step.
-            step: of the search.
-            history: of the level, if it is recorded.
+            unfinished: number of groups with another step; these come first.
+            step: step of the search.
+            history: the level's history, if it is recorded.
 
         Returns:
-            Logits and numbers, each (G, W, 2), as [`first`][] gives them.
+            Logits and indices, each (G, W, 2), as in [`first`][].
         """
         ...
 
     def count_pairs(self, history: History) -> int:
-        """Return how many numbers of pairs there are in ``history`` when its search has ended."""
+        """Return the number of pair indices at the end of the search of ``history``."""
         ...
 
     def gradient(
@@ -108,25 +108,25 @@ class Scoring(Protocol):
         """Pull the gradients of logits back into the scorer and, adding to ``state_gradient`` (U, D), the nodes.
 
         Args:
-            levels: each level's history with the gradients of the pairs that it numbers.
+            levels: each level's history with the gradients of its pairs' logits.
             state_gradient: added to in place.
 
         Returns:
-            The gradients of the scorer's parameters, and rows that may have a gradient though no root is above them.
+            The gradients of the scorer's parameters, and rows that may have a gradient without being under a root.
         """
         ...
 
     def slopes(self, histories: list[History]) -> Slopes:
-        """Differentiate the logits of a search by the children of the pairs, for a straight-through replay."""
+        """Differentiate a search's logits with respect to the pairs' children, for a straight-through replay."""
         ...
 
 
 @runtime_checkable
 class Slopes(Protocol):
-    """How logits depend on the children of their pairs, and the gradients of the logits of a search."""
+    """Derivatives of a search's logits with respect to the pairs' children, and the gradients of the logits so far."""
 
     def pairs(self, choice: Choice, level: int) -> tuple[OnePairIndex, OnePairIndex, OnePairIndex]:
-        """Return the numbers of a choice's pairs and their children, each (G, P)."""
+        """Return the indices of a choice's pairs, and their children, each (G, P)."""
         ...
 
     def pull_back(
@@ -137,16 +137,16 @@ class Slopes(Protocol):
         of_logits: OnePairLogits,
         state_gradient: TableStates,
     ) -> None:
-        """Note the gradient (G, P) of logits, and add what the children get of it to ``state_gradient``."""
+        """Record the gradient (G, P) of logits, and pull it back to the children in ``state_gradient``."""
         ...
 
     def gradient(self, of_cell: list[Tensor]) -> list[Tensor]:
-        """Return the gradients of the scorer's parameters; what the cell's get through it is added to ``of_cell``."""
+        """Return the gradients of the scorer's parameters; those of the cell through it are added to ``of_cell``."""
         ...
 
 
 def scoring_of(scorer: Scorer, store: NodeStore) -> Scoring:
-    """Return what serves ``scorer``, over the leaves of ``store``."""
+    """Return the engine's form of ``scorer``, over the leaves of ``store``."""
     if is_plain_parent_scorer(scorer, store.states):
         return FusedParentScoring(store, scorer)
     if is_plain_pair_scorer(scorer, store.states):
@@ -155,6 +155,6 @@ def scoring_of(scorer: Scorer, store: NodeStore) -> Scoring:
 
 
 def most_composed(scorer: Scorer, beam_size: int, size: int, merges: int, *, leaves: bool) -> int:
-    """Return how many nodes a group makes at most; see [`Scoring.most_composed`][]."""
+    """Return the largest number of nodes that a group composes; see [`Scoring.most_composed`][]."""
     scoring = ParentScoring if scorer.reads_parents else PairScoring
     return scoring.most_composed(beam_size, size, merges, leaves=leaves)

@@ -1,4 +1,4 @@
-"""The search: beam trees over node numbers, for all groups of one level at once, without autograd."""
+"""The search: beam search over node numbers, for all groups of one level at once, without autograd."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from nestree.recursions.shapes import (
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The beams that are left of each group, in the order in which the search held them."""
+    """The final beams of each group, in the order of the search."""
 
     nodes: KeptRoots
-    """(G, W, R) the roots of each beam; what stands beyond those of a group means nothing."""
+    """(G, W, R) the roots of each beam; arbitrary beyond the group's number of roots."""
     scores: KeptScores
-    """(G, W) accumulated log-probability; -inf where there is no such beam."""
+    """(G, W) accumulated log-probability; -inf where a group has fewer beams."""
     history: Any
-    """How the scores came about, if the store records: a `History`, or the compiled library's."""
+    """The choices behind the scores, if the store records: a `History`, or the compiled library's own."""
 
 
 class Search:
     """Beam search over the groups of one level, those with the most merges first.
 
-    ``frontier`` (G, V, N) holds node numbers and ``logits`` (G, V, N + 1) the logits of neighbouring pairs, with a
-    column of -inf before the first pair and behind the last one, so that a merge at either end is no special case.
+    ``frontier`` (G, V, N) holds node numbers, and ``logits`` (G, V, N + 1) the logits of neighbouring pairs, with a
+    column of -inf at either end, so that a merge there needs no special case.
     """
 
     def __init__(
@@ -61,24 +61,24 @@ class Search:
         beam_size: int,
         draws: SearchDraws,
     ) -> None:
-        """Begin a search.
+        """Start a search.
 
         Args:
-            scoring: scores pairs; its store holds the items, and takes the new nodes.
-            frontier: (G, V, N) node numbers of each group's items, a beam a row; anything valid in the padding.
+            scoring: scores pairs; its store holds the items, and receives the new nodes.
+            frontier: (G, V, N) node numbers of each group's items in each beam; any valid number in the padding.
             scores: (G, V) the beams' scores so far.
-            sizes: items of each group.
-            roots: what each group is folded to; groups are in descending order of merges, then of roots.
-            sites: the groups' places, to draw for.
+            sizes: number of items of each group.
+            roots: number of roots that each group is folded to; groups are in descending order of merges, then roots.
+            sites: the groups' coordinates, for drawing.
             beam_size: W.
-            draws: where noise and dropout masks come from.
+            draws: source of noise and dropout masks.
         """
         self.scoring = scoring
         self.store = store = scoring.store
         self.sizes = sizes
         self.size = torch.tensor(sizes, device=frontier.device)
         merges = [size - left for size, left in zip(sizes, roots, strict=True)]
-        # The last merge of a group that is folded to one root is no choice.
+        # The last merge of a group that is folded to one root involves no choice.
         choices = [count - (left == 1) for count, left in zip(merges, roots, strict=True)]
         self.steps = merges[0]
         self.merges, self.choices = ([-count for count in counts] for counts in (merges, choices))
@@ -91,17 +91,17 @@ class Search:
         self.codes: CandidateIndex | None = None
         if store.code is not None:
             self._merge_start(store.code)
-        most = self.steps * scoring.asked(beam_size)
+        most = self.steps * scoring.composed_per_step(beam_size)
         self.composer = Composer(store, sites, most, beam_size=beam_size, dropout=draws.dropout)
         self.pairs: PairIndex | None = None
-        """(G, V, N + 1) numbers of the pairs; None where nothing needs them."""
+        """(G, V, N + 1) indices of the pairs; None if nothing needs them."""
         self.logits = self._first_logits()
         groups = len(sizes)
         self.final_nodes = frontier.new_zeros(groups, beam_size, max(roots))
         self.final_scores = scores.new_full((groups, beam_size), -torch.inf)
 
     def run(self) -> SearchResult:
-        """Merge until every group has as many roots a beam as it is to have."""
+        """Merge until every beam of every group has its number of roots."""
         for step in range(self.steps):
             self._finish(self._merging(step))
             choosing = bisect_left(self.choices, -step)
@@ -113,11 +113,11 @@ class Search:
         return SearchResult(self.final_nodes, self.final_scores, self.history)
 
     def _merging(self, step: int) -> int:
-        """Return how many groups merge at ``step``: as they are sorted, these are the first ones."""
+        """Return the number of groups that merge at ``step``; since they are sorted, these come first."""
         return bisect_left(self.merges, -step)
 
     def _finish(self, active: int) -> None:
-        """Put the groups from ``active`` on away: their frontiers are their roots."""
+        """Store the results of the groups from ``active`` on, whose frontiers are their roots, and drop them."""
         groups, beams, _ = self.frontier.shape
         if active == groups:
             return
@@ -133,8 +133,8 @@ class Search:
     def _choose(self, choosing: int, step: int) -> tuple[KeptIndex, KeptIndex, KeptScores]:
         """Return the (beam, position, score), each (G, W), of every new beam.
 
-        The first ``choosing`` groups have a frontier of three or more; the others merge the one pair that they have, in
-        every beam, which adds nothing to the score.
+        The first ``choosing`` groups have frontiers of three or more; the others merge their only pair, which adds
+        nothing to the score.
         """
         groups, beams, _ = self.frontier.shape
         own = torch.arange(beams, device=self.scores.device).expand(groups - choosing, beams)
@@ -153,7 +153,7 @@ class Search:
         """Return the W best continuations of the first ``choosing`` groups."""
         logits = self.logits[:choosing, :, 1:-1]
         pairs = logits.shape[-1]
-        # An absent beam may have no pair left: finite numbers keep NaN out of its way.
+        # An absent beam may have no pair left: a finite value prevents NaN.
         log_norm = logits.logsumexp(-1).clamp_(min=torch.finfo(logits.dtype).min)
         sites = self.sites.take(slice(0, choosing))
         count = min(self.beam_size, pairs)
@@ -194,7 +194,7 @@ class Search:
         return beam, position, scores
 
     def _classes(self, picked: ProposedIndex, totals: ProposedScores) -> Classes | None:
-        """Sort the candidates, pairs ``picked`` (G, V, K), into classes of equal frontiers, if these are merged."""
+        """Group the candidates, pairs ``picked`` (G, V, K), by equal frontiers; None without ``merge_equal``."""
         if self.codes is None or self.store.code is None:
             return None
         groups = len(picked)
@@ -204,7 +204,7 @@ class Search:
         return classes_of(codes.flatten(1), totals.flatten(1))
 
     def _merge_start(self, code: TableIndex) -> None:
-        """Merge the beams that are equal to begin with, those that are left in front."""
+        """Merge beams that are equal at the start, and move the remaining ones to the front."""
         _, beams, longest = self.frontier.shape
         real = torch.arange(longest, device=self.frontier.device) < self.size.view(-1, 1, 1)
         codes = (code.take(self.frontier) * real).sum(-1)
@@ -234,7 +234,7 @@ class Search:
         frontier = carry(self.frontier, beam, at)
         frontier.scatter_(2, at, node.unsqueeze(-1))
         self.frontier, self.scores = frontier, scores
-        # The last pair that is left needs no score; where all pairs are composed, that comes with the score.
+        # The last pair needs no score; where all pairs are composed, scoring is also what composes it.
         if items <= (2 if self.scoring.composes_all else 3):
             self.logits = self.logits.new_zeros(groups, width, 0)
             self.pairs = None
@@ -247,8 +247,8 @@ class Search:
             exists=torch.cat([at > 0, at < (self.size[:groups].view(-1, 1, 1) - step - 2)], dim=-1),
             absent=absent,
         )
-        going_on = self._merging(step + 1)
-        logits, numbers = self.scoring.beside(self.composer, neighbours, going_on, step, self.history)
+        unfinished = self._merging(step + 1)
+        logits, numbers = self.scoring.beside(self.composer, neighbours, unfinished, step, self.history)
         self.logits = carry(self.logits, beam, at + 1)
         logits = logits.to(scores.dtype).masked_fill_(~neighbours.exists, -torch.inf)
         self.logits.scatter_(2, neighbours.column, logits)
@@ -257,7 +257,7 @@ class Search:
             self.pairs.scatter_(2, neighbours.column, numbers)
 
     def _first_logits(self) -> PairLogits:
-        """Score all neighbouring pairs of the items, and take their numbers."""
+        """Score all neighbouring pairs of the items, and store their indices."""
         logits, numbers = self.scoring.first(self.composer, self.frontier, self.scores, self.sizes, self.history)
         logits = logits.to(self.scores.dtype)
         missing = torch.arange(logits.shape[-1], device=logits.device) >= self.size.view(-1, 1, 1) - 1

@@ -1,4 +1,4 @@
-"""The node store: every state that a search computes, once, as a row of one table."""
+"""The node store: a table with one row for every state that a search computes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from torch import Tensor
 
 from nestree.layers.cell import Cell
 from nestree.recursions.beam.engine.cells import engine_cell
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.merging import leaf_codes, parent_code
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.shapes import Children, ChildStates, RandomBits, Rows, States, TableStates
 
 
-class NodeStore(Kept):
+class NodeStore(HoldsTensors):
     """States of leaves and of composed nodes, and what the backward pass needs of them.
 
-    Rows are only ever appended, and children come before their parents. The room for the most rows there can be is
-    allocated once: growing a table by concatenation dominated the run time, and untouched pages cost nothing.
+    Rows are only ever appended, and children come before their parents. The table is allocated once for the worst case:
+    growing it by concatenation dominated the run time, and untouched pages cost nothing.
     """
 
     def __init__(self, leaves: TableStates, capacity: int, cell: Cell, *, record: bool, coded: bool = False) -> None:
-        """Make a store that begins with ``leaves`` (U, D).
+        """Make a store that starts with ``leaves`` (U, D).
 
         Args:
-            leaves: the leaf states; they are rows 0 to U - 1.
-            capacity: the most rows there can be.
+            leaves: the leaf states, which become rows 0 to U - 1.
+            capacity: upper bound on the number of rows.
             cell: composes nodes.
-            record: keep the activations of every composition, for a backward pass.
-            coded: give every node a code of its tree.
+            record: save what a backward pass needs.
+            coded: compute a hash code of every node's tree.
         """
         rows, dim = leaves.shape
         self.cell = engine_cell(cell, leaves, capacity, record=record)
@@ -41,7 +41,7 @@ class NodeStore(Kept):
         self.height = torch.zeros_like(self.left)
         self.record = record
         self.code = leaf_codes(capacity, leaves.device) if coded else None
-        """What tree each node is, for finding equal frontiers."""
+        """Hash code of each node's tree, for finding equal frontiers."""
 
     def append(self, left: Rows, right: Rows, random_bits: RandomBits | None) -> None:
         """Compose rows ``left`` (M,) and ``right`` (M,) into M new rows, with dropout if there are ``random_bits``."""
@@ -61,7 +61,7 @@ class NodeStore(Kept):
     def pull_back(self, rows: Rows, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients ``above`` (M, D) of the states of composed rows (M,) back to their children, (M, 2, D).
 
-        What the cell's parameters get is added to ``gradients``, where there are some.
+        The gradients of the cell's parameters are added to ``gradients``, unless it is None.
         """
         return self.cell.backward(rows, self._states_of(self.children(rows)), above, gradients)
 

@@ -1,12 +1,12 @@
 """The straight-through replay: gradients of a search with one beam, as if every choice had been a softmax.
 
-Going forward, a mask m of the pairs is hard: the chosen pair's is 1. Going back it is ``softmax((logits + noise) /
-T)``, and every item that a merge leaves where it is or moves to the left takes part in it:
+In the forward pass, the mask m over pairs is one-hot at the chosen pair. In the backward pass it is ``softmax((logits +
+noise) / T)``, and every item x of the frontier depends on it:
 
     x'_i = m_i p_i + (1 - c_i) x_i + (c_i - m_i) x_(i+1),    c = the cumulative sum of m
 
 where p_i is the parent of pair i if all pairs are composed, and else ``cell(sum m_i x_i, sum m_i x_(i+1))``. As m is
-hard, every x is a row of the node store: a gradient a node is all that has to be carried from step to step.
+one-hot, every x is a row of the node store: only one gradient per node has to be carried from step to step.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def straight_through_gradient(
     """Pull the gradients of the roots back through the levels of a search.
 
     Args:
-        scoring: of the search.
-        histories: of its levels, from the leaves up.
+        scoring: the search's scoring.
+        histories: histories of its levels, from the leaves up.
         temperature: T.
-        state_gradient: (U, D), that of the roots; added to in place, so that it ends with the leaves' gradient.
+        state_gradient: (U, D) gradient of the roots; added to in place, so that it ends up with that of the leaves.
 
     Returns:
-        Gradients of the parameters of the cell and of the scorer.
+        Gradients of the parameters of the cell, then of the scorer.
     """
     store, of_parents = scoring.store, scoring.composes_all
     cell = no_gradients(store.cell)
@@ -66,12 +66,12 @@ def straight_through_gradient(
                 )
                 of_logits = _logit_gradient(choice, of_mask, temperature).to(state_gradient.dtype)
                 slopes.pull_back(number, left, right, of_logits, state_gradient)
-    of_scorer = slopes.gradient(cell)  # first: it may add to the cell's
+    of_scorer = slopes.gradient(cell)  # called first: it may add to the cell's gradients
     return [*cell, *of_scorer]
 
 
 def _after(left: OnePairIndex, right: OnePairIndex, node: GroupIndex, position: Integer[Tensor, "g 1"]) -> OnePairIndex:
-    """Return the frontier (G, P) after ``node`` (G,) took the place of the pair at ``position`` (G, 1)."""
+    """Return the frontier (G, P) after ``node`` (G,) has replaced the pair at ``position`` (G, 1)."""
     place = torch.arange(left.shape[1], device=left.device)
     return torch.where(place < position, left, right).scatter_(1, position, node.unsqueeze(1))
 
@@ -87,12 +87,12 @@ def _mask_gradient(
     """Return the gradient of the mask (G, P).
 
     Args:
-        after: (G, P, D), that of the frontier after the merge.
-        new: (G, P, D) or (G, 1, D), the parent of each pair or of all.
-        left: (G, P, D), the left items of the pairs.
-        right: (G, P, D), the right ones.
-        real: (G, P), whether there is such a pair.
-        below: (G, 2, D), the gradients of the two inputs of the cell where the mask picks them.
+        after: (G, P, D) gradient of the frontier after the merge.
+        new: (G, P, D) the parent of each pair, or (G, 1, D) the same for all pairs.
+        left: (G, P, D) left items of the pairs.
+        right: (G, P, D) right items.
+        real: (G, P) whether there is such a pair.
+        below: (G, 2, D) gradients of the cell's two inputs, if the mask selects these.
     """
     move = (after * right).sum(-1)
     moved = (move - (after * left).sum(-1)).masked_fill_(~real, 0)

@@ -1,4 +1,4 @@
-// What Python calls, once for float and once for double. Nothing here knows of PyTorch: it gets addresses.
+// The functions that Python calls, for float and double. They get addresses, and do not depend on PyTorch.
 #include "replay.hpp"
 
 using namespace nestree;

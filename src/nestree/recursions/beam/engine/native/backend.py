@@ -1,4 +1,4 @@
-"""The search and the replay of a beam tree by the compiled library, on tensors that Python owns."""
+"""The compiled library as a backend of search and replay, on tensors that Python owns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
-from nestree.recursions.beam.engine.kept import Kept
 from nestree.recursions.beam.engine.native import library
 from nestree.recursions.beam.engine.native.library import (
     Functions,
@@ -24,7 +23,8 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
-from nestree.recursions.beam.engine.native.room import reused
+from nestree.recursions.beam.engine.native.memory import allocate
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
 from nestree.recursions.shapes import (
@@ -43,7 +43,7 @@ _NONE, _EXACT, _FAST = range(3)
 
 
 def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
-    """Return whether the library computes exactly what these parts do."""
+    """Return whether the library supports this cell, scorer, input and source of random numbers."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
     if not is_plain_cell(cell, packed) or not is_plain_pair_scorer(scorer, packed):
@@ -54,34 +54,34 @@ def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | N
     return plain and library.load() is not None
 
 
-class NativeHistory(Kept):
-    """How the scores of one level came about; the library's own, freed with the tensor that stands for it."""
+class NativeHistory(HoldsTensors):
+    """The library's record of one level's search, freed together with the tensor that represents it."""
 
     def __init__(self, functions: Functions, handle: int, beams: int) -> None:
-        """Take over what a search of ``beams`` starting beams left at ``handle``."""
+        """Own the record at ``handle`` of a search that started with ``beams`` beams."""
         self.beams = beams
         number = next(_NUMBERS)
         memory = (c_int64 * 1)(number)
         self.token = torch.frombuffer(memory, dtype=torch.int64)
-        """Holds the number of the history; a tensor, so that autograd frees it."""
+        """The number of the history, in a tensor, so that autograd frees it."""
         _HISTORIES[number] = handle
         weakref.finalize(memory, _free, functions, number)
 
     @property
     def handle(self) -> int:
-        """Where the library has it.
+        """The library's address of the record.
 
         Raises:
-            RuntimeError: a hook on saved tensors has put another tensor in this one's place.
+            RuntimeError: a saved-tensor hook has replaced the tensor.
         """
         handle = _HISTORIES.get(int(self.token))
         if handle is None:
-            raise RuntimeError('hooks that move saved tensors do not move a compiled search: use engine="torch"')
+            raise RuntimeError('hooks that move saved tensors cannot move a compiled search: use engine="torch"')
         return handle
 
 
 _HISTORIES: dict[int, int] = {}
-"""Where the library has the histories that are alive, by their numbers, which are never used again."""
+"""Addresses of the live histories, by number; numbers are never reused."""
 _NUMBERS = itertools.count()
 
 
@@ -91,7 +91,7 @@ def _free(functions: Functions, number: int) -> None:
 
 @dataclass
 class NativeNodes:
-    """The tables of the nodes, as the library fills them; every group has its own rows, and some stay unused."""
+    """The node tables that the library fills; every group has its own range of rows, and some rows stay unused."""
 
     states: TableStates
     left: TableIndex
@@ -100,8 +100,8 @@ class NativeNodes:
     rows: int
 
 
-class NativeBackend(Kept):
-    """The compiled library: a loop per group, and products over the nodes that one step composes."""
+class NativeBackend(HoldsTensors):
+    """The compiled library: loops over groups, with one matrix product for all nodes that a step composes."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class NativeBackend(Kept):
         *,
         record: bool,
     ) -> None:
-        """Begin with ``leaves`` (T, D) of sequences of these ``lengths``; there is room for ``capacity`` rows."""
+        """Start with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows."""
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
@@ -125,7 +125,7 @@ class NativeBackend(Kept):
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
         kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
         number, whole = leaves.dtype, torch.int64
-        states, left_half, right_half, hidden, gates, mask_key, left, right, height = reused(
+        states, left_half, right_half, hidden, gates, mask_key, left, right, height = allocate(
             ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
             ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
             *[((capacity,), whole)] * 3,
@@ -137,13 +137,13 @@ class NativeBackend(Kept):
         self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
-        self.part_of_sequence = _deal(lengths, self.parts)
+        self.part_of_sequence = _balance(lengths, self.parts)
         self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
         self.functions.project(self.model, byref(self.table()))
 
     def table(self) -> Store:
-        """Return where the tables are."""
+        """Return the addresses of the tables."""
         store = self.store
         return Store(
             *map(address, (store.states, self.left_half, self.right_half)),
@@ -161,14 +161,14 @@ class NativeBackend(Kept):
         groups, beams, items = frontier.shape
         frontier, scores = frontier.contiguous(), scores.contiguous()
         size, root_count = torch.tensor(sizes), torch.tensor(roots)
-        part = self.part_of_sequence[sites.sequence] if self.record else _deal(sizes, self.parts)
+        part = self.part_of_sequence[sites.sequence] if self.record else _balance(sizes, self.parts)
         most = torch.zeros(self.parts, dtype=torch.int64).index_add_(0, part, (size - root_count) * beam_size)
         base = self.store.rows + most.cumsum(0) - most
         sequence = sites.sequence
         if isinstance(self.draws, KeyedDraws) and self.draws.identities is not None:
             sequence = self.draws.identities[sequence]
         sequence, group = sequence.contiguous(), sites.group.contiguous()
-        # Absent beams keep a node of their own group: no other thread's replay may touch it.
+        # Absent beams keep a node of their own group, which no other thread's replay touches.
         nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(base)
@@ -179,14 +179,14 @@ class NativeBackend(Kept):
             *map(address, (nodes, final, used)),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
-        # Absent beams take the first one's nodes: row 0 may be another thread's, and the replay touches all rows.
+        # Absent beams get the first beam's nodes: row 0 may belong to another thread, and the replay touches all rows.
         nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
         return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
 
     def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
-        """Pull the gradient of scores back; the library keeps that of the pairs' logits with the history."""
+        """Pull the gradient of scores back; the library stores that of the pairs' logits in the history."""
         gradient = gradient.to(self.store.states.dtype).contiguous()
         start = gradient.new_zeros(len(gradient), history.beams)
         self.functions.score_gradient(history.handle, address(gradient), address(start))
@@ -202,11 +202,11 @@ class NativeBackend(Kept):
         sequence: Rows | None = None,
     ) -> tuple[Packed, Sequence[Tensor]]:
         """Return the gradients of leaves and parameters; see [`Backend.gradient`][]."""
-        outside = outside.to(self.store.states.dtype)  # the library takes addresses: of this type
+        outside = outside.to(self.store.states.dtype)  # the library reads raw memory of this dtype
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
         leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        (working,) = reused((self.store.states.shape, outside.dtype))
+        (working,) = allocate((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
         part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
@@ -230,7 +230,7 @@ class NativeBackend(Kept):
 
 
 def weights_of(cell: GatedRecursiveCell, parameters: Sequence[Tensor]) -> Weights:
-    """Return the addresses of the parameters of a cell and a pair scorer, in the order of their modules."""
+    """Return the addresses of the parameters of a cell and a pair scorer, given in module order."""
     width = parameters[8].shape[1]
     return Weights(cell.dim, cell.hidden_dim, width, *map(address, parameters), cell.norm.eps, cell.dropout)
 
@@ -241,8 +241,8 @@ def _mode(draws: Draws | None) -> int:
     return _EXACT if isinstance(draws, KeyedDraws) else _FAST
 
 
-def _deal(work: list[int], parts: int) -> TableIndex:
-    """Return which part takes each piece of work: the largest first, back and forth, so that all end together."""
+def _balance(work: list[int], parts: int) -> TableIndex:
+    """Return which of ``parts`` gets each piece of work: largest first, back and forth, to balance the load."""
     order = sorted(range(len(work)), key=lambda piece: -work[piece])
     part = [0] * len(work)
     for place, piece in enumerate(order):

@@ -1,4 +1,4 @@
-"""The compiled library: found, loaded and typed."""
+"""Locates and loads the compiled library, and declares its functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 FOLDER = Path(__file__).parent
 VARIABLE = "NESTREE_BACKEND"
-"""Environment variable that names the backend: ``torch`` leaves the compiled library out."""
+"""Environment variable; ``torch`` switches the compiled library off."""
 
 
 class Weights(ctypes.Structure):
@@ -51,7 +51,7 @@ class Level(ctypes.Structure):
 
 
 class ReplayCall(ctypes.Structure):
-    """What a backward pass begins with."""
+    """The inputs of a backward pass."""
 
     _fields_ = (
         *((name, c_int64) for name in ("histories", "count", "parts", "dropout")),
@@ -72,7 +72,7 @@ class Gradients(ctypes.Structure):
 
 @dataclass
 class Counts:
-    """How many nodes the library has composed in this process, and pulled gradients back through."""
+    """Number of nodes that the library has composed in this process, and replayed for gradients."""
 
     composed: int = 0
     replayed: int = 0
@@ -82,10 +82,10 @@ COUNTS = Counts()
 
 
 class Functions:
-    """The library's functions for one type of number."""
+    """The library's functions for one dtype."""
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
-        """Find the functions whose names end with ``name``."""
+        """Look up the functions with the suffix ``name``."""
 
         def function(what: str, result: type | None, *arguments: type) -> ctypes._NamedFuncPointer:
             found = getattr(library, f"nestree_{what}_{name}")
@@ -104,7 +104,7 @@ class Functions:
 
 @functools.cache
 def load() -> dict[torch.dtype, Functions] | None:
-    """Return the functions by type of number; None where there is no library for this machine."""
+    """Return the functions by dtype; None if this machine has no library."""
     path, _ = status()
     if path is None:
         return None
@@ -113,28 +113,30 @@ def load() -> dict[torch.dtype, Functions] | None:
 
 
 def status() -> tuple[Path | None, str | None]:
-    """Return the library that this machine uses; or None, and why."""
+    """Return the path of the library for this machine; or None, and the reason."""
     if switched_off():
         return None, f"{VARIABLE}=torch is set"
     paths = candidates()
     if not paths:
         return None, "this processor has no AVX2"
     found = next((path for path in paths if path.exists()), None)
-    return found, None if found else "no library was compiled at installation; with g++ or clang++ reinstall nestree"
+    if found is None:
+        return None, "no library was compiled at installation; install g++ or clang++, then reinstall nestree"
+    return found, None
 
 
 def switched_off() -> bool:
-    """Whether the user wants no library."""
+    """Return whether the user has switched the library off."""
     return os.environ.get(VARIABLE) == "torch"
 
 
 def present() -> bool:
-    """Return whether the library is there, and not switched off."""
+    """Return whether the library is installed and not switched off."""
     return load() is not None
 
 
 def candidates() -> list[Path]:
-    """Return where the library may be, the fastest first that this processor runs."""
+    """Return the paths of the builds that this processor can run, fastest first."""
     capability = torch.backends.cpu.get_cpu_capability()
     names = ["any"]
     if platform.machine().lower() in ("x86_64", "amd64"):
@@ -143,7 +145,7 @@ def candidates() -> list[Path]:
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Return where a contiguous tensor's numbers begin."""
+    """Return the address of a contiguous CPU tensor's data."""
     if tensor is None:
         return None
     assert tensor.is_contiguous()

@@ -1,4 +1,4 @@
-// Matrix products for few rows and weights that are packed once: what a step of a search multiplies.
+// Matrix products for few rows, as in a step of a search, with weights that are packed once.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace nestree {
 
-// Room for numbers that is kept between uses, with whole tiles of slack behind it.
+// A buffer that is reused, with whole tiles of slack at its end.
 template <class T>
 class Scratch {
    public:
@@ -20,13 +20,13 @@ class Scratch {
     std::vector<T> data_;
 };
 
-// B (K, N) in panels of two vectors of columns: what the product reads lies in one line.
+// B (K, N) in panels of two vectors of columns, so that the product reads memory sequentially.
 template <class T>
 class Packed {
    public:
     Packed() = default;
 
-    // `at(k, n)` gives the numbers of B.
+    // `at(k, n)` returns the elements of B.
     template <class At>
     Packed(int rows, int columns, At at) : rows_(rows), columns_(columns), data_(rows * padded<T>(columns)) {
         constexpr int panel = 2 * Simd<T>::width;

@@ -9,7 +9,7 @@
 
 namespace nestree {
 
-// Random numbers by their place, as `KeyedDraws` has them (exact), or the same places with fewer hashes (fast).
+// Random numbers by their coordinates: those of `KeyedDraws` (exact), or others with fewer hashes (fast).
 enum Draws : std::int64_t { none = 0, exact = 1, fast = 2 };
 enum Kind : std::uint64_t { of_pair = 0, of_candidate = 1, of_mask = 4 };
 
@@ -24,7 +24,7 @@ struct Place {
     }
 };
 
-// What Python hands over. Matrices are row-major, as torch.nn.Linear has them: (out, in).
+// The parameters, passed by Python. Matrices are row-major (out, in), as in torch.nn.Linear.
 template <class T>
 struct Weights {
     std::int64_t dim, hidden, width;  // D, 4 D, S
@@ -37,8 +37,8 @@ struct Weights {
 template <class T>
 struct Store {
     T *states, *left_half, *right_half;
-    T *hidden, *gates;        // kept for a backward pass: before the GELU; the three sigmoids and the new state. Or null.
-    std::uint64_t* mask_key;  // what a node's dropout mask is drawn from, or null
+    T *hidden, *gates;        // saved for a backward pass, or null: before the GELU; the three sigmoids and the new state.
+    std::uint64_t* mask_key;  // the key of each node's dropout mask, or null
     std::int64_t *left, *right, *height;
     std::int64_t leaves, capacity;
 };
@@ -54,7 +54,7 @@ template <class T>
 struct Model {
     explicit Model(const Weights<T>& w, bool backward)
         : dim(w.dim), hidden(w.hidden), width(w.width), eps(w.eps), scale(1.0 / (1.0 - w.dropout)),
-          // As `dropout_mask`: 0 for the numbers of 16 bits below this.
+          // As in `dropout_mask`: 16-bit numbers below this give 0.
           least(std::min<long>(std::lround(w.dropout * 65536.0), 65535) - 32768) {
         if (backward) {
             gates_back = Packed<T>(4 * dim, hidden, [&](int k, int n) { return w.gates_weight[long(k) * hidden + n]; });
@@ -78,7 +78,7 @@ struct Model {
         score = padded_copy(w.score_weight, width);
     }
 
-    // 0, or one over the share that is kept, for each hidden feature of the node with this key.
+    // The scaled mask, 0 or 1 / (1 - dropout), for each hidden feature of the node with this key.
     void mask(std::uint64_t key, Draws draws, T* to) const {
         if (draws == exact) {
             for (int i = 0; i < hidden; ++i) to[i] = kept(static_cast<std::int16_t>(mix_bits(key + i)));
@@ -117,13 +117,13 @@ struct Model {
     T kept(std::int16_t bits) const { return bits >= least ? scale : T(0); }
 };
 
-// Nodes that are to be composed: rows of the store.
+// Nodes to compose, as rows of the store.
 struct Job {
     std::int64_t left, right, row;
     std::uint64_t mask_key;
 };
 
-// Composes nodes, some dozens at a time, so that what is between two products stays in the cache.
+// Composes nodes, a few dozen at a time, so that intermediate results stay in the cache.
 template <class T>
 class Composer {
    public:
@@ -134,7 +134,7 @@ class Composer {
             part(jobs.data() + first, static_cast<int>(std::min<std::size_t>(rows_at_once, jobs.size() - first)));
     }
 
-    // The halves of the scorer's hidden layer for rows whose states are there.
+    // Computes the halves of the scorer's hidden layer for rows whose states are known.
     void project(std::int64_t first, std::int64_t end) {
         const int width = model_.width;
         const long step = padded<T>(2 * width);

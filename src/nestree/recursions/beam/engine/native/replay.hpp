@@ -1,12 +1,12 @@
-// The replay: gradients of what a search found, walked back through the nodes that are left of it.
+// The replay: gradients of a search, pulled back through the surviving nodes.
 #pragma once
 
 #include "search.hpp"
 
 namespace nestree {
 
-// Pulls the gradient (G, W) of a level's final scores back through its steps: `start` (G, B) gets that of the scores
-// it began with, the parts that of their pairs' logits. Each step adds `logit(chosen) - logsumexp(frontier)`.
+// Pulls the gradient (G, W) of a level's final scores back through its steps: `start` (G, B) gets that of the initial
+// scores, and the parts get that of their pairs' logits. Each step adds `logit(chosen) - logsumexp(frontier)`.
 template <class T>
 void score_gradient(History<T>& history, const T* gradient, T* start) {
     const std::int64_t width = history.beam_size;
@@ -40,7 +40,7 @@ void score_gradient(History<T>& history, const T* gradient, T* start) {
     });
 }
 
-// Where gradients go: like Weights, and the leaves' (leaves, D).
+// Output tensors for gradients: as in Weights, and of the leaves (leaves, D).
 template <class T>
 struct Gradients {
     T *hidden_weight, *hidden_bias, *gates_weight, *gates_bias, *norm_weight, *norm_bias;
@@ -54,8 +54,8 @@ class Replay {
         : model_(model), store_(store), dropout_(dropout), histories_(std::move(histories)), gradient_(gradient),
           touched_(store.capacity, 0) {}
 
-    // `rows` (N,) with gradients (N, D) from outside; `parts` (N,) says whose they are.
-    // Returns how many nodes there were.
+    // `rows` (N,) have gradients (N, D) from outside; `parts` (N,) are the threads that they belong to.
+    // Returns the number of replayed nodes.
     std::int64_t run(const std::int64_t* rows, const T* outside, const std::int64_t* part, std::int64_t count, std::int64_t parts,
              const Gradients<T>& to) {
         std::vector<Sums> sums(parts);
@@ -79,7 +79,7 @@ class Replay {
     }
 
    private:
-    // A thread's share of the parameters' gradients, in rows that are padded for the products.
+    // A thread's part of the parameters' gradients, with rows padded for the products.
     struct Sums {
         std::vector<T> hidden_weight, gates_weight, scorer_weight, hidden_bias, gates_bias, norm_weight, norm_bias, scorer_bias, score;
         std::int64_t nodes = 0;
@@ -104,7 +104,7 @@ class Replay {
         void add_to(const Model<T>& m, const Gradients<T>& to) const {
             add_rows(hidden_weight, m.hidden, 2 * m.dim, to.hidden_weight);
             add_rows(gates_weight, 4 * m.dim, m.hidden, to.gates_weight);
-            for (int i = 0; i < 2 * m.width; ++i)  // both halves stand next to one another in the scorer's weight
+            for (int i = 0; i < 2 * m.width; ++i)  // the two halves are adjacent in the scorer's weight
                 for (int j = 0; j < m.width; ++j)
                     to.scorer_weight[long(i % m.width) * 2 * m.width + (i < m.width ? 0 : m.width) + j] +=
                         scorer_weight[i * padded<T>(m.width) + j];
@@ -136,7 +136,7 @@ class Replay {
         for (int j = 0; j < model_.dim; ++j) to[j] += from[j];
     }
 
-    // The scorer: gradients of pairs' logits into its weights and the children's first features.
+    // The scorer: pulls gradients of pairs' logits back to its weights and the children's first features.
     void pull_pairs(std::int64_t number, Sums& sums) {
         const int width = model_.width;
         const long step = padded<T>(2 * width);
@@ -197,12 +197,12 @@ class Replay {
         }
     }
 
-    // The cell: nodes by height, the highest first, since a node's gradient is complete once all above it have had theirs.
+    // The cell: nodes by height, highest first: a node's gradient is complete once all nodes above it are done.
     void pull_nodes(std::int64_t number, Sums& sums) {
         std::vector<std::vector<std::int64_t>> by_height;
         for (auto history = histories_.rbegin(); history != histories_.rend(); ++history) {
             const std::int64_t base = (*history)->base[number];
-            for (std::int64_t row = base + (*history)->used[number] - 1; row >= base; --row) {  // parents are behind
+            for (std::int64_t row = base + (*history)->used[number] - 1; row >= base; --row) {  // parents come later
                 if (!touched_[row]) continue;
                 touch(store_.left[row]);
                 touch(store_.right[row]);
@@ -220,7 +220,7 @@ class Replay {
         buffers.flush(model_, sums);
     }
 
-    // What the weights' gradients are products of, gathered until it is worth a product.
+    // The factors of the weights' gradients, gathered until a product is worthwhile.
     struct Buffers {
         static constexpr int room = 4 * rows_at_once;
 
@@ -275,7 +275,7 @@ class Replay {
         product(of_hidden, b.hidden_step, count, model_.hidden_back, static_cast<const T*>(nullptr), b.below.data(), b.children_step);
         for (int i = 0; i < count; ++i) {
             const T *below = b.below.data() + i * b.children_step, *opened = store_.gates + rows[i] * 4 * dim;
-            const T* mixed = at(rows[i]);  // open_gates left the gradient before the normalization there
+            const T* mixed = at(rows[i]);  // open_gates stored the gradient before the normalization there
             T *left = at(store_.left[rows[i]]), *right = at(store_.right[rows[i]]);
             for (int j = 0; j < dim; ++j) left[j] += below[j] + mixed[j] * opened[j];
             for (int j = 0; j < dim; ++j) right[j] += below[dim + j] + mixed[j] * opened[dim + j];
@@ -284,7 +284,7 @@ class Replay {
         sums.nodes += count;
     }
 
-    // The sum of a, and that of a times b.
+    // The sums of a and of a * b.
     static void dots(const T* a, const T* b, int count, T& total, T& along) {
         constexpr int width = Simd<T>::width;
         Vector<T> totals{}, products{};
@@ -302,7 +302,7 @@ class Replay {
         along = sum<T>(products) + rest_along;
     }
 
-    // From the gradient of a node's state to those of its gates; `above` ends as that of the mixed state.
+    // From the gradient of a node's state to those of its gates; `above` becomes that of the mixed state.
     void open_gates(const T* opened, T* above, const T* children, T* of_gates, T* mixed, Sums& sums) {
         const int dim = model_.dim;
         Composer<T>::mix(children, opened, dim, mixed);

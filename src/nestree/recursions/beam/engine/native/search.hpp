@@ -1,4 +1,4 @@
-// The search: beam trees over node numbers, group by group; the nodes of one step are composed together.
+// The search: beam search over node numbers, group by group; the nodes of one step are composed together.
 #pragma once
 
 #include <limits>
@@ -9,39 +9,39 @@
 
 namespace nestree {
 
-// The groups of one level, as Python hands them over.
+// The groups of one level, passed by Python.
 template <class T>
 struct Level {
     std::int64_t groups, beams, items;  // G, and the widths of `frontier`
     std::int64_t beam_size, most_roots;
     const std::int64_t* frontier;  // (G, B, N) rows of the items
-    const T* scores;               // (G, B) to begin with
+    const T* scores;               // (G, B) initial scores
     const std::int64_t *size, *roots;      // (G,) each
     const std::int64_t *part;              // (G,) the thread that folds it
-    const std::int64_t *sequence, *group;  // (G,) its place, to draw for
-    const std::int64_t* base;              // (parts,) where a thread's new rows begin
+    const std::int64_t *sequence, *group;  // (G,) its coordinates, for drawing
+    const std::int64_t* base;              // (parts,) first new row of each thread
     std::int64_t level, seed, noise, dropout, parts;
     std::int64_t* nodes;  // (G, W, R) the result
-    T* final_scores;      // (G, W), -inf where there is no such beam
-    std::int64_t* used;   // (parts,) how many rows a thread composed
+    T* final_scores;      // (G, W), -inf where a group has fewer beams
+    std::int64_t* used;   // (parts,) number of rows that each thread composed
 };
 
-// One choice of one group, as the gradient of the scores needs it.
+// One choice of one group, recorded for the gradient of the scores.
 struct Choice {
     std::int32_t beams, pairs, kept;
-    std::size_t logits, log_norm, picks;  // where its numbers begin in the part's lists
+    std::size_t logits, log_norm, picks;  // offsets into the part's lists
 };
 
 struct Pair {
     std::int32_t left, right;
 };
 
-// What a thread's groups of one level leave for the backward pass.
+// The record of a thread's groups of one level, for the backward pass.
 template <class T>
 struct Part {
     std::vector<Pair> pairs;
     std::vector<T> logits, log_norm;         // (B, P) and (B,) per choice
-    std::vector<std::int32_t> numbers;       // (B, P) per choice: the pairs' places in `pairs`
+    std::vector<std::int32_t> numbers;       // (B, P) per choice: the pairs' indices in `pairs`
     std::vector<std::int32_t> beam, position;  // (W,) per choice
     std::vector<T> gradient;                 // of each pair's logit
 };
@@ -55,7 +55,7 @@ struct History {
     std::int64_t beam_size = 0, first_beams = 0;
 };
 
-// Which pairs of a group have been composed: open addressing, never more than half full.
+// The composed pairs of a group: a hash table with open addressing, at most half full.
 class Composed {
    public:
     explicit Composed(long most) {
@@ -65,7 +65,7 @@ class Composed {
         rows_.resize(room);
     }
 
-    // The row that a pair has, or -1 with the place where it is to be put.
+    // The row of a pair; or -1, with the place to insert it.
     std::int64_t* find(std::int64_t left, std::int64_t right) {
         const std::int64_t key = (left << 32) | right;
         const std::uint64_t room = keys_.size();
@@ -84,11 +84,11 @@ class Composed {
 
 template <class T>
 struct Candidate {
-    T key, total;  // what it is ranked by, and the score that its beam would have
+    T key, total;  // the ranking key, and the score that its beam would have
     std::int32_t beam, position;
 };
 
-// Puts a candidate into the `most` best of a list; of equal ones the earlier stays in front.
+// Inserts a candidate into a list of the `most` best; of equal ones the earlier stays first.
 template <class T>
 inline int rank(Candidate<T>* best, int count, int most, const Candidate<T>& candidate) {
     if (count == most && !(candidate.key > best[count - 1].key)) return count;
@@ -101,7 +101,7 @@ inline int rank(Candidate<T>* best, int count, int most, const Candidate<T>& can
 inline double gumbel_exact(std::uint64_t bits) { return -std::log(-std::log((double(bits >> 12) + 0.5) * 0x1p-52)); }
 inline float gumbel_fast(std::uint64_t bits) { return -std::log(-std::log((float(bits >> 41) + 0.5f) * 0x1p-23f)); }
 
-// A group while it is folded.
+// The state of a group during the search.
 template <class T>
 struct Group {
     std::int64_t number, size, roots;
@@ -113,13 +113,13 @@ struct Group {
     std::vector<std::int32_t> numbers, next_numbers;
     std::vector<T> scores;
     std::vector<Candidate<T>> chosen;
-    std::vector<std::int64_t> nodes;  // that this step puts into the new beams
+    std::vector<std::int64_t> nodes;  // the new node of each beam after this step
 
     Group(std::int64_t number, std::int64_t size, std::int64_t roots, long beam_size, Place place)
         : number(number), size(size), roots(roots), place(place), composed(beam_size * (size - roots)) {}
 
     std::int64_t merges() const { return size - roots; }
-    // The last merge of a group that is folded to one root is no choice.
+    // The last merge of a group that is folded to one root involves no choice.
     std::int64_t choices() const { return merges() - (roots == 1); }
 };
 
@@ -194,7 +194,7 @@ class Search {
 
     // Fills `chosen`: the beam, the pair and the score of every new beam.
     void choose(Group<T>& group, std::int64_t step) {
-        if (step >= group.choices()) {  // the one pair that there is, in every beam
+        if (step >= group.choices()) {  // every beam merges its only pair
             for (int beam = 0; beam < group.beams; ++beam) group.chosen[beam] = {T(0), group.scores[beam], beam, 0};
             return;
         }
@@ -217,7 +217,7 @@ class Search {
                 const T key = level_.noise == none ? logits[i] - log_norm : logits[i] + gumbel(pair_key + i);
                 count = rank(picked_.data(), count, each, {key, T(0), beam, i});
             }
-            // Of equal totals the leftmost goes first, and it may be a lesser one by itself: rounding makes them equal.
+            // Of equal totals the leftmost comes first. Its logit may be lower: rounding can make totals equal.
             std::sort(picked_.begin(), picked_.begin() + count, [](const auto& a, const auto& b) { return a.position < b.position; });
             for (int i = 0; i < count; ++i) {
                 Candidate<T> candidate = picked_[i];
@@ -261,7 +261,7 @@ class Search {
         }
     }
 
-    // The node of every new beam: one that is there already, or a new row and a job.
+    // The node of every new beam: an existing row, or a new row to compose.
     void merge(Group<T>& group, std::int64_t step, std::vector<Job>& jobs) {
         std::uint64_t masks = 0;
         if (level_.dropout != none) masks = group.place.key(of_mask, step);
@@ -277,7 +277,7 @@ class Search {
         }
     }
 
-    // Carries the frontiers on, and scores the two pairs next to every new node.
+    // Updates the frontiers, and scores the two pairs next to every new node.
     void go_on(Group<T>& group, std::int64_t step) {
         const int before = group.items, items = before - 1;
         group.next_frontier.resize(long(group.beams) * items);
@@ -308,8 +308,8 @@ class Search {
         group.items = items;
     }
 
-    // Copies a row without one column: that of a frontier loses `at` + 1 (`at` is overwritten); that of the pairs,
-    // in which the merged pair is `at`, loses the same, and its neighbours are scored anew.
+    // Copies a row without column `at` + 1. In a frontier, column `at` is then overwritten by the new node; among the
+    // pairs, of which `at` was merged, its neighbours are then rescored.
     template <class Number>
     static void carry(const Number* from, int count, int at, Number* to) {
         std::copy(from, from + std::min(at + 1, count - 1), to);
@@ -337,8 +337,8 @@ class Search {
     std::vector<Candidate<T>> picked_, best_;
 };
 
-// Runs `work(0)` to `work(count - 1)`, each on a thread. PyTorch's own pool, where it is OpenMP's: its threads wait for
-// more work by spinning, and would take the processor from others.
+// Runs `work(0)` to `work(count - 1)`, each on a thread: of PyTorch's own pool, if that is OpenMP's, since its threads
+// spin while they wait for work, and would compete with others for the processor.
 template <class Work>
 void on_threads(std::int64_t count, Work work) {
 #ifdef _OPENMP

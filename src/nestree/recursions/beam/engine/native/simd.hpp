@@ -1,4 +1,4 @@
-// Vectors of the width that the compiler was asked for, and the functions of the cell on them.
+// Vectors of the target's width, and the cell's elementwise functions on them.
 #pragma once
 
 #include <cmath>
@@ -45,14 +45,14 @@ inline T sum(Vector<T> value) {
     return total;
 }
 
-// The products below take rows that are padded to whole tiles; so many numbers a row takes.
+// The length of a row padded to whole tiles, as the products require.
 template <class T>
 inline long padded(long columns) {
     constexpr long tile = 2 * Simd<T>::width;
     return (columns + tile - 1) / tile * tile;
 }
 
-// e^x; float32 to two units in the last place, 0 and the largest power of two that is finite at its ends.
+// e^x; float32 is accurate to two units in the last place, and x is clamped to the finite range.
 inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
@@ -80,7 +80,7 @@ inline T sigmoid(T x) {
     return T(1) / (T(1) + exponential(-x));
 }
 
-// The normal distribution up to x; float32 by a rational function (fitted to 7e-10, so that rounding decides).
+// The normal distribution function; float32 by a rational function with a fitting error (7e-10) below rounding.
 inline float normal_cdf(float x) {
     float clipped = x < -5.6f ? -5.6f : x;
     clipped = clipped > 5.6f ? 5.6f : clipped;
@@ -113,7 +113,7 @@ inline T gelu_slope(T x) {
     return normal_cdf(x) + x * exponential(T(-0.5) * x * x) * T(0.39894228040143267794);
 }
 
-// splitmix64's next output for a state (Steele et al. 2014), as the Python side has it.
+// splitmix64's next output for a state (Steele et al. 2014), as in `mix_bits` in Python.
 inline std::uint64_t mix_bits(std::uint64_t bits) {
     bits += 0x9E3779B97F4A7C15ull;
     bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9ull;

@@ -1,4 +1,4 @@
-"""What can be had of the trees that were found, beyond their roots."""
+"""What a tree search can return in addition to roots."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from nestree.trees import Span, Tree
 
 
 @dataclass(frozen=True)
-class Extras:
-    """What is asked for."""
+class OutputRequest:
+    """What a caller wants of a tree search in addition to roots."""
 
     attention: ParentAttention | None = None
-    """Makes the tokens' states; None: they are not asked for."""
+    """Computes token states; None: not requested."""
     scores: bool = False
-    """The beams' scores, and their trees."""
+    """Return the beams' scores and trees."""
     nodes: bool = False
-    """The states of the nodes of each sequence's most probable tree."""
+    """Return the node states of each sequence's most probable tree."""
     together: Sequence[Sequence[Span]] | None = None
     """Spans of each sequence that must be constituents."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What there was; all tensors know their gradients."""
+class Outputs:
+    """Roots and the requested outputs; all tensors are differentiable."""
 
     root: SequenceRoots
     """(B, D)"""
     tokens: Packed | None = None
-    """(T, D) of all sequences, one after the other."""
+    """(T, D) token states of all sequences, concatenated."""
     scores: SequenceWeights | None = None
-    """(B, W); -inf where there is no such beam."""
+    """(B, W); -inf where a sequence has fewer beams."""
     beams: list[list[Tree]] = field(default_factory=list)
-    """Of each sequence: the tree of every beam that has a score."""
+    """For each sequence: the tree of every beam."""
     nodes: list[dict[Span, State]] = field(default_factory=list)
-    """Of each sequence: the states (D,) by (first leaf, one past the last)."""
+    """For each sequence: node states (D,) by span (first leaf, one past the last)."""

@@ -1,4 +1,4 @@
-"""What the engine's gradients are not made for, refused by name instead of giving wrong numbers."""
+"""Errors for derivatives that the engine does not support, instead of wrong numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class NoSuchDerivative(RuntimeError):
-    """A derivative that the engine does not have; says what has it."""
+    """A derivative that the engine does not support; the message says what does."""
 
 
 class _FirstOnly(torch.autograd.Function):
-    """Hands first derivatives on, and refuses to be differentiated."""
+    """The identity on first derivatives, whose own derivative is an error."""
 
     @staticmethod
     def forward(ctx: Any, why: str, *gradients: Tensor) -> tuple[Tensor, ...]:
@@ -27,7 +27,7 @@ class _FirstOnly(torch.autograd.Function):
 
 
 def first_derivative_only(gradients: Sequence[Tensor], instead: str) -> Sequence[Tensor]:
-    """Return gradients that, under ``create_graph``, raise a [`NoSuchDerivative`][] when they are differentiated."""
+    """Return gradients that, with ``create_graph``, raise [`NoSuchDerivative`][] when they are differentiated."""
     if not torch.is_grad_enabled():
         return gradients
     why = f"a search has no second derivatives: {instead}"
@@ -35,12 +35,12 @@ def first_derivative_only(gradients: Sequence[Tensor], instead: str) -> Sequence
 
 
 def refuse_transforms(instead: str) -> None:
-    """Refuse to run inside ``torch.func.grad``, ``vmap``, ``jvp`` and others.
+    """Refuse to run inside ``torch.func`` transforms (``grad``, ``vmap``, ``jvp``...) and forward-mode autograd.
 
     Raises:
-        NoSuchDerivative: one of them is at work.
+        NoSuchDerivative: one of them is active.
     """
     if torch._C._are_functorch_transforms_active():
-        raise NoSuchDerivative(f"torch.func's transforms do not see into a search: {instead}")
+        raise NoSuchDerivative(f"a search does not support torch.func transforms: {instead}")
     if torch.autograd.forward_ad._current_level >= 0:
         raise NoSuchDerivative(f"a search has no forward-mode derivatives: {instead}")

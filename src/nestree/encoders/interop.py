@@ -1,4 +1,4 @@
-"""Where an encoder runs: what torch.compile, tracing, autocast and DistributedDataParallel ask of a module."""
+"""What torch.compile, tracing, autocast and DistributedDataParallel require of an encoder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def never_compiled(function: Function) -> Function:
-    """Let ``torch.compile`` break its graph at ``function`` and run it, and all that it calls, as it is."""
+def not_compiled(function: Function) -> Function:
+    """Make ``torch.compile`` break its graph at ``function``, which then runs uncompiled with all that it calls."""
 
     @functools.cache
     def as_it_is() -> Callable[..., Any]:
@@ -30,25 +30,25 @@ def never_compiled(function: Function) -> Function:
 
 
 def refuse_tracing() -> None:
-    """Refuse to be traced: a trace would keep the lengths, and with them the trees' shapes, of its example.
+    """Refuse tracing and export: a trace would hard-code the lengths of its example, and so the shapes of the trees.
 
     Raises:
-        RuntimeError: says what to use.
+        RuntimeError: the call is traced or exported; says what to do instead.
     """
     if torch._C._get_tracing_state() is not None or torch.onnx.is_in_onnx_export():
         raise RuntimeError(
-            "an encoder cannot be traced: a trace is right for the lengths of its example only; save the state_dict "
-            "and build the encoder again, or torch.compile the model, which leaves the encoder as it is"
+            "an encoder cannot be traced: a trace would be correct only for the lengths of its example; save the "
+            "state_dict and rebuild the encoder, or torch.compile the model, which leaves the encoder uncompiled"
         )
     if torch.compiler.is_exporting():
         raise RuntimeError(
-            "an encoder cannot be exported: how often it composes depends on the lengths; export what is before and "
-            "behind it, and run it in between"
+            "an encoder cannot be exported: the number of its operations depends on the lengths; export the layers "
+            "before and after it, and run it in between"
         )
 
 
 def refuse_sharded_parts(module: nn.Module) -> None:
-    """Refuse parameters that FSDP has sharded on their own: it gathers them when a part's ``forward`` is called.
+    """Refuse parts that FSDP shards separately: it gathers their parameters only when their own ``forward`` is called.
 
     Raises:
         RuntimeError: says what to shard instead.
@@ -62,10 +62,10 @@ def refuse_sharded_parts(module: nn.Module) -> None:
 
 
 def check_dtype(module: nn.Module, states: Tensor) -> None:
-    """Make sure that states have the type of the module's parameters, where no autocast sees to it.
+    """Check that states have the dtype of the module's parameters; under autocast any dtype will do.
 
     Raises:
-        ValueError: they have another one.
+        ValueError: they have another dtype.
     """
     if torch.is_autocast_enabled(states.device.type):
         return
@@ -74,9 +74,9 @@ def check_dtype(module: nn.Module, states: Tensor) -> None:
         raise ValueError(f"states must be {own}, as the encoder's parameters are, not {states.dtype}")
 
 
-def in_full(root: Tensor, module: nn.Module) -> Tensor:
-    """Return a root that autocast made a half-precision one in float32, if the module's parameters are."""
-    if root._is_view():  # FSDP's hooks would be lost in an in-place change of a view
+def in_parameter_dtype(root: Tensor, module: nn.Module) -> Tensor:
+    """Return ``root`` in the dtype of the module's parameters, where autocast has reduced it to half precision."""
+    if root._is_view():  # FSDP's hooks would be lost if a view were changed in place
         root = root.clone()
     if not torch.is_autocast_enabled(root.device.type) or root.dtype not in (torch.bfloat16, torch.float16):
         return root
@@ -84,21 +84,21 @@ def in_full(root: Tensor, module: nn.Module) -> Tensor:
     return root.to(own)
 
 
-def reaching_all(root: Tensor, module: nn.Module) -> Tensor:
-    """Return the root as one that all parameters have a gradient of, zero where it does not depend on them.
+def attach_parameters(root: Tensor, module: nn.Module) -> Tensor:
+    """Return ``root`` with every parameter in its graph: those that it does not depend on get zero gradients.
 
-    Sequences of one or two tokens leave nothing to choose, or even to compose; DistributedDataParallel waits for every
-    gradient.
+    DistributedDataParallel waits for the gradient of every parameter, but with one or two tokens there is nothing to
+    choose, or even to compose.
     """
     parameters = [tensor for tensor in module.parameters() if tensor.requires_grad]
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     if not torch.is_grad_enabled() or not parameters or transformed:
         return root
-    return _ReachingAll.apply(root, *parameters)  # pyright: ignore[reportReturnType]
+    return _AttachParameters.apply(root, *parameters)  # pyright: ignore[reportReturnType]
 
 
-class _ReachingAll(torch.autograd.Function):
-    """Hands a tensor on, and zeros to the parameters."""
+class _AttachParameters(torch.autograd.Function):
+    """The identity; in the backward pass the parameters get zeros."""
 
     @staticmethod
     def forward(ctx: Any, root: Tensor, *parameters: Tensor) -> Tensor:

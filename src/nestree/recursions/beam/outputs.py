@@ -1,4 +1,4 @@
-"""Tokens, scores and nodes of a beam tree, by its engine or by the naive implementation."""
+"""Tokens, scores and nodes of a beam tree, from the engine or from the naive implementation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.engine.nodes import OpenForest
 from nestree.recursions.beam.engine.paths import Places
-from nestree.recursions.beam.engine.run_again import fixed_weights, in_type_of
+from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of
 from nestree.recursions.beam.naive import Beam
 from nestree.recursions.beam.naive_tokens import naive_tokens, states_by_span
 from nestree.recursions.draws import Draws
-from nestree.recursions.extras import Extras, Found
 from nestree.recursions.outer import Outer
+from nestree.recursions.outputs import OutputRequest, Outputs
 from nestree.recursions.shapes import Packed, Rows, State, States
 from nestree.trees import Span, Tree, tree_from_nodes
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from nestree.recursions.beam.beam_tree import BeamTree
 
 
-def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None) -> Found:
-    """Fold every sequence through the levels of ``outer``, and return what ``extras`` asks for."""
+def tree_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None) -> Outputs:
+    """Fold every sequence through the levels of ``outer``, and return what ``request`` asks for."""
     if tree.search.engine == "naive":
-        return explore_naively(tree, leaves, outer, extras, draws)
-    opened = OpenForest.of(tree.fast(outer, draws, together=extras.together), leaves)
+        return naive_outputs(tree, leaves, outer, request, draws)
+    opened = OpenForest.of(tree.fast(outer, draws, together=request.together), leaves)
     sequence, beam = opened.beams()
     roots = opened.forest.beams.nodes[sequence, beam]
     places, count = opened.places(), len(roots)
@@ -40,20 +40,20 @@ def explore(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws:
     root = states.new_zeros(len(scores), states.shape[1])
     root = root.index_add(0, sequence, states[:count] * weights.to(states.dtype).unsqueeze(-1))
     tokens = None
-    if extras.attention is not None:
-        tokens = extras.attention(opened.leaves, states[count:], paths, weights)
+    if request.attention is not None:
+        tokens = request.attention(opened.leaves, states[count:], paths, weights)
     lengths = leaves.lengths.host
-    return Found(
+    return Outputs(
         root,
         tokens,
-        scores if extras.scores else None,
-        beam_trees(places, sequence, lengths) if extras.scores else [],
-        nodes_by_span(places, beam, opened.leaves, states[count:], rows, lengths) if extras.nodes else [],
+        scores if request.scores else None,
+        beam_trees(places, sequence, lengths) if request.scores else [],
+        nodes_by_span(places, beam, opened.leaves, states[count:], rows, lengths) if request.nodes else [],
     )
 
 
 def beam_trees(places: Places, sequence: Rows, lengths: list[int]) -> list[list[Tree]]:
-    """Return the tree of every beam; ``sequence`` (K,) says whose it is."""
+    """Return the trees of the beams of each sequence; ``sequence`` (K,) is the sequence of each beam."""
     owner = sequence.tolist()
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
     found: list[list[Tree]] = [[] for _ in lengths]
@@ -66,15 +66,15 @@ def beam_trees(places: Places, sequence: Rows, lengths: list[int]) -> list[list[
 def nodes_by_span(
     places: Places, beam: Integer[Tensor, " k"], leaves: Packed, states: States, rows: Rows, lengths: list[int]
 ) -> list[dict[Span, State]]:
-    """Return the nodes of each sequence's best beam.
+    """Return the nodes of each sequence's best beam, by span.
 
     Args:
-        places: of all beams.
-        beam: (K,) which of its sequence each is, the best one 0.
+        places: the trees of all K beams.
+        beam: (K,) rank of each beam within its sequence; 0 is the best.
         leaves: (T, D) states of all leaves.
-        states: (M, D) states of the nodes at ``rows`` (M,).
-        rows: of the store.
-        lengths: of the sequences.
+        states: (M, D) states of the nodes at ``rows``.
+        rows: (M,) rows of the node store.
+        lengths: lengths of the sequences.
     """
     number = {row: place for place, row in enumerate(rows.tolist())}
     best = {place for place, which in enumerate(beam.tolist()) if which == 0}
@@ -104,10 +104,10 @@ def nodes_by_span(
 
 
 def _nodes_of_beams(places: Places, count: int) -> list[tuple[dict[int, tuple[int, int]], int]]:
-    """Return the children of every composed row, and the root, of each beam."""
+    """Return, for each beam, the children of every composed row, and the root."""
     rows, parents, beams = places.row.tolist(), places.parent.tolist(), places.beam.tolist()
     found: list[tuple[dict[int, tuple[int, int]], int]] = [({}, rows[beam]) for beam in range(count)]
-    first: dict[int, int] = {}  # siblings follow one another: the left one is seen first
+    first: dict[int, int] = {}  # the left child comes before the right one
     for place in range(count, len(rows)):
         parent = parents[place]
         if parent in first:
@@ -117,28 +117,28 @@ def _nodes_of_beams(places: Places, count: int) -> list[tuple[dict[int, tuple[in
     return found
 
 
-def explore_naively(tree: BeamTree, leaves: Leaves, outer: Outer, extras: Extras, draws: Draws | None) -> Found:
-    """Do the same sequence by sequence, with plain autograd."""
+def naive_outputs(tree: BeamTree, leaves: Leaves, outer: Outer, request: OutputRequest, draws: Draws | None) -> Outputs:
+    """Do the same as [`tree_outputs`][], sequence by sequence, with plain autograd."""
     from nestree.recursions.beam.beam_tree import expected_root, tree_of
 
     padded, lengths = in_type_of(tree.cell, leaves.states), leaves.lengths.host
-    together = extras.together or [()] * len(lengths)
+    together = request.together or [()] * len(lengths)
     with torch.autocast(padded.device.type, enabled=False), fixed_weights(tree.cell, tree.scorer):
         sequences = [
             tree.naive(outer, row, padded.device, draws, together=together[row])(states[:length])
             for row, (states, length) in enumerate(zip(padded, lengths, strict=True))
         ]
     width = tree.search.beam_size
-    return Found(
+    return Outputs(
         torch.stack([expected_root(beams) for beams in sequences]),
-        None if extras.attention is None else naive_tokens(extras.attention, sequences),
-        torch.stack([_scores(beams, width) for beams in sequences]) if extras.scores else None,
-        [[tree_of(beam) for beam in beams] for beams in sequences] if extras.scores else [],
-        [states_by_span(beams[0].frontier[0]) for beams in sequences] if extras.nodes else [],
+        None if request.attention is None else naive_tokens(request.attention, sequences),
+        torch.stack([_scores(beams, width) for beams in sequences]) if request.scores else None,
+        [[tree_of(beam) for beam in beams] for beams in sequences] if request.scores else [],
+        [states_by_span(beams[0].frontier[0]) for beams in sequences] if request.nodes else [],
     )
 
 
 def _scores(beams: list[Beam], width: int) -> Float[Tensor, " w"]:
-    """Return the scores (W,) of one sequence's beams."""
+    """Return the scores (W,) of one sequence's beams, padded with -inf."""
     scores = torch.stack([beam.score for beam in beams])
     return torch.cat([scores, scores.new_full((width - len(beams),), -torch.inf)])

@@ -1,4 +1,4 @@
-"""A module of any kind in a search: asked without autograd, and run again with it for the gradients."""
+"""Arbitrary modules in a search: called without autograd, and recomputed with autograd for the gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from nestree.recursions.beam.engine.kept import Kept
+from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.shapes import Numbers
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return what a module may have gradients for, by name: its parameters, or what stands in for them at present."""
+    """Return the tensors that a module may have gradients for, by name: its parameters, or their replacements."""
     found: dict[str, Tensor] = {}
     for prefix, part in module.named_modules():
         former = getattr(part, "_former_parameters", {})  # of DataParallel's replicas
@@ -27,22 +27,22 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def in_type_of(module: nn.Module, states: Numbers) -> Numbers:
-    """Return states in the type of a module's parameters, which they may not have under autocast."""
+    """Return states in the dtype of a module's parameters; under autocast they may have another."""
     types = (tensor.dtype for tensor in tensors_of(module).values() if tensor.is_floating_point())
     return states.to(next(types, states.dtype))
 
 
-class RunAgain(Kept):
-    """A module as it is during a search: with its tensors, buffers and modes.
+class Recomputed(HoldsTensors):
+    """A snapshot of a module during a search: its parameters, buffers and training modes.
 
-    It has to treat rows one by one, and to give the same for the same rows.
+    The module must treat each row independently and deterministically.
     """
 
     def __init__(self, module: nn.Module, *, record: bool) -> None:
-        """Note what running it again needs, if a search records.
+        """Take the snapshot; it is only complete with ``record``.
 
         Raises:
-            ValueError: in training, a part of the module treats rows together or changes with every call.
+            ValueError: in training, a part of the module mixes rows or changes with every call.
         """
         self.module = module
         self.record = record
@@ -52,7 +52,7 @@ class RunAgain(Kept):
         buffers = {name: tensor.clone() for name, tensor in module.named_buffers()} if record else {}
         self.buffer_names, self.buffer_values = list(buffers), list(buffers.values())
         self.unchanged: bool | None = None
-        """In a backward pass, which has its own copy: whether the module still holds the tensors of the search."""
+        """Whether the module still holds the tensors of the search; set in a backward pass, which has its own copy."""
         self.modes = [part.training for part in module.modules()]
         self.checked = not record or not any(self.modes)
         if not self.checked:
@@ -76,9 +76,9 @@ class RunAgain(Kept):
     def pull_back(
         self, inputs: Sequence[Tensor], rest: Sequence[Any], above: Tensor, gradients: list[Tensor] | None
     ) -> list[Tensor]:
-        """Pull the gradient ``above`` of the output for ``inputs`` and the ``rest`` back to the inputs.
+        """Pull the gradient ``above`` of the output back to ``inputs``; the ``rest`` are further arguments.
 
-        The parameters' shares are added to ``gradients``, in the order of ``parameters``; None leaves them out.
+        The parameters' gradients are added to ``gradients``, in the order of ``parameters``; None skips them.
         """
         sources = [tensor.detach().requires_grad_() for tensor in inputs]
         wanted = [] if gradients is None else [n for n, tensor in enumerate(self.parameters) if tensor.requires_grad]
@@ -113,7 +113,7 @@ class RunAgain(Kept):
 
     @contextmanager
     def _modes(self) -> Iterator[None]:
-        """Put training and evaluation modes back to what they were."""
+        """Restore the training modes of the search."""
         parts = list(self.module.modules())
         now = [part.training for part in parts]
         for part, mode in zip(parts, self.modes, strict=True):
@@ -125,7 +125,7 @@ class RunAgain(Kept):
 
 @contextmanager
 def fixed_weights(*modules: nn.Module) -> Iterator[None]:
-    """Compute parametrized weights once: one forward pass of a model is one step of a spectral norm's iteration."""
+    """Compute parametrized weights once, so that a spectral norm does one power iteration per forward pass."""
     some = any(parametrize.is_parametrized(part) for module in modules for part in module.modules())
     with parametrize.cached() if some else nullcontext():
         yield
@@ -136,7 +136,7 @@ def _random_state(device: torch.device) -> Tensor:
 
 
 def _check_rows_alone(module: nn.Module) -> None:
-    """Refuse parts that are known to give something else when they are run again on other rows."""
+    """Refuse parts whose results are known to change when they are recomputed on other rows."""
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
             raise ValueError(

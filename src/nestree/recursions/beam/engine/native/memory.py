@@ -1,4 +1,4 @@
-"""Room for the tables of a search, taken over from earlier ones: fresh memory costs a tenth of a training step."""
+"""A memory pool for the tables of searches: allocating fresh memory would cost a tenth of a training step."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 MOST_KEPT = 2**30
-"""Bytes that are kept for later searches, at most; the part of them that was never written takes no memory."""
+"""Largest number of bytes kept for later searches; pages that were never written take no memory."""
 
 _ALIGNMENT = 64
 
 
-class Rooms:
-    """Memory that is lent, and taken back when the last tensor in it is gone."""
+class MemoryPool:
+    """Blocks of memory that return to the pool when the last tensor in them is freed."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
-        """Keep at most so many bytes."""
+        """Keep at most ``most`` bytes of free blocks."""
         self.most = most
         self.free: list[mmap.mmap] = []
-        self._lock = threading.RLock()  # collecting garbage may give memory back in the middle of a take
+        self._lock = threading.RLock()  # reentrant: garbage collection inside take() may call give_back()
 
     def take(self, size: int) -> Tensor:
-        """Return at least ``size`` bytes, whatever is in them."""
+        """Return a block of at least ``size`` bytes, uninitialized."""
         with self._lock:
             fitting = [memory for memory in self.free if len(memory) >= size]
             if fitting:
@@ -42,7 +42,7 @@ class Rooms:
         return torch.frombuffer(lent, dtype=torch.uint8)
 
     def give_back(self, memory: mmap.mmap) -> None:
-        """Keep the memory, the latest first; what is too much is freed."""
+        """Return a block to the pool; the oldest blocks beyond the limit are freed."""
         with self._lock:
             kept, total = [], 0
             for each in (memory, *self.free):
@@ -52,19 +52,19 @@ class Rooms:
             self.free = kept
 
 
-ROOMS = Rooms()
+POOL = MemoryPool()
 
 
-def reused(*tables: tuple[Sequence[int], torch.dtype]) -> list[Tensor]:
-    """Return a tensor of each shape and type, whatever is in it; together they take one piece of memory."""
+def allocate(*tables: tuple[Sequence[int], torch.dtype]) -> list[Tensor]:
+    """Return an uninitialized tensor of each shape and dtype, all in one block of the pool."""
     sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in tables]
     starts, end = [], 0
     for size in sizes:
         starts.append(end)
         end += -(-size // _ALIGNMENT) * _ALIGNMENT
-    room = ROOMS.take(max(1, end))
+    memory = POOL.take(max(1, end))
     return [
-        room[start : start + size].view(dtype).view(*shape)
+        memory[start : start + size].view(dtype).view(*shape)
         for start, size, (shape, dtype) in zip(starts, sizes, tables, strict=True)
     ]
 
@@ -72,12 +72,12 @@ def reused(*tables: tuple[Sequence[int], torch.dtype]) -> list[Tensor]:
 def _fresh(size: int) -> mmap.mmap:
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel may do without
+        with suppress(OSError):  # the kernel may not support it
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 
 
 def _rounded(size: int) -> int:
-    """Return a size that later, slightly larger searches fit into as well."""
+    """Round up, so that slightly larger searches later can reuse the block."""
     step = max(mmap.PAGESIZE, 2 ** (size.bit_length() - 3))
     return -(-size // step) * step

@@ -10,28 +10,28 @@ import pytest
 import torch
 
 import nestree
-from nestree.recursions.beam.engine.native import library, room
-from nestree.recursions.beam.engine.native.room import Rooms
+from nestree.recursions.beam.engine.native import library, memory
+from nestree.recursions.beam.engine.native.memory import MemoryPool
 
 needs_library = pytest.mark.skipif(library.load() is None, reason="the compiled library is not there")
 
 
 def test_memory_is_lent_again_when_the_last_tensor_in_it_is_gone() -> None:
-    rooms = Rooms()
-    whole = rooms.take(1000)
+    pool = MemoryPool()
+    whole = pool.take(1000)
     begins, view = whole.data_ptr(), whole[10:20]
     del whole
     gc.collect()
-    assert rooms.take(1000).data_ptr() != begins  # a view lives
+    assert pool.take(1000).data_ptr() != begins  # a view lives
     del view
     gc.collect()
-    assert begins in (rooms.take(1000).data_ptr(), rooms.take(1000).data_ptr())
+    assert begins in (pool.take(1000).data_ptr(), pool.take(1000).data_ptr())
 
 
 def test_what_is_lent_at_once_does_not_overlap() -> None:
-    rooms = Rooms()
+    pool = MemoryPool()
     for _ in range(3):
-        lent = [rooms.take(5000) for _ in range(4)]
+        lent = [pool.take(5000) for _ in range(4)]
         for number, tensor in enumerate(lent):
             tensor.fill_(number)
         assert [tensor.unique().tolist() for tensor in lent] == [[0], [1], [2], [3]]
@@ -39,12 +39,12 @@ def test_what_is_lent_at_once_does_not_overlap() -> None:
 
 
 def test_threads_do_not_share_memory() -> None:
-    rooms, barrier = Rooms(), threading.Barrier(4)
+    pool, barrier = MemoryPool(), threading.Barrier(4)
 
     def work(number: int) -> bool:
         for _ in range(50):
             barrier.wait()
-            tensor = rooms.take(4096)
+            tensor = pool.take(4096)
             tensor.fill_(number)
             barrier.wait()
             if not bool((tensor == number).all()):
@@ -52,21 +52,23 @@ def test_threads_do_not_share_memory() -> None:
             del tensor
         return True
 
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(work, range(4)))
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(4)))
 
 
 def test_no_more_is_kept_than_was_said() -> None:
-    rooms = Rooms(most=20_000)
-    lent = [rooms.take(8192) for _ in range(5)]
+    pool = MemoryPool(most=20_000)
+    lent = [pool.take(8192) for _ in range(5)]
     del lent
     gc.collect()
-    assert sum(map(len, rooms.free)) <= 20_000
-    assert rooms.free
+    assert sum(map(len, pool.free)) <= 20_000
+    assert pool.free
 
 
-def test_tables_lie_apart_and_have_their_shapes() -> None:
-    tables = room.reused(((3, 5), torch.float64), ((0, 7), torch.float32), ((7,), torch.int64), ((2, 2), torch.float32))
+def test_tables_do_not_overlap_and_have_their_shapes() -> None:
+    tables = memory.allocate(
+        ((3, 5), torch.float64), ((0, 7), torch.float32), ((7,), torch.int64), ((2, 2), torch.float32)
+    )
     assert [tuple(table.shape) for table in tables] == [(3, 5), (0, 7), (7,), (2, 2)]
     assert [table.dtype for table in tables] == [torch.float64, torch.float32, torch.int64, torch.float32]
     for number, table in enumerate(tables):
@@ -85,13 +87,13 @@ def test_nothing_is_read_that_was_not_written(name: str, monkeypatch: pytest.Mon
         torch.manual_seed(0)
         return [root, *torch.autograd.grad((root * torch.randn_like(root)).sum(), list(encoder.parameters()))]
 
-    def spoilt(self: Rooms, size: int) -> torch.Tensor:
+    def spoilt(self: MemoryPool, size: int) -> torch.Tensor:
         return take(self, size).fill_(0xFF)  # NaN, and a row before the first
 
     torch.manual_seed(1)
     expected = gradients()
-    take = Rooms.take
-    monkeypatch.setattr(Rooms, "take", spoilt)
+    take = MemoryPool.take
+    monkeypatch.setattr(MemoryPool, "take", spoilt)
     torch.manual_seed(1)
     for found, right in zip(gradients(), expected, strict=True):
         torch.testing.assert_close(found, right, rtol=0, atol=0)

@@ -1,7 +1,7 @@
-"""What a search keeps for its gradients, as autograd wants it: the tensors, and the rest without them.
+"""Flattening of a search's results into tensors, for ``save_for_backward``, and a structure without tensors.
 
-Tensors that go through ``save_for_backward`` are freed by ``backward()``, checked for changes in place, and seen by
-hooks on saved tensors.
+Tensors passed to ``save_for_backward`` are freed by ``backward()``, checked for in-place changes, and visible to
+saved-tensor hooks.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor
 Value = TypeVar("Value")
 
 
-class Kept:
-    """A class whose instances may hold tensors that a backward pass needs; data classes need not say so."""
+class HoldsTensors:
+    """Base of classes that [`flatten_tensors`][] looks into; it looks into dataclasses anyway."""
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """The place of a tensor."""
+    """Placeholder for a tensor."""
 
     number: int
 
 
-def taken_apart(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tensor]]:
-    """Return ``value`` with numbers in place of tensors, and the tensors: those that are ``known`` first."""
+def flatten_tensors(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tensor]]:
+    """Return a copy of ``value`` with placeholders for its tensors, and the tensors, starting with ``known``."""
     tensors, numbers = list(known), {id(tensor): number for number, tensor in reversed(list(enumerate(known)))}
 
     def take(tensor: Tensor) -> _Slot:
@@ -39,18 +39,18 @@ def taken_apart(value: Value, known: Sequence[Tensor]) -> tuple[Value, list[Tens
     return _rebuilt(value, Tensor, take, {}), tensors
 
 
-def put_together(value: Value, tensors: Sequence[Tensor]) -> Value:
-    """Return what [`taken_apart`][] was given, with these tensors."""
+def unflatten_tensors(value: Value, tensors: Sequence[Tensor]) -> Value:
+    """Return a copy of ``value`` with ``tensors`` in place of its placeholders."""
     return _rebuilt(value, _Slot, lambda slot: tensors[slot.number], {})
 
 
 def _rebuilt(value: Any, kind: type, replace: Any, done: dict[int, Any]) -> Any:
-    """Return a copy of ``value`` with everything of a ``kind`` replaced; what is one object stays one."""
+    """Return a copy of ``value`` with all instances of ``kind`` replaced; shared objects stay shared."""
     if isinstance(value, kind):
         return replace(value)
     if isinstance(value, list | tuple):
         return type(value)(_rebuilt(item, kind, replace, done) for item in value)
-    if not isinstance(value, Kept) and (isinstance(value, _Slot | type) or not is_dataclass(value)):
+    if not isinstance(value, HoldsTensors) and (isinstance(value, _Slot | type) or not is_dataclass(value)):
         return value
     if id(value) not in done:
         done[id(value)] = copy = object.__new__(type(value))
