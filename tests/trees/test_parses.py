@@ -84,7 +84,7 @@ def test_conllu_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"some\.conllu, line 2"):
         list(read_conllu(path))
     path.write_text(CONLLU.replace("\t0\troot\t_\t_\n4", "\t4\troot\t_\t_\n4"), encoding="utf-8")
-    with pytest.raises(UserError, match="ends at line 6: heads"):
+    with pytest.raises(UserError, match="ending at line 6: heads"):
         list(read_conllu(path))
 
 

@@ -75,9 +75,9 @@ def test_a_whole_tree_leaves_no_choice_of_tree() -> None:
     ("name", "together", "says"),
     [
         ("ebt-grc", [[(0, 2)]], "together must be 2 lists"),
-        ("ebt-grc", [[(0, 10)], []], r"together\[0\] holds \(0, 10\), which is no span of 9 tokens"),
+        ("ebt-grc", [[(0, 10)], []], r"together\[0\] has \(0, 10\), which is not a span of 9 tokens"),
         ("ebt-grc", [[(0, 3), (2, 5)], []], r"together\[0\] has spans that cross"),
-        ("rir-ebt-grc", [[(2, 5)], []], r"together\[0\] must not cross groups"),
+        ("rir-ebt-grc", [[(2, 5)], []], r"together\[0\] must not cross group boundaries"),
         ("grc", [[], []], "together must be None"),
         ("s4d", [[], []], "together must be None"),
     ],
