@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -100,18 +101,26 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
         dim: the D that is expected.
 
     Raises:
-        ValueError: names ``states`` or ``lengths`` and what does not fit, a NaN or an infinite number at a real
-            position included.
+        ValueError: names ``states`` or ``lengths`` and what does not fit.
     """
     if states.ndim != 3 or states.shape[-1] != dim:
         raise ValueError(f"states must have the shape (batch, length, {dim}), not {tuple(states.shape)}")
     if not states.is_floating_point():
         raise ValueError(f"states must be floating-point, not {states.dtype}")
-    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
-        raise ValueError(f"lengths must be integers, not {lengths.dtype}")
     batch, longest, _ = states.shape
     if batch == 0:
         raise ValueError("states must hold at least one sequence, not an empty batch")
+    return check_lengths(lengths, batch, longest)
+
+
+def check_lengths(lengths: Tensor, batch: int, longest: int) -> list[int]:
+    """Return the lengths of a padded batch of so many rows on the host.
+
+    Raises:
+        ValueError: names ``lengths`` and what does not fit.
+    """
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise ValueError(f"lengths must be integers, not {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(
             f"lengths must have the shape ({batch},), one for each row of states, not {tuple(lengths.shape)}"
@@ -120,16 +129,64 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     for row, length in enumerate(host_lengths):
         if not 1 <= length <= longest:
             raise ValueError(f"lengths[{row}] is {length}; states hold sequences of 1 to {longest}")
-    if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
-        return host_lengths
-    if not states.detach().sum().isfinite():  # one pass, and mostly the only one; padding and overflow reach it too
-        real = real_positions(lengths.to(states.device, torch.int64), longest)
-        bad = (~states.isfinite().all(dim=-1) & real).nonzero()
-        if len(bad):
-            row, position = bad[0].tolist()
-            kind = "a NaN" if bool(states[row, position].isnan().any()) else "an infinite number"
-            raise ValueError(f"states[{row}, {position}] holds {kind} at a real position")
     return host_lengths
+
+
+def check_packed(states: Tensor, cu_seqlens: Tensor, dim: int) -> list[int]:
+    """Check sequences that are packed one after the other, and return their lengths on the host.
+
+    Args:
+        states: (T, D), any floating dtype.
+        cu_seqlens: (B + 1,) integers: where each sequence begins, and T.
+        dim: the D that is expected.
+
+    Raises:
+        ValueError: names ``states`` or ``cu_seqlens`` and what does not fit.
+    """
+    if states.ndim != 2 or states.shape[-1] != dim:
+        raise ValueError(f"states must have the shape (tokens, {dim}) with cu_seqlens, not {tuple(states.shape)}")
+    if not states.is_floating_point():
+        raise ValueError(f"states must be floating-point, not {states.dtype}")
+    if cu_seqlens.dtype == torch.bool or cu_seqlens.is_floating_point() or cu_seqlens.is_complex():
+        raise ValueError(f"cu_seqlens must be integers, not {cu_seqlens.dtype}")
+    if cu_seqlens.ndim != 1 or len(cu_seqlens) < 2:
+        raise ValueError(
+            f"cu_seqlens must have the shape (sequences + 1,), of at least one sequence, not {tuple(cu_seqlens.shape)}"
+        )
+    ends: list[int] = cu_seqlens.tolist()
+    if ends[0] != 0 or ends[-1] != len(states):
+        raise ValueError(
+            f"cu_seqlens must begin with 0 and end with {len(states)}, the rows of states, not {ends[0]} and {ends[-1]}"
+        )
+    lengths = [end - start for start, end in pairwise(ends)]
+    for place, length in enumerate(lengths):
+        if length < 1:
+            raise ValueError(
+                f"cu_seqlens[{place + 1}] is {ends[place + 1]}, which must be above {ends[place]}, the one before"
+            )
+    return lengths
+
+
+def surely_finite(states: Tensor) -> bool:
+    """Return whether there is neither NaN nor infinity in ``states``; false, too, where their sum overflows."""
+    if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
+        return True
+    return bool(states.detach().sum().isfinite())
+
+
+def check_finite(rows: Tensor, name: Callable[[int], str]) -> None:
+    """Make sure that rows (T, D) hold numbers alone; ``name`` says what a row is called.
+
+    Raises:
+        ValueError: there is a NaN or an infinite number; says where.
+    """
+    if surely_finite(rows):
+        return
+    bad = (~rows.isfinite().all(dim=-1)).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        kind = "a NaN" if bool(rows[row].isnan().any()) else "an infinite number"
+        raise ValueError(f"{name(row)} holds {kind} at a real position")
 
 
 def _is_number(value: object) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
-from nestree.encoders.inputs import AnyLengths, States, as_draws, padded
+from nestree.checks import check_at_least, check_positive
+from nestree.encoders.inputs import AnyLengths, Batch, States, as_draws
 from nestree.encoders.surroundings import check_dtype, in_full, never_compiled, reaching_all, refuse_tracing
 from nestree.recursions.draws import Draws, widest
 from nestree.recursions.lengths import Lengths
@@ -30,7 +30,8 @@ class Encoding(NamedTuple):
     trees: list[list[ParsedTree]] | None = None
     """When asked for: the trees found for each sequence, most probable first; their probabilities add up to 1."""
     tokens: Tensor | None = None
-    """When asked for: (B, L, D), a state for each token, zero in the padding."""
+    """When asked for: (B, L, D), a state for each token, zero in the padding; (T, D) where states came packed, by
+    ``cu_seqlens``."""
     scores: Tensor | None = None
     """When asked for: (B, W), the score of each beam, with its gradient; -inf where there is no such beam. Beams of one
     sequence share an offset that means nothing."""
@@ -112,10 +113,14 @@ class Wanted:
 
 
 class Encoder(nn.Module, ABC):
-    """A module from padded token states and lengths to one root a sequence.
+    """A module from token states and lengths to one root a sequence.
 
     Subclasses implement [`encode`][], which may rely on checked arguments and on zeros in the padding.
     """
+
+    takes_packed: ClassVar[bool] = False
+    """Whether [`encode`][] takes the states of all sequences one after the other, (T, D), instead of a padded batch;
+    its tokens then are (T, D) too."""
 
     def __init__(self, dim: int) -> None:
         """Note the width of the states, D.
@@ -133,6 +138,7 @@ class Encoder(nn.Module, ABC):
         lengths: AnyLengths | None = None,
         *,
         mask: Tensor | None = None,
+        cu_seqlens: AnyLengths | None = None,
         trees: bool = False,
         tokens: bool = False,
         scores: bool = False,
@@ -141,13 +147,15 @@ class Encoder(nn.Module, ABC):
         together: Sequence[Sequence[Span]] | None = None,
         draws: Draws | torch.Generator | None = None,
     ) -> Encoding:
-        """Encode a padded batch.
+        """Encode a batch.
 
         Args:
             states: (B, L, D), of the dtype and on the device of the parameters; what stands in the padding has no
                 effect. Or a PackedSequence, or a nested tensor, which know their lengths.
             lengths: (B,) integers from 1 to L: a tensor, list or array; None: all are L.
             mask: (B, L) instead of lengths: true where a sequence has a token, which is at the first positions.
+            cu_seqlens: (B + 1,) integers instead of lengths, where each sequence begins, and T: states are (T, D), one
+                sequence after the other. Padding is then neither given nor, but by the Transformer, computed.
             trees: also return the trees that were found.
             tokens: also return a state for each token: of a beam tree by parent attention, which it has to be built
                 with (``token_rounds``).
@@ -168,20 +176,17 @@ class Encoder(nn.Module, ABC):
         """
         refuse_tracing()
         draws = as_draws(draws)
-        states, given = padded(states, lengths, mask)
-        host = check_sequences(states, given, self.dim)
-        check_dtype(self, states)
-        checked = Lengths(given.to(states.device, torch.int64), host)
-        padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
-        states = states.masked_fill(padding, 0)
+        batch = Batch(states, lengths, mask, cu_seqlens, self.dim)
+        check_dtype(self, batch.states)
+        read = batch.rows() if self.takes_packed else batch.padded()
         wanted = Wanted(tokens, scores, nodes, along, together)
         if wanted:
-            found = self.encode_more(states, checked, wanted, trees=trees, draws=draws)
+            found = self.encode_more(read, batch.lengths, wanted, trees=trees, draws=draws)
         else:
-            found = self.encode(states, checked, trees=trees, draws=draws)
-        of_tokens = in_full(found.tokens, self).masked_fill(padding, 0) if tokens and found.tokens is not None else None
+            found = self.encode(read, batch.lengths, trees=trees, draws=draws)
+        of_tokens = in_full(batch.like_given(found.tokens), self) if tokens and found.tokens is not None else None
         found = found._replace(root=in_full(found.root, self), tokens=of_tokens)
-        if max(host) > SHORT and along is None:
+        if batch.lengths.longest > SHORT and along is None:
             return found
         # Whichever of them a loss is made of.
         return found._replace(
@@ -192,7 +197,10 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
-        """Encode checked states whose padding is zero; an encoder that has tokens anyway may return them always."""
+        """Encode checked states (B, L, D) whose padding is zero; (T, D) where ``takes_packed`` is true.
+
+        An encoder that has tokens anyway may return them always.
+        """
 
     def encode_more(
         self, states: Tensor, lengths: Lengths, wanted: Wanted, *, trees: bool, draws: Draws | None

@@ -23,6 +23,8 @@ WHOLE = Outer()
 class RvNN(Encoder):
     """Leaf transform, then one recursion over the whole sequence: EBT-GRC, GRC and others, by its recursion."""
 
+    takes_packed = True
+
     def __init__(
         self, recursion: Recursion, leaf: LeafTransform | None, *, attention: ParentAttention | None = None
     ) -> None:

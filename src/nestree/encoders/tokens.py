@@ -22,7 +22,7 @@ from nestree.recursions.draws import Draws
 from nestree.recursions.extras import Extras
 from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
-from nestree.recursions.shapes import Padded
+from nestree.recursions.shapes import Packed, Padded
 from nestree.trees import ParsedTree, Span, Tree
 from nestree.trees.scores import allowed
 
@@ -88,7 +88,7 @@ def explore(
     return Encoding(
         found.root,
         parsed,
-        None if found.tokens is None else leaves.padded(found.tokens),
+        found.tokens,
         found.scores if wanted.scores else None,
         found.beams if wanted.scores else (),
         found.nodes if wanted.nodes else None,
@@ -145,7 +145,7 @@ def explore_along(
     if attention is not None and wanted.tokens:
         paths, rows = Places.under(given.roots, given).paths(given.leaves)
         weights = states.new_ones(len(along))
-        tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
+        tokens = attention(states[: given.leaves], states[rows], paths, weights)
     nodes = None
     if wanted.nodes:
         spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
@@ -191,14 +191,17 @@ class Contextualizer(nn.Module):
         lengths: AnyLengths | None = None,
         *,
         mask: Tensor | None = None,
+        cu_seqlens: AnyLengths | None = None,
         draws: Draws | torch.Generator | None = None,
-    ) -> Padded:
-        """Return the tokens' states (B, L, D), zero in the padding; arguments as of [`Encoder.forward`][].
+    ) -> Padded | Packed:
+        """Return the tokens' states (B, L, D), zero in the padding, or (T, D) with ``cu_seqlens``.
+
+        Arguments as of [`Encoder.forward`][].
 
         Raises:
             ValueError: as the encoder does; or it has no tokens.
         """
-        tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
+        tokens = self.encoder(states, lengths, mask=mask, cu_seqlens=cu_seqlens, tokens=True, draws=draws).tokens
         assert tokens is not None
         return tokens
 
