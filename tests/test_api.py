@@ -137,8 +137,8 @@ def test_where_the_machine_may_choose_it_is_one_process() -> None:
         ({"recipe": {"encoder": {"name": "grc", "dimm": 3}}}, "encoder.dimm"),
         ({}, "name a recipe to train, or a run to resume"),
         ({"resume": "nowhere"}, "nowhere is not a run folder"),
-        ({"resume": "listops-rir"}, "is no run of yours"),
-        ({"recipe": {"encoder": {"name": "grc"}}, "resume": "x"}, "a run's own configuration"),
+        ({"resume": "listops-rir"}, "ships with the package"),
+        ({"recipe": {"encoder": {"name": "grc"}}, "resume": "x"}, "a resumed run keeps its own configuration"),
     ],
 )
 def test_a_mistake_is_an_ordinary_exception(arguments: dict, message: str) -> None:
@@ -230,7 +230,7 @@ def test_predictions_are_those_of_the_command_line(shipped: nestree.Run, capsys:
         ("3", "a list of texts"),
         (["3", "[MAX"], "input 2: incomplete"),
         ([""], "input 1: empty"),
-        ([("3", "4")], "input 1: an input of listops is one text; here are 2"),
+        ([("3", "4")], "input 1: an input of listops is one text, not 2"),
     ],
 )
 def test_what_is_no_input_is_named(shipped: nestree.Run, texts: list[str], message: str) -> None:

@@ -136,7 +136,7 @@ def test_a_task_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TASKS["own-listops"] is ListOpsOptions
     register_task("mine", dataclasses.replace(DATASETS["sst2"], name="mine"))
     assert TASKS["mine"](task="mine").open().label_names == DATASETS["sst2"].label_names
-    with pytest.raises(ValueError, match="must have its name, not 'sst2'"):
+    with pytest.raises(ValueError, match="must have the same name, not 'sst2'"):
         register_task("other", DATASETS["sst2"])
     with pytest.raises(ValueError, match="a Dataset, or a dataclass derived from DataOptions"):
         register_task("other", MineOptions)  # pyright: ignore[reportArgumentType]

@@ -7,24 +7,24 @@ An encoder for your own model, by name: padded states and their lengths in, one 
     >>> encoder(torch.randn(2, 500, 64), torch.tensor([500, 120])).root.shape
     torch.Size([2, 64])
 
-A recipe, trained; options have the names that they have on the command line.
+Train a recipe; options have the same names as on the command line.
 
     >>> run = nestree.train("listops-rir-quick", {"encoder.dim": 64, "trainer.max_minutes": 1}, out="runs/x", seed=1)
     >>> run.evaluate(["near-iid"], limit=200)[0].total.accuracy
 
-A run, or a model that ships with the package, on texts of your own.
+Apply a run, or a model that ships with the package, to your own texts.
 
     >>> run = nestree.Run.open("listops-rir")
     >>> run.predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])[0].label
     '9'
     >>> print(run.parse("[MAX 2 9 [MIN 4 7 ] 0 ]")[0].text())
 
-Its model, as a PyTorch module.
+Load its model as a PyTorch module.
 
     >>> model = nestree.load("listops-rir", inference="flat")
 
-What is wrong with an argument is a `nestree.UserError`, a ValueError of one line. Encoders and tasks of your own:
-`nestree.encoders.register` and `nestree.tasks.register`.
+An invalid argument raises `nestree.UserError`, a ValueError with a message of one line. To add your own encoders and
+tasks, see `nestree.encoders.register` and `nestree.tasks.register`.
 """
 
 from nestree.encoders import ENCODERS, RIR, Contextualizer, Encoder, Encoding, RvNN, build

@@ -96,7 +96,7 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     """Check a padded batch and return its lengths on the host.
 
     Args:
-        states: (B, L, D), any floating dtype, B at least 1; what stands beyond a sequence's length is never looked at.
+        states: (B, L, D), any floating dtype, B at least 1; positions beyond a sequence's length are ignored.
         lengths: (B,) integers from 1 to L.
         dim: the D that is expected.
 
@@ -168,10 +168,10 @@ def check_packed(states: Tensor, cu_seqlens: Tensor, dim: int) -> list[int]:
 
 
 def surely_finite(states: Tensor) -> bool:
-    """Return whether there is neither NaN nor infinity in ``states``; false, too, where their sum overflows."""
+    """Return whether there is neither NaN nor infinity in ``states``; it may be false though there is neither."""
     if torch._C._are_functorch_transforms_active():  # numbers cannot be looked at inside torch.func's transforms
         return True
-    return bool(states.detach().sum().isfinite())
+    return bool(states.detach().sum().isfinite())  # a cheap test, which overflow fails too
 
 
 def check_finite(rows: Tensor, name: Callable[[int], str]) -> None:

@@ -1,4 +1,4 @@
-"""The exceptions that stand for a mistake of the user's, not ours."""
+"""Exceptions for mistakes of the user, as opposed to bugs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, or of a training that a signal stopped; its checkpoint is written."""
+"""Exit code after Ctrl-C, or of training that a signal stopped after it wrote a checkpoint."""
 
 
 class UserError(ValueError):
-    """Something the user can put right: its text is one line that names the option or the file and row.
+    """A mistake that the user can correct: its text is one line that names the option, or the file and row.
 
-    The command line prints it on standard error and exits with 2; every other exception is our fault and exits with 1.
+    The command line prints it on standard error and exits with 2; any other exception is a bug and exits with 1.
     """
 
     where: str = ""
-    """The file, recipe or contender in which it was found, for the beginning of the text; see [`located`][]."""
+    """The file, recipe or contender that contains the mistake, at the beginning of the text; see [`located`][]."""
 
     def __str__(self) -> str:
-        """Return the whole text."""
         return f"{self.where}{self.text()}"
 
     def text(self, mark: str = "") -> str:
@@ -29,10 +28,10 @@ class UserError(ValueError):
 
 
 class OptionError(UserError):
-    """An option, or an argument, whose value cannot be used.
+    """An invalid value of an option or argument.
 
-    Whoever checks a value knows the bare name; each layer that holds the options in a section puts its name before it,
-    with [`within`][]; only the command line writes it as a flag.
+    The check of a value knows only the option's own name; [`within`][] adds the section, and the command line writes
+    the name as a flag.
 
     Examples:
         >>> str(OptionError("dim", "must be an integer of at least 1, not 0"))
@@ -40,12 +39,12 @@ class OptionError(UserError):
     """
 
     def __init__(self, option: str, reason: str, *, problem: str = "") -> None:
-        """Name an option.
+        """Describe the mistake.
 
         Args:
-            option: its name, with its sections before it where they are known: ``dim`` or ``encoder.dim``.
-            reason: what is wrong or would be right, to follow the name: ``must be at least 1, not 0``.
-            problem: what went wrong elsewhere, in a file for example, where the option is what may help.
+            option: name of the option, with its section if that is known: ``dim`` or ``encoder.dim``.
+            reason: what is wrong and what would be right, following the name: ``must be at least 1, not 0``.
+            problem: what went wrong elsewhere, in a file for example, if the option would help.
         """
         super().__init__(option, reason)
         self.option = option
@@ -61,7 +60,7 @@ class NoSuchOption(OptionError):
     """An option that does not exist."""
 
     def __init__(self, option: str, meant: Sequence[str] = ()) -> None:
-        """Name it, and those that may have been meant."""
+        """Name the option, and those that may have been meant."""
         super().__init__(option, "is no option")
         self.args = (option, meant)
         self.meant = meant
@@ -74,7 +73,7 @@ class NoSuchOption(OptionError):
 
 @contextmanager
 def within(section: str) -> Iterator[None]:
-    """Put the name of a section before that of the option in an [`OptionError`][]: ``dim`` becomes ``encoder.dim``."""
+    """Prefix the option in an [`OptionError`][] with the name of its section: ``dim`` becomes ``encoder.dim``."""
     try:
         yield
     except OptionError as error:
@@ -84,7 +83,7 @@ def within(section: str) -> Iterator[None]:
 
 @contextmanager
 def located(where: object) -> Iterator[None]:
-    """Put a file, recipe or contender before the text of a [`UserError`][]."""
+    """Prefix the text of a [`UserError`][] with a file, recipe or contender."""
     try:
         yield
     except UserError as error:
@@ -94,7 +93,7 @@ def located(where: object) -> Iterator[None]:
 
 @contextmanager
 def without(section: str) -> Iterator[None]:
-    """Take the name of a section away again, for a command whose own options are those of one section."""
+    """Remove the name of a section from the option, for commands whose own options are those of one section."""
     try:
         yield
     except OptionError as error:

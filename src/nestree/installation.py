@@ -1,4 +1,4 @@
-"""What runs here: versions, the backend of beam trees, threads."""
+"""Facts about this installation: versions, the backend of beam trees, threads."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from nestree.recursions.beam.engine.native import library
 
 @dataclass(frozen=True)
 class Info:
-    """What this installation runs with; printed as lines."""
+    """Versions, backend and hardware of this installation; ``print`` shows one line for each."""
 
     versions: dict[str, str]
-    """Of nestree, Python and what matters for speed and results."""
+    """Versions of nestree, Python and the packages that matter for speed and results."""
     backend: str
-    """What searches beam trees on the CPU: ``compiled`` or ``torch``; a GPU always takes the latter."""
+    """Backend of beam trees on the CPU: ``compiled`` or ``torch``; on a GPU it is always ``torch``."""
     library: str | None
-    """File name of the compiled library."""
+    """File name of the compiled library; None if it is not used."""
     why_not_compiled: str | None
-    """Why it is not used, and what would help."""
+    """Reason why the compiled library is not used, and what would help; None if it is."""
     threads: int
-    """That PyTorch and the library use in this process."""
+    """Number of threads of PyTorch and the library in this process."""
     cores: int | None
-    """Of this machine."""
+    """Number of cores of this machine."""
     devices: tuple[str, ...]
     """GPUs that PyTorch sees."""
 
     def __str__(self) -> str:
-        """Return the lines."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         backend = f"compiled ({self.library})" if self.library else f"PyTorch: {self.why_not_compiled}"
         return "\n".join(
@@ -47,7 +46,7 @@ class Info:
 
 
 def info() -> Info:
-    """Return versions, the backend that searches beam trees and why it is that one, and threads.
+    """Return versions, the backend of beam trees and the reason for it, and threads.
 
     Examples:
         >>> nestree.info().backend in ("compiled", "torch")

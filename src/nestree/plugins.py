@@ -1,4 +1,4 @@
-"""What can be chosen by name: what nestree brings, and what other packages add to it."""
+"""Registries of what can be chosen by name: built in, or added by other packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from nestree.errors import OptionError, UserError
 
 MODULES = "NESTREE_MODULES"
-"""Environment variable of modules, separated by commas, that are imported for what they register."""
+"""Environment variable with the names of modules, separated by commas, to import for what they register."""
 
 T = TypeVar("T")
 
@@ -20,31 +20,30 @@ _imported: set[str] = set()
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A mapping by name: what nestree brings, what [`register`][] adds, and what installed packages declare.
+    """A mapping from names to what nestree has built in, what [`register`][] adds, and what installed packages declare.
 
-    A package declares in its metadata what is then found without being imported first, as the entry point
-    ``mean = "my_package.mean:MeanOptions"`` of the registry's group. It is imported when it is looked up: listing names
-    imports nothing, and a package that is broken is in nobody's way.
+    A package declares an entry point in the group of the registry, such as ``mean = "my_package.mean:MeanOptions"``. It
+    is imported only when its name is looked up, so listing names imports nothing, and a broken package does no harm.
     """
 
     def __init__(self, what: str, group: str, check: Callable[[str, object], T], **known: T) -> None:
-        """Begin with what nestree brings.
+        """Start with what nestree has built in.
 
         Args:
-            what: "encoder" or "task", for messages.
-            group: entry points of this group are looked up.
-            check: returns what is kept for a name and something registered; a ValueError says what is wrong with it.
-            known: what nestree brings; no package may take the name of one, so that runs mean the same everywhere.
+            what: "encoder" or "task", for error messages.
+            group: group of the entry points.
+            check: returns the value to store for a name and a registered object, or raises a ValueError.
+            known: what is built in; packages cannot use these names, so that a run means the same everywhere.
         """
         self._what, self._group, self._check = what, group, check
         self._brought = frozenset(known)
         self._known: dict[str, T] = known
 
     def register(self, name: str, value: object) -> None:
-        """Add something under a name; what has the same module and class name takes the place of the one before.
+        """Add a value under a name; one of the same module and class name replaces the previous one.
 
         Raises:
-            ValueError: the name is taken, or it is nothing that can be registered.
+            ValueError: the name is taken, or the value cannot be registered.
         """
         if not isinstance(name, str) or not name or any(letter.isspace() for letter in name):
             raise OptionError("name", f"must be a word, not {name!r}")
@@ -54,11 +53,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._known[name] = self._check(name, value)
 
     def __getitem__(self, name: str) -> T:
-        """Return what has the name.
+        """Return the value of a name.
 
         Raises:
-            KeyError: nothing has.
-            UserError: a package declares it, and cannot be loaded.
+            KeyError: there is no such name.
+            UserError: a package declares it, but cannot be loaded.
         """
         self._import_modules()
         if name not in self._known:
@@ -66,21 +65,18 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._known[name]
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether something has the name; nothing is loaded for that."""
+        """Return whether the name exists, without loading its package."""
         self._import_modules()
         return name in self._known or name in self._declared
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
         self._import_modules()
         return iter(dict.fromkeys([*self._known, *self._declared]))
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(list(iter(self)))
 
     def __repr__(self) -> str:
-        """Show the names."""
         return f"<{self._what}s: {', '.join(self)}>"
 
     @cached_property
@@ -98,11 +94,11 @@ class Registry(Mapping[str, T], Generic[T]):
             ) from error
 
     def _import_modules(self) -> None:
-        """Import, once, the modules that [`MODULES`][] names."""
+        """Import the modules that [`MODULES`][] names, each once."""
         for name in filter(None, map(str.strip, os.environ.get(MODULES, "").split(","))):
             if name in _imported:
                 continue
-            _imported.add(name)  # first: what it registers is looked up while it is imported
+            _imported.add(name)  # before the import, which may look names up in this registry
             try:
                 importlib.import_module(name)
             except Exception as error:
@@ -111,6 +107,6 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _home(value: object) -> tuple[object, ...]:
-    """Return where something is defined: a cell of a notebook that is run again defines the same class anew."""
+    """Return where a value is defined, to recognise a class that a notebook cell defines again."""
     named = value if isinstance(value, type) else type(value)
     return (named.__module__, named.__qualname__, getattr(value, "name", None))

@@ -1,4 +1,4 @@
-"""Names that do not exist, and what may have been meant."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_pairs_show_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["parse", run, pair, "--format", "json"]) == 0
     assert [side[0]["leaves"] for side in json.loads(capsys.readouterr().out)["sides"]] == [7, 4]
     assert "two formulas, separated by a tab" in fails(["parse", run, "a"], capsys)
-    assert "--trees needs gold trees to score with, and logic has none" in fails(
+    assert "--trees needs gold trees, and task logic has none" in fails(
         ["evaluate", run, "--tests", "ops-2", "--trees"], capsys
     )
 

@@ -126,7 +126,7 @@ def test_answers_do_not_depend_on_what_else_is_asked(logic: str, capsys: pytest.
 
 
 def test_what_is_no_pair_is_named(logic: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "input 2: an input of logic is two formulas, separated by a tab; here are 1" in fails(
+    assert "input 2: an input of logic is two formulas, separated by a tab, not 1" in fails(
         ["predict", logic, "a\tb", "a"], capsys
     )
     assert "input 1: token 2: 'b' is after the end of the formula" in fails(["predict", logic, "a b\ta"], capsys)

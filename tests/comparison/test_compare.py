@@ -152,8 +152,8 @@ GRC, BBT = "listops-grc-quick", "listops-bbt-quick"
         ([GRC, "--budget", "1m", "--limit", "0"], "--limit must be an integer of at least 1"),
         ([GRC, "--budget", "1m", "--inference", "x"], "--inference must be one of grouped, flat, both"),
         (["--resume", "nowhere"], "nowhere has no comparison"),
-        (["--resume", "x", "--budget", "1m"], "give nothing else with it"),
-        (["--resume=x", "--seed=2"], "give nothing else with it"),
+        (["--resume", "x", "--budget", "1m"], "own recipes and options: give no others"),
+        (["--resume=x", "--seed=2"], "own recipes and options: give no others"),
     ],
 )
 def test_what_is_wrong_is_one_line_before_anything_is_trained(
@@ -361,7 +361,7 @@ def test_control_c_passes_on_and_says_how_to_go_on(cache: Path, tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 130, error
-    assert "stopped; go on with: nestree compare --resume 'a b'" in error
+    assert "stopped; to continue: nestree compare --resume 'a b'" in error
     assert "Traceback" not in error
     assert Run(tmp_path / "a b" / GRC).about()["state"] == "interrupted"
     assert "state" not in Run(tmp_path / "a b" / BBT).about()

@@ -25,7 +25,7 @@ def test_a_configuration_survives_being_written() -> None:
         ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
         ({"encoder": {"name": "grcc"}}, "there is no encoder 'grcc'; did you mean grc"),
         ({"encoder": {"name": "grc", "dimm": 3}}, "there is no option 'encoder.dimm'; did you mean encoder.dim"),
-        ({"encoder": 3}, "encoder takes no value: set its options, not 3"),
+        ({"encoder": 3}, "encoder is a section: set its options, not 3"),
         ({"foo": 1}, "there is no option 'foo'"),
         ({"data": {"batch": 0}}, "data.batch must be an integer of at least 1, not 0"),
         ({"data": {"batch": None}}, "data.batch must be an integer of at least 1, not None"),
@@ -51,12 +51,12 @@ def test_a_configuration_survives_being_written() -> None:
         ),
         (
             {"optimizer": {"total_minutes": 5}},
-            "optimizer.total_minutes must be left out, or schedule be cosine or wsd",
+            "optimizer.total_minutes must be left out unless schedule is cosine or wsd",
         ),
         ({"optimizer": {"schedule": "linear"}}, "optimizer.schedule must be one of plateau, cosine"),
         ({"optimizer": {"lookahead_steps": 0}}, "optimizer.lookahead_steps must be an integer of at least 1"),
-        ({"optimizer": {"warmup_steps": 5}}, "optimizer.warmup_steps must be left out, or schedule be cosine"),
-        ({"optimizer": {"total_steps": 5}}, "optimizer.total_steps must be left out, or schedule be cosine"),
+        ({"optimizer": {"warmup_steps": 5}}, "optimizer.warmup_steps must be left out unless schedule is cosine"),
+        ({"optimizer": {"total_steps": 5}}, "optimizer.total_steps must be left out unless schedule is cosine"),
         ({"optimizer": {"schedule": "cosine", "warmup_steps": -1}}, "optimizer.warmup_steps must be an integer of"),
         ({"optimizer": {"schedule": "cosine", "total_steps": 0}}, "optimizer.total_steps must be an integer of at"),
         (
@@ -90,8 +90,8 @@ def test_a_bad_value_is_one_line_that_names_file_and_option(values: dict[str, An
         (["--model.dim=3"], "did you mean encoder.dim?"),
         (["--zzz", "1"], "there is no option 'zzz'"),
         (["--encoder.dim"], "encoder.dim needs a value"),
-        (["--encoder", "x"], "encoder takes no value: set its options one by one"),
-        (["x"], "'x' is one argument too many"),
+        (["--encoder", "x"], "encoder is a section: set its options one by one"),
+        (["x"], "'x' is an unexpected argument"),
     ],
 )
 def test_a_bad_argument_is_one_line(arguments: list[str], message: str) -> None:

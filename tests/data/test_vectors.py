@@ -94,7 +94,7 @@ def test_blank_lines_do_not_matter(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "has no word vectors"), (b"4 3\n", "has no word vectors"), (b"word\n", ":1: no word vector")],
+    [(b"", "has no word vectors"), (b"4 3\n", "has no word vectors"), (b"word\n", ":1: not a word vector")],
 )
 def test_a_file_without_vectors_is_refused(tmp_path, content, message):
     (tmp_path / "none.txt").write_bytes(content)

@@ -52,7 +52,7 @@ def test_a_command_has_all_that_its_help_has(command: str, commands: str, capsys
 
 
 def test_an_option_has_type_default_and_help(commands: str) -> None:
-    row = "| `--limit` | `int` or `null` | `null` | Examples of each test, a sample of so many; null: all. |"
+    row = "| `--limit` | `int` or `null` | `null` | Number of examples per test, a sample; null: all. |"
     assert row in part(commands, "## nestree evaluate")
     assert "[OPTION ...]" in part(commands, "## nestree predict")
     assert "[TEXT ...]" in part(commands, "## nestree predict")

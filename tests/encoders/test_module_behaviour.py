@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
@@ -233,6 +236,55 @@ def test_distributed_data_parallel_gives_the_same_gradients(name: str, lengths: 
             encode(module, states_of(lengths), lengths).square().sum().backward()
     for one, other in zip(plain.parameters(), wrapped.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+@EVERY
+@pytest.mark.usefixtures("one_process")
+def test_a_sharded_encoder_gives_the_same_gradients(name: str) -> None:
+    plain, sharded = build(name), build(name)
+    fully_shard(sharded, mesh=init_device_mesh("cpu", (1,)))
+    for module in (plain, sharded):
+        encode(module, states_of()).square().sum().backward()
+    for one, other in zip(plain.parameters(), sharded.parameters(), strict=True):
+        assert isinstance(other.grad, DTensor)
+        torch.testing.assert_close(one.grad, other.grad.full_tensor())
+
+
+@pytest.mark.usefixtures("one_process")
+def test_parts_that_are_sharded_on_their_own_are_refused() -> None:
+    encoder = build("rir-ebt-grc")
+    fully_shard(encoder.inner.cell, mesh=init_device_mesh("cpu", (1,)))
+    with pytest.raises(RuntimeError, match=r"an encoder must be sharded as a whole: fully_shard\(encoder\)"):
+        encode(encoder, states_of())
+
+
+@EVERY
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
+def test_quantized_layers_take_effect(name: str) -> None:
+    """Eight bits move the root a little: by something, and not by much."""
+    encoder = build(name, dim=16, heads=2, scorer_width=8).float().eval()
+    states = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(1))
+    quantized = torch.ao.quantization.quantize_dynamic(copy.deepcopy(encoder), {nn.Linear}, dtype=torch.qint8)
+    kinds = {type(part).__module__ for part in quantized.modules()}
+    assert any("quantized" in kind for kind in kinds)
+    with torch.no_grad():
+        moved = (encode(quantized, states) - encode(encoder, states)).abs().max()
+    assert 0 < moved < 0.5
+
+
+@EVERY
+def test_a_scaled_loss_gives_the_same_step(name: str) -> None:
+    weights = []
+    for scaler in (torch.amp.GradScaler("cpu", enabled=False), torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        encoder = build(name)
+        optimizer = torch.optim.SGD(encoder.parameters(), lr=0.1)
+        scaler.scale(encode(encoder, states_of()).square().sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        weights.append([parameter.detach().clone() for parameter in encoder.parameters()])
+    for one, other in zip(*weights, strict=True):
+        torch.testing.assert_close(one, other)
+    assert any(not torch.equal(one, start) for one, start in zip(weights[0], build(name).parameters(), strict=True))
 
 
 @EVERY

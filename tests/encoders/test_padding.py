@@ -17,6 +17,7 @@ from nestree import buckets
 from nestree.layers import BidirectionalS4D, s4d
 from nestree.models import Classifier
 from nestree.recursions import KeyedDraws, base
+from nestree.recursions.beam import one_soft
 from support.reference import padded, randomize
 
 DIM = 6
@@ -38,7 +39,8 @@ def build(name: str, **options: object) -> nestree.Encoder:
 def _splitting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the smallest batches too."""
     monkeypatch.setattr(buckets, "POSITIONS", 0)
-    monkeypatch.setattr(base, "STEP", 0)
+    for module in (base, one_soft):
+        monkeypatch.setattr(module, "STEP", 0)
 
 
 splitting = pytest.mark.usefixtures("_splitting")
@@ -76,7 +78,8 @@ def test_a_mixed_batch_is_what_one_bucket_gives(name: str, training: bool, monke
 @EVERY
 @splitting
 def test_a_mixed_batch_is_what_each_sequence_gives_alone(name: str) -> None:
-    encoder = randomize(build(name), 3).eval()
+    encoder = build(name).eval()
+    randomize(encoder, 3)
     states = padded(MIXED, DIM).requires_grad_()
     root = encoder(states, torch.tensor(MIXED)).root
     alone = torch.cat([encoder(states[row : row + 1, :length]).root for row, length in enumerate(MIXED)])
@@ -88,7 +91,8 @@ def test_a_mixed_batch_is_what_each_sequence_gives_alone(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in nestree.ENCODERS if name not in ("s4d", "transformer")])
 @splitting
 def test_trees_of_a_mixed_batch_are_those_of_each_sequence_alone(name: str) -> None:
-    encoder = randomize(build(name), 3).eval()
+    encoder = build(name).eval()
+    randomize(encoder, 3)
     states = padded(MIXED, DIM)
     together = encoder(states, torch.tensor(MIXED), trees=True).trees
     for row, length in enumerate(MIXED):

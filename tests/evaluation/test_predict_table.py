@@ -87,8 +87,8 @@ def test_texts_need_no_data(run: str, trained: Path, capsys: pytest.CaptureFixtu
             "see reviews.csv",
         ]
         said = fails(["evaluate", run, "--tests", "validation"], capsys)
-        assert f"--data.train {trained}/reviews.csv: not there; " in said
-        assert "if it was moved, say where in the run's config.yaml" in said
+        assert f"--data.train {trained}/reviews.csv: there is no such file; " in said
+        assert "if it was moved, change the path in the run's config.yaml" in said
     finally:
         (trained / "moved.csv").rename(trained / "reviews.csv")
 
@@ -176,9 +176,9 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nwe.csv"], "nwe.csv: not there; did you mean new.csv?"),
+        (["nwe.csv"], "nwe.csv: there is no such file; did you mean new.csv?"),
         (["new.csv", "more"], "new.csv: give one table, and no other inputs"),
-        (["new.csv", "--json"], "--json is for inputs; new.csv keeps its format"),
+        (["new.csv", "--json"], "--json is for single inputs; the table new.csv keeps its format"),
         (
             ["new.csv", "--text", "reviw"],
             "--text must name a column of new.csv: there is no column 'reviw'; did you mean review?",
@@ -186,7 +186,7 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
         (["new.csv", "--text2", "stars"], "--text2 must be left out: inputs of own are single texts"),
         (["new.csv", "--encoding", "x"], "--encoding must be one that Python knows"),
         (["new.csv", "--encoding", "utf-16"], "new.csv:1: not UTF-16"),
-        (["text", "-o", "x"], "--output is for a table"),
+        (["text", "-o", "x"], "--output is for tables"),
     ],
 )
 def test_what_the_user_got_wrong(
@@ -199,8 +199,8 @@ def test_what_the_user_got_wrong(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--data.train must name the table to learn from"),
-        (["--data.train", "nwe.csv"], "--data.train nwe.csv: not there; did you mean new.csv?"),
+        ([], "--data.train must name the table to train on"),
+        (["--data.train", "nwe.csv"], "--data.train nwe.csv: there is no such file; did you mean new.csv?"),
         (
             ["--data.train", "new.csv"],
             "--data.text must name a column of new.csv: there is no column 'text'; there are review, stars",
@@ -220,7 +220,7 @@ def test_a_training_that_cannot_begin_is_one_line_and_leaves_nothing(
 def test_options_are_named_as_this_command_has_them(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_bytes(b"review\na\ncaf\xe9\n")
     said = fails(["predict", run, "new.csv", "-o", "out.csv"], capsys)
-    assert said == "nestree: new.csv:3: not UTF-8; --encoding names another, such as latin-1\n"
+    assert said == "nestree: new.csv:3: not UTF-8; --encoding can name another, such as latin-1\n"
     assert main(["predict", run, "new.csv", "-o", "out.csv", "--encoding", "latin-1"]) == 0
     assert b"caf\xe9," in Path("out.csv").read_bytes()
 

@@ -224,7 +224,7 @@ def test_without_a_network_what_was_fetched_is_taken(
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody listens
     monkeypatch.setattr("huggingface_hub.hf_api.ENDPOINT", "http://127.0.0.1:9", raising=False)
     assert Run.open(ADDRESS).path == first.path
-    said = "hf:me/other: the Hub cannot be reached, and the model was not fetched before"
+    said = "hf:me/other: the Hub cannot be reached, and the model was not downloaded before"
     assert said in fails(["predict", "hf:me/other", "3"], capsys)
     assert f"{MINE}: the Hub cannot be reached" in fails(["share", str(run.path), MINE], capsys)
 
@@ -232,8 +232,8 @@ def test_without_a_network_what_was_fetched_is_taken(
 def test_who_may_not_is_told(
     hub: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "the Hub does not allow it" in fails(["share", str(run.path), "others/theirs"], capsys)
-    assert "there is no such model on the Hub, or only" in fails(["evaluate", "hf:me/nothing"], capsys)
+    assert "the Hub refuses access" in fails(["share", str(run.path), "others/theirs"], capsys)
+    assert "there is no such model on the Hub, or it is private" in fails(["evaluate", "hf:me/nothing"], capsys)
     monkeypatch.delenv("HF_TOKEN")
     assert "`hf auth login`" in fails(["share", str(run.path), MINE], capsys)
     assert hub.repositories == {}
@@ -258,7 +258,7 @@ def test_what_does_not_load_is_not_shared(hub: FakeHub, run: Run, capsys: pytest
 
 def test_a_repository_of_something_else_is_told(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.repositories["me/bert"] = {"README.md": b"something else"}
-    assert "hf:me/bert: the repository holds no model of nestree" in fails(["predict", "hf:me/bert", "3"], capsys)
+    assert "hf:me/bert: the repository contains no model of nestree" in fails(["predict", "hf:me/bert", "3"], capsys)
 
 
 def test_the_hub_is_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,8 +269,8 @@ def test_the_hub_is_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 @pytest.mark.parametrize("address", ["hf:", "hf:me", "hf:me/a/b", "hf:me/a@", "hf:../a", "hf:me/ä", "hf:me/.."])
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(UserError, match="a model of the Hub is hf:OWNER/NAME or hf:OWNER/NAME@REVISION"):
+    with pytest.raises(UserError, match="a model on the Hub is written hf:OWNER/NAME or hf:OWNER/NAME@REVISION"):
         Run.open(address)
     if "@" not in address:
-        with pytest.raises(UserError, match="a repository of the Hub is OWNER/NAME"):
+        with pytest.raises(UserError, match="a repository on the Hub is written OWNER/NAME"):
             check_repository(address.removeprefix("hf:"))

@@ -102,7 +102,7 @@ def test_a_damaged_configuration_is_one_line(trained: Run, tmp_path: Path) -> No
 def test_only_a_run_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not a run folder"):
         Run.open(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="contains no run"):
         load(tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
         read_yaml(tmp_path / "nothing.yaml")
@@ -117,7 +117,7 @@ def test_a_new_run_does_not_touch_what_is_there(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r"thesis\.tex is a file"):
         Run.new("r", tmp_path / "full" / "thesis.tex")
     run = Run.new("r", tmp_path / "empty").begin(config())
-    with pytest.raises(UserError, match=r"is a run already: name another folder; resume .* goes on with it"):
+    with pytest.raises(UserError, match=r"is a run already: name another folder; resume .* continues it"):
         Run.new("r", run.path)
     monkeypatch.chdir(tmp_path)
     first = Run.new("recipe").begin(config())

@@ -160,7 +160,7 @@ def test_texts_are_escaped_in_drawings(tmp_path: Path) -> None:
     assert found["right"] == "<"
     assert [len(side) > 0 for side in found["sides"]] == [True, True]
     assert "&lt;" not in found["label"]  # texts travel as they are and are written as texts
-    with pytest.raises(ValueError, match="is none of"):
+    with pytest.raises(ValueError, match="is not one of"):
         reader.read(["<b>", "a"], {})
 
 

@@ -121,12 +121,12 @@ def test_a_space_has_ranges_and_choices() -> None:
             "encoder.dim must be a range, and there is no part of a range 'stop'; did you",
         ),
         ("encoder.dim: {low: 1, high: 3, step: 0}", "encoder.dim.step must be above 0, not 0"),
-        ("encoder.dropout: {low: 0, high: 0.5, log: true}", "encoder.dropout.log needs a low above 0"),
+        ("encoder.dropout: {low: 0, high: 0.5, log: true}", "encoder.dropout.log needs low above 0"),
         ("encoder.dropout: {low: 0, high: much}", "encoder.dropout.high must be a number, not 'much'"),
         ("encoder.dropout: {low: 0, high: 1}", "encoder.dropout must be a number of at least 0 and below 1"),
         ("encoder.dropout: {low: 0, high: 0.5, log: often}", "encoder.dropout.log must be true or false"),
         ("model.train_embedding: {low: 0, high: 1}", "model.train_embedding must be true or false"),
-        ("encoder: [3]", "encoder takes no value"),
+        ("encoder: [3]", "encoder is a section"),
         ("[]", "space.yaml: not a mapping of options"),
         ("a: [", "space.yaml:1: not YAML"),
     ],
@@ -285,9 +285,9 @@ def test_values_that_do_not_go_together_fail_alone(monkeypatch: pytest.MonkeyPat
 def test_a_storage_is_of_one_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     opened()
     opened()
-    with pytest.raises(UserError, match=r"study\.log is of a sweep with another space"):
+    with pytest.raises(UserError, match=r"study\.log belongs to a sweep with another space"):
         opened(space="encoder.dim: [4, 8]")
-    with pytest.raises(UserError, match=r"study\.log is of a sweep with another recipe or options"):
+    with pytest.raises(UserError, match=r"study\.log belongs to a sweep with another recipe or options"):
         opened(shared=(*SHARED, "--seed=6"))
     Path("note.log").write_text("a note\nanother\n")
     with pytest.raises(UserError, match=r"note\.log: not the storage of a sweep"):

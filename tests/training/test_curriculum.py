@@ -20,6 +20,8 @@ from rich.console import Console
 from nestree.config.config import read_config
 from nestree.data import RaggedExamples
 from nestree.errors import UserError
+from nestree.recursions import BeamTree
+from nestree.recursions.base import Folded
 from nestree.runs import Run
 from nestree.runs.history import read_history, series
 from nestree.tasks.listops import ListOps, depth, root_operator
@@ -124,6 +126,31 @@ def test_weights_that_begin_anew_are_others_and_the_optimizer_knows_nothing_of_t
     warm = [1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3]
     assert rates[:20] == pytest.approx([rate / 2 for rate in warm * ATTEMPTS])  # half the rate, as the stage says
     assert rates[20:22] == pytest.approx([1e-3, 1e-3])
+
+
+def test_a_stage_searches_by_its_own_options_in_training_only(tmp_path: Path) -> None:
+    stages = [{"name": "sums", "mark": 1.0, "longest": 0.2, "search": {"beam_size": 1, "noise": True}, **SUMS}]
+    encoder = {"name": "ebt-grc", "beam_size": 3, "noise": False}
+    trained = training(tmp_path / "run", with_stages([*stages, {"name": "train"}], encoder=encoder))
+    tree = trained.module.model.encoder.inner
+    assert isinstance(tree, BeamTree)
+    seen: list[tuple[bool, int, bool]] = []
+    original = tree.recurse
+
+    def recurse(*arguments: Any, **options: Any) -> Folded:
+        seen.append((tree.training, tree.search.beam_size, tree.search.noise))
+        return original(*arguments, **options)
+
+    tree.recurse = recurse  # type: ignore[method-assign]
+    trained.fit()
+    assert [course for course in seen if course[0]] == [(True, 1, True)] * 8 + [(True, 3, False)] * 32
+    assert {course for course in seen if not course[0]} == {(False, 3, False)}
+
+
+def test_encoders_without_a_search_pass_over_a_stages_options_of_it(tmp_path: Path) -> None:
+    trained = training(tmp_path / "run", with_stages([STAGES[0] | {"search": {"beam_size": 1}}, STAGES[2]]))
+    trained.fit()
+    assert course(trained.run)[0] == ("sums", 4, "again")
 
 
 COUNTING = """
@@ -250,7 +277,7 @@ def test_a_stage_draws_nothing_that_is_held_out() -> None:
     }
     assert 10 < len(possible & held) < 100
     assert found == possible - held
-    with pytest.raises(UserError, match=r"^data\.curriculum stage 'pairs': its expressions are held out, nearly all"):
+    with pytest.raises(UserError, match=r"^data\.curriculum stage 'pairs': nearly all of its expressions are held out"):
         stage.sampler(HoldingAllOut(possible), digits(5))(10, np.random.default_rng(0))
 
 
@@ -411,16 +438,19 @@ def test_a_name_is_settled_into_the_stages_and_the_configuration_survives_being_
         ([{"name": "flat"}, {"name": "train"}], "stage 'flat': mark must be set in all stages but the last"),
         ([{"name": "train", "mark": 0.5}], "stage 'train': mark must be left out in the last stage"),
         ([{"name": "train", "depth": 2}], "stage 'train': also and depth must be left out: the last stage draws the"),
-        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must be its own"),
+        ([STAGES[1] | {"also": {}}, STAGES[1] | {"also": {}}, STAGES[2]], "stage 'mixed': its name must differ from"),
         ([{"name": "train", "mark": 0.5}, {"name": "end"}], "stage 'train': only the last stage may be called train"),
         ([STAGES[0] | {"longest": 0}, STAGES[2]], "stage 'sums': longest must be above 0"),
         ([STAGES[0] | {"otherwise": "stop"}, STAGES[2]], "stage 'sums': otherwise must be one of next, again"),
-        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again in the first stage"),
+        ([STAGES[1] | {"also": {}}, STAGES[0], STAGES[2]], "stage 'sums': otherwise can be again only in the"),
         ([STAGES[0] | {"rate": 0}, STAGES[2]], "stage 'sums': rate must be a number above 0, not 0"),
         ([STAGES[0] | {"batch": 0}, STAGES[2]], "stage 'sums': batch must be an integer of at least 1"),
         ([STAGES[0] | {"also": {"summs": 0.1}}, STAGES[2]], "stage 'sums': there is no other stage 'summs'"),
         ([STAGES[0] | {"also": {"sums": 0.1}}, STAGES[2]], "stage 'sums': there is no other stage 'sums'"),
-        ([STAGES[0], STAGES[1] | {"also": {"sums": 0.6, "train": 0.5}}, STAGES[2]], "also must be shares that are tog"),
+        ([STAGES[0], STAGES[1] | {"also": {"sums": 0.6, "train": 0.5}}, STAGES[2]], "also must be shares that add up"),
+        ([STAGES[0] | {"search": "greedy"}, STAGES[2]], "stage 'sums': search must be options of a beam tree's search"),
+        ([STAGES[0] | {"search": {"beams": 1}}, STAGES[2]], "'sums': search must be of beam_size, engine, merge"),
+        ([STAGES[0] | {"search": {"beam_size": 0}}, STAGES[2]], "'sums': search.beam_size must be an integer of at"),
         ([STAGES[0] | {"operators": {"ADD": 1}}, STAGES[2]], "stage 'sums': operators must be of MIN, MAX, MED, SM"),
         ([STAGES[0] | {"operators": {"SM": -1}}, STAGES[2]], "stage 'sums': operators SM must be a number of"),
         ([STAGES[0] | {"operators": {"SM": 0}}, STAGES[2]], "stage 'sums': operators must have a weight above 0"),
@@ -468,7 +498,7 @@ def test_logic_begins_with_few_operators(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_each_device_needs_an_example_of_every_batch_of_every_stage(tmp_path: Path) -> None:
     made = with_stages([STAGES[0] | {"batch": 1}, STAGES[2]], trainer={"devices": 2, "accelerator": "cpu"})
-    with pytest.raises(UserError, match=r"each of 2 devices needs an example of every batch: .* in batches of 1"):
+    with pytest.raises(UserError, match=r"each of 2 devices needs an example from each batch: .* in batches of 1"):
         training(tmp_path / "run", made)
 
 

@@ -1,4 +1,4 @@
-"""What the commands' parsers share."""
+"""Parsing of arguments, shared by the commands."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jsonargparse import ArgumentParser, Namespace
 from nestree.config.config import parse
 from nestree.errors import OptionError, UserError
 
-RUN = "Run folder, as `nestree train` made it; a model of the package (nestree models); or hf:OWNER/NAME of the Hub"
-"""What the commands that use a run take."""
+RUN = "Run folder; name of a model that ships with the package (see nestree models); or hf:OWNER/NAME on the Hub"
+"""Help of an argument that names a run."""
 SHORT = ("-o", "-h")
-"""Options of one letter; any other argument that begins with one hyphen may be an input."""
+"""One-letter options; any other argument that begins with a single hyphen may be an input."""
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:
@@ -21,10 +21,10 @@ def command_parser(command: str, description: str) -> ArgumentParser:
 
 
 def parse_command(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
-    """Parse arguments.
+    """Return the parsed arguments.
 
     Raises:
-        UserError: one line.
+        UserError: an argument is invalid; names it, and the command that prints the help.
     """
     try:
         return parse(parser, arguments=arguments)
@@ -34,9 +34,10 @@ def parse_command(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace
 
 
 def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str]:
-    """Return the arguments with options (``flags`` take no value, the others one) before all that are none.
+    """Return the arguments with the options first; options other than ``flags`` are followed by a value.
 
-    Python's parser would take the inputs in ``RUN --json INPUT`` for one argument too many.
+    argparse matches all positional arguments at the first one it meets, and would reject INPUT in
+    ``RUN --json INPUT``.
     """
     options, others, rest = [], [], list(arguments)
     while rest:
@@ -51,7 +52,7 @@ def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str
 
 
 def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command's own arguments from options of a configuration, which come back as ``--section.option=value``.
+    """Return a command's own arguments, and those that are options of a configuration, as ``--section.option=value``.
 
     Raises:
         UserError: an option without a value.

@@ -22,11 +22,11 @@ from nestree.errors import OptionError
 
 _LISTS = ("encoders", "lengths")
 _RENAMED = {"--twins": "--naive", "--twin_batch": "--naive_batch", "--twin_tokens": "--naive_tokens"}
-"""Options of version 0.1, which are still taken."""
+"""Options of version 0.1 that are still accepted."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Verify, measure, and show; 1 if a fast path does not give what the naive implementation gives."""
+    """Verify, measure and print; return 1 if the fast engine disagrees with the naive implementation."""
     arguments = [_renamed(argument) for argument in arguments]
     parsed = parse_command(_parser(quick="--quick" in arguments), arguments)
     options = _options(parsed)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     for agreement in agreements:
         console.print(_verdict(agreement))
     if not all(agreement.holds for agreement in agreements):
-        console.print("nestree: a fast path disagrees with the naive implementation, so there is nothing to measure")
+        console.print("nestree: the fast engine disagrees with the naive implementation, so its speed is not measured")
         return 1
     jobs = list(plan(options))
     report = Report(options, device_name(device), agreements, rows := [])
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         for row in run(_announced(jobs, progress, bar), options, device):
             rows.append(row)
             if json is not None:
-                report.write(_part(json))  # a measurement may be hours, and be stopped before its end
+                report.write(_part(json))  # measuring may take hours and be interrupted
             progress.advance(bar)
     _show(report, device)
     if json is not None:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         from nestree.bench.plot import plot
 
         plot(rows, Path(parsed.plot), title=f"{report.device}, threads {options.threads}")
-        console.print(f"drawn in {parsed.plot}")
+        console.print(f"plot written to {parsed.plot}")
     return 0
 
 
@@ -71,28 +71,32 @@ def _renamed(argument: str) -> str:
 def _parser(*, quick: bool) -> ArgumentParser:
     parser = command_parser(
         "bench",
-        "Speed and memory of the encoders, the fast engine and the naive implementation, each measurement in a process "
-        "of its own. First the two are compared on the same draws in float64: a fast path that disagrees is an error.",
+        "Measure speed and memory of the encoders, with the fast engine and the naive implementation, each measurement "
+        "in a new process. First the outputs and gradients of the two are compared in float64 with the same random "
+        "numbers; if they differ, the command fails.",
     )
     defaults = QUICK if quick else {}
     parser.add_argument(
-        "--encoders", nargs="+", type=str, default=list(BenchOptions.encoders), help="Encoders, by name."
+        "--encoders", nargs="+", type=str, default=list(BenchOptions.encoders), help="Names of the encoders to measure."
     )
     parser.add_argument(
         "--lengths",
         nargs="+",
         type=int,
-        help="Lengths of the inputs, tokens, the same for every encoder; null: 25 to 1,000, for RIR up to 100,000.",
+        help="Lengths of the inputs, tokens; null: 25 to 1,000, for RIR up to 100,000.",
     )
     parser.add_class_arguments(BenchOptions, None, skip=set(_LISTS))
     parser.add_argument(
-        "--quick", action="store_true", help="Fewer encoders, fewer and smaller inputs: done in a minute."
+        "--quick", action="store_true", help="Measure fewer encoders on fewer, smaller inputs: takes about a minute."
     )
     parser.add_argument(
-        "--json", type=str, metavar="FILE", help="Write all rows to this file; until the last, to FILE.part."
+        "--json",
+        type=str,
+        metavar="FILE",
+        help="Write all rows to this JSON file, when the last is measured; until then, to FILE.part.",
     )
     parser.add_argument(
-        "--plot", type=str, metavar="FILE", help="Draw time and memory against length, a PNG, with fitted exponents."
+        "--plot", type=str, metavar="FILE", help="Plot time and memory against length, with fitted exponents, as a PNG."
     )
     parser.set_defaults({name: list(value) if name in _LISTS else value for name, value in defaults.items()})
     return parser
@@ -112,18 +116,18 @@ def _device(name: str) -> torch.device:
 
 
 def _check_writable(option: str, path: str | None) -> None:
-    """Find out now, not after minutes, that a file cannot be written."""
+    """Fail before the measurements, not after, if a file cannot be written."""
     if path is None:
         return
     folder = Path(path).parent
     if Path(path).is_dir() or not folder.is_dir():
         raise OptionError(option, f"must be a file in a folder that exists, not {path}")
     if not os.access(folder, os.W_OK):
-        raise OptionError(option, f"must be a file in a folder that can be written, not {path}")
+        raise OptionError(option, f"must be a file in a writable folder, not {path}")
 
 
 def _part(path: Path) -> Path:
-    """Where rows are kept until all are measured."""
+    """Return the file that holds the rows until all are measured."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -131,12 +135,12 @@ def _verdict(agreement: Agreement) -> str:
     word = "agrees with" if agreement.holds else "DISAGREES with"
     return (
         f"verified {agreement.encoder}, {agreement.mode}: fast {word} naive in float64, outputs within "
-        f"{agreement.output:.1e}, gradients within {agreement.gradient:.1e} (at most {TOLERANCE:.0e})"
+        f"{agreement.output:.1e}, gradients within {agreement.gradient:.1e} (tolerance {TOLERANCE:.0e})"
     )
 
 
 def _announced(jobs: Sequence[Job], progress: Progress, bar: TaskID) -> Iterator[Job]:
-    """Yield the jobs, and say which one is on."""
+    """Yield the jobs, and show the current one next to the bar."""
     for job in jobs:
         progress.update(bar, description=str(job))
         yield job

@@ -19,17 +19,17 @@ from nestree.errors import INTERRUPTED, OptionError, UserError
 from nestree.evaluation.evaluate_run import BOTH
 
 LIMIT = 500
-"""Examples of each test unless told otherwise."""
+"""Number of examples per test, unless another one is given."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compare, and show; 1 if a run failed, 130 after Ctrl-C."""
+    """Compare recipes and print the results; return 1 if a run failed, 130 after Ctrl-C."""
     own, shared = shared_options(arguments)
     parsed = parse_command(_parser(), own)
     console = messages()
     if parsed.resume is not None:
         if len(own) + len(shared) > 2 - ("=" in own[0]):
-            raise OptionError("resume", "goes on with a comparison as it was begun: give nothing else with it")
+            raise OptionError("resume", "continues a comparison with its own recipes and options: give no others")
         comparison = Comparison.open(parsed.resume)
     else:
         plan = _plan(parsed, shared, command=shlex.join(["nestree", "compare", *arguments]))
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _carry_out(comparison: Comparison, console: Console) -> int:
-    # Imported after the options were found good: Lightning and Matplotlib take their time.
+    # Imported once the options are checked, as Lightning and Matplotlib are slow to import.
     from nestree.comparison.results_table import screen_table
     from nestree.comparison.rows import rows
     from nestree.comparison.run_plan import carry_out
@@ -47,7 +47,7 @@ def _carry_out(comparison: Comparison, console: Console) -> int:
     try:
         whole = carry_out(comparison, console=console)
     except KeyboardInterrupt:
-        console.print(f"stopped; go on with: nestree compare --resume {shlex.quote(str(comparison.path))}")
+        console.print(f"stopped; to continue: nestree compare --resume {shlex.quote(str(comparison.path))}")
         return INTERRUPTED
     found, shown = rows(comparison), output()
     title = f"{comparison.task.name}, {comparison.plan.budget} each"
@@ -60,25 +60,35 @@ def _carry_out(comparison: Comparison, console: Console) -> int:
 def _parser() -> ArgumentParser:
     parser = command_parser(
         "compare",
-        "Train recipes one after the other for the same budget, each in a process of its own, test them on the same "
-        "tests, and write one table and one plot. What stands in --section.option, as for nestree train, is for all.",
+        "Train recipes one after the other with the same budget, each in its own process, evaluate them on the same "
+        "tests, and write one table and one plot. Options of nestree train (--section.option) apply to all of them.",
     )
     parser.add_argument(
         "recipe",
         nargs="*",
         type=str,
         default=[],
-        help="RECIPE, or RECIPE:option=value,option=value with options of its own, as listops-rir:encoder.s4d=false; "
-        "LABEL= before it gives it another name in the table.",
+        help="RECIPE, or RECIPE:option=value,option=value to change options of this recipe alone, for example "
+        "listops-rir:encoder.s4d=false; LABEL= in front of it sets its name in the table.",
     )
-    parser.add_argument("--budget", type=str, help="Training of each: 90s, 10m, 2h, validations included; or 50000seq.")
-    parser.add_argument("--tests", nargs="+", type=str, default=[], help="Tests (default: the task's first tests).")
     parser.add_argument(
-        "--limit", type=int | None, default=LIMIT, help="Examples of each test, the first so many; null: all."
+        "--budget",
+        type=str,
+        help="Training of each: a time, validation included (90s, 10m, 2h), or a number of sequences (50000seq).",
+    )
+    parser.add_argument(
+        "--tests",
+        nargs="+",
+        type=str,
+        default=[],
+        help="Names of the tests (default: a few of the task's, from short to long inputs).",
+    )
+    parser.add_argument(
+        "--limit", type=int | None, default=LIMIT, help="Number of examples per test, from the first on; null: all."
     )
     parser.add_argument("--inference", type=str, help="For RIR: grouped, flat or both (default: as configured).")
-    parser.add_argument("--out", type=str, metavar="DIR", help="Folder to make (default: runs/compare-TIME).")
-    parser.add_argument("--resume", type=str, metavar="DIR", help="Go on with a comparison where it stopped.")
+    parser.add_argument("--out", type=str, metavar="DIR", help="Folder to create (default: runs/compare-TIME).")
+    parser.add_argument("--resume", type=str, metavar="DIR", help="Continue the comparison in this folder.")
     return parser
 
 
@@ -86,7 +96,7 @@ def _plan(parsed: Namespace, shared: Sequence[str], *, command: str) -> Plan:
     if not parsed.recipe:
         raise UserError("name the recipes to compare (nestree recipes lists them), or --resume DIR")
     if parsed.budget is None:
-        raise OptionError("budget", "is missing: how long each is trained, 10m or 50000seq")
+        raise OptionError("budget", "is missing: how long each recipe is trained, such as 10m or 50000seq")
     if parsed.limit is not None:
         check_at_least("limit", parsed.limit, 1)
     if parsed.inference is not None:

@@ -24,9 +24,9 @@ from nestree.tasks.text import OfficialOptions, TextTask
 from nestree.tasks.text.official import OfficialTexts
 
 ACTIONS = {
-    "make": "generate splits into the cache, or export one as an official file",
-    "check": "recognise official files, verify every row, and sum them up",
-    "list": "every split, what it is, and whether it is in the cache",
+    "make": "prepare splits in the cache, and export one of ListOps as a file",
+    "check": "recognise official files, verify every row, and summarise them",
+    "list": "list every split, with what it contains and whether it is in the cache",
 }
 
 
@@ -35,26 +35,28 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: nestree data ACTION ...\n")
         print("\n".join(f"  {name:<7} {what}" for name, what in ACTIONS.items()))
-        print(f"\nGenerated data is kept in {cache_dir()} (NESTREE_CACHE names another folder).")
+        print(f"\nThe cache is {cache_dir()} (NESTREE_CACHE names another folder).")
         return 0
     action, *rest = arguments
     if action not in ACTIONS:
         raise UserError(unknown("action of nestree data", action, ACTIONS))
     if action == "check":
         return check(rest)
-    with without(SECTION):  # --path is here what is --data.path elsewhere
+    with without(SECTION):  # errors name data.path, which is --path here
         return {"make": make, "list": list_splits}[action](rest)
 
 
 def make(arguments: Sequence[str]) -> int:
-    """Generate splits."""
-    parser = command_parser("data make", "Prepare splits: generated, or read; what is in the cache is not made again.")
-    parser.add_argument("split", nargs="+", type=str, help="Splits of the task (`nestree data list`), or all.")
+    """Prepare splits, and export one if asked to."""
+    parser = command_parser("data make", "Generate splits, or read them from official files, into the cache.")
+    parser.add_argument("split", nargs="+", type=str, help="Names of splits (see `nestree data list`), or all.")
     parser.add_argument("--task", type=str, default="listops", help=f"One of {', '.join(TASKS)}.")
-    parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed, from 0 up.")
-    parser.add_argument("--size", type=int, help="Only so many examples.")
-    parser.add_argument("--path", type=str, help="Folder of the official files, for a task that has them.")
-    parser.add_argument("--export", type=str, help="Also write the one split of ListOps: label TAB expression.")
+    parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed of the data, at least 0.")
+    parser.add_argument("--size", type=int, help="Number of examples per split (default: all).")
+    parser.add_argument("--path", type=str, help="Folder of the official files, for tasks that have them.")
+    parser.add_argument(
+        "--export", type=str, help="Also write the split to this file, label TAB expression (ListOps only)."
+    )
     parsed = parse_command(parser, arguments)
     task = _opened(parsed.task, parsed.seed, parsed.path)
     splits = list(task.splits) if parsed.split == ["all"] else parsed.split
@@ -86,13 +88,13 @@ def make(arguments: Sequence[str]) -> int:
 
 
 def check(arguments: Sequence[str]) -> int:
-    """Verify what is at a path."""
+    """Verify the files at a path."""
     parser = command_parser(
         "data check",
-        "Recognise the official files at a path, read every row of them, verify what can be verified, and sum it up. "
-        "Exit code 2 if something is damaged.",
+        "Recognise the official files at a path, read every row, verify what can be verified, and print a summary. "
+        "The exit code is 2 if a file is damaged.",
     )
-    parser.add_argument("path", help="A file, or a folder of one dataset or of many.")
+    parser.add_argument("path", help="A file, or a folder with one or more datasets.")
     path = Path(parse_command(parser, arguments).path).expanduser()
     console, damaged = output(), list[UserError]()
     for kind, found in recognise(path):
@@ -112,13 +114,16 @@ def check(arguments: Sequence[str]) -> int:
 
 
 def list_splits(arguments: Sequence[str]) -> int:
-    """List the splits."""
-    parser = command_parser("data list", "Every task and its splits: what is needed, where it is from, what is there.")
+    """List the splits of every task."""
+    parser = command_parser(
+        "data list",
+        "List every task and its splits, the files they need, where these come from, and what is available.",
+    )
     parser.add_argument("--seed", type=int, default=DataOptions.seed, help="Seed of the cached data to look for.")
-    parser.add_argument("--path", type=str, help="Folder of the official files (default: what NESTREE_DATA names).")
+    parser.add_argument("--path", type=str, help="Folder of the official files (default: the folder in NESTREE_DATA).")
     parsed = parse_command(parser, arguments)
     table = Table(title=f"data, seed {parsed.seed}, cache {cache_dir()}", title_justify="left")
-    for column in ("task", "split", "examples", "what", "there"):
+    for column in ("task", "split", "examples", "description", "state"):
         table.add_column(column, justify="right" if column == "examples" else "left")
     needs = []
     for name in TASKS:
@@ -126,7 +131,7 @@ def list_splits(arguments: Sequence[str]) -> int:
             continue
         shown = False
         task = _opened(name, parsed.seed, parsed.path if issubclass(TASKS[name], OfficialOptions) else None)
-        there = "made on first use"
+        there = "generated on first use"
         if isinstance(task, TextTask) and isinstance(task.texts, OfficialTexts):
             found = task.texts.found()
             there = "files found"
@@ -145,7 +150,9 @@ def list_splits(arguments: Sequence[str]) -> int:
     for row in needs:
         files.add_row(*row)
     console.print(files)
-    console.print("own: your files, `nestree train classify --data.train FILE --data.text COLUMN --data.label COLUMN`")
+    console.print(
+        "own: your own files, with `nestree train classify --data.train FILE --data.text COLUMN --data.label COLUMN`"
+    )
     return 0
 
 
@@ -153,12 +160,14 @@ def _opened(name: str, seed: int, path: str | None) -> Task:
     """Open a task.
 
     Raises:
-        UserError: there is no such task, it has no files, or the seed is out of range.
+        UserError: there is no such task, ``path`` is given and it has no files, or the seed is out of range.
     """
     if name not in TASKS:
         raise UserError(unknown("task", name, TASKS))
     if name == "own":
-        raise OptionError("task", "own needs no preparing: `nestree train classify --data.train FILE` does it")
+        raise OptionError(
+            "task", "own needs no preparation: `nestree train classify --data.train FILE` reads your files"
+        )
     given: dict[str, object] = {"task": name, "seed": seed}
     if path is not None:
         if "path" not in TASKS[name].__dataclass_fields__:

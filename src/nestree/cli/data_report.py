@@ -12,11 +12,11 @@ from rich.text import Text
 from nestree.tasks.checks import PartReport, Report, Spread
 
 MOST_KINDS = 12
-"""Labels (or other kinds of rows) whose shares are shown, at most."""
+"""Maximal number of labels (or other kinds of rows) whose shares are shown."""
 
 
 def show_report(console: Console, name: str, place: str, report: Report) -> None:
-    """Print a block: the parts, shares over all of them, what was verified, and remarks."""
+    """Print the report of one dataset: its parts, shares over all of them, what was verified, and remarks."""
     rows = sum(part.rows for part in report.parts)
     counted = f": {rows:,} rows, none damaged" if report.parts else ""
     console.print(Text(f"{name}, {place}{counted}", style="bold"), soft_wrap=True)
@@ -32,13 +32,13 @@ def show_report(console: Console, name: str, place: str, report: Report) -> None
 
 
 def _parts(parts: Sequence[PartReport]) -> Table:
-    """Return a table with a row a part."""
+    """Return a table with one row per part."""
     table = Table(box=None, pad_edge=False)
     table.add_column("part", overflow="fold")
     sized = any(part.size is not None for part in parts)
     measures = list(parts[0].spreads)
-    columns = ["rows", *(["official"] if sized else []), "again", "in others", "empty"]
-    for name in [*columns, *(f"{name}: least, median, most" for name in measures), "commonest label"]:
+    columns = ["rows", *(["official"] if sized else []), "repeated", "in earlier parts", "empty"]
+    for name in [*columns, *(f"{name}: min, median, max" for name in measures), "most common label"]:
         table.add_column(name, justify="right")
     for part in parts:
         size = [] if not sized else ["" if part.size is None else f"{part.size:,}"]

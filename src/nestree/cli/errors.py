@@ -1,4 +1,4 @@
-"""How the commands print the user's errors."""
+"""How the commands print a user's mistakes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from nestree.errors import UserError
 
 
 def error_line(error: UserError) -> str:
-    """Return the line that tells of an error: options as flags, unless they stand in a file or behind a recipe."""
+    """Return an error as one line. Options are written as flags, unless the error is in a file or a contender."""
     text = f"{error.where}{error.text('' if error.where else '--')}"
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return f"nestree: {' '.join(f'{text}{notes}'.split())}"

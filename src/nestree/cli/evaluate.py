@@ -20,23 +20,22 @@ from nestree.runs import Run
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate and how."""
+    """How to evaluate.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     limit: int | None = None
-    """Examples of each test, a sample of so many; null: all."""
+    """Number of examples per test, a sample; null: all."""
     inference: str | None = None
-    """For RIR: grouped, flat, or both one after the other; null: as the run was configured."""
+    """For RIR: grouped, flat, or both, one after the other; null: as in the run's configuration."""
     tokens: int | None = None
-    """Tokens, padding included, that a batch holds at most; null: as the run was configured."""
+    """Maximal number of tokens per batch, padding included; null: as in the run's configuration."""
     threads: int | None = None
-    """CPU threads; null: PyTorch's choice."""
+    """Number of CPU threads; null: PyTorch's default."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         for name in ("limit", "tokens", "threads"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
@@ -45,22 +44,22 @@ class EvaluateOptions:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Evaluate, print tables, and write them into the run folder."""
+    """Evaluate, print tables, and write the results into the run folder."""
     arguments, changes = shared_options(arguments)
     parser = command_parser(
         "evaluate",
-        "Accuracy of a run's best weights, with 95 % intervals, by length, root operator and depth; "
-        "also written to evaluation.json in the run folder (of a model of the package or the Hub: in a copy of it "
-        "in runs/). What stands in --encoder.option, as for nestree train, is changed for these evaluations alone.",
+        "Measure the accuracy of a run's best weights, with 95 % intervals, in total and by length, root operator and "
+        "depth. The results are also written to evaluation.json in the run folder (for a model of the package or the "
+        "Hub, in a copy in runs/). --encoder.option, as for nestree train, changes an option for this evaluation only.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
-        "--tests", nargs="+", type=str, help="Tests, by name (default: every test; `nestree data list` names them)."
+        "--tests", nargs="+", type=str, help="Names of the tests (default: all; `nestree data list` shows them)."
     )
     parser.add_argument(
         "--trees",
         action="store_true",
-        help="Also score the trees found against the gold ones (ListOps): bracket F1, and recall of whole operators.",
+        help="Also compare the trees found with the gold trees (ListOps): bracket F1, and recall of whole operators.",
     )
     parser.add_class_arguments(EvaluateOptions, None)
     parsed = parse_command(parser, arguments)
@@ -89,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _changed(run: Run, changes: Sequence[str]) -> dict[str, Any]:
-    """Return the encoder's options that ``changes``, as ``--encoder.arity=9``, make other than the run's."""
+    """Return the options of the encoder that ``changes``, such as ``--encoder.arity=9``, set to another value."""
     for change in changes:
         option = change.partition("=")[0].lstrip("-")
         if not option.startswith("encoder.") or option == "encoder.name":

@@ -10,6 +10,8 @@ from nestree.installation import info
 
 def main(arguments: Sequence[str]) -> int:
     """Print what this installation runs with."""
-    parse_command(command_parser("info", "Versions, the backend that searches beam trees, threads, GPUs."), arguments)
+    parse_command(
+        command_parser("info", "Print versions, the backend that searches beam trees, threads and GPUs."), arguments
+    )
     print(info())
     return 0

@@ -1,4 +1,4 @@
-"""Inputs of the commands that read a user's own: given on the command line, in a file or on standard input."""
+"""Inputs of ``predict`` and ``parse``: on the command line, in a file or on standard input."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from nestree.errors import UserError
 
 AT_ONCE = 256
-"""Inputs that are read before any is answered."""
+"""Number of inputs that are read before the first is answered."""
 
 
 def inputs(texts: list[str], file: str | None) -> Iterator[tuple[str, str]]:
-    """Yield (where it stands, text) of every input; empty lines are passed over."""
+    """Yield (position, text) of every input, the position as errors name it; blank lines are skipped."""
     if texts and texts != ["-"]:
         yield from ((f"input {number}", text) for number, text in enumerate(texts, start=1))
         return

@@ -1,4 +1,4 @@
-"""The entry point: which command, and what becomes of errors."""
+"""The entry point: runs a command, and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 
 COMMANDS = {
-    "train": "train a recipe, or go on with a run",
-    "compare": "train several recipes for the same budget, and compare them",
-    "sweep": "look for better options of a recipe",
-    "evaluate": "accuracy of a run on its task's tests",
-    "predict": "labels of your own inputs",
-    "parse": "the trees that a run's model finds in your own inputs",
-    "reproduce": "reproduce published figures with the models that ship",
+    "train": "train a recipe, or resume a run",
+    "compare": "train several recipes with the same budget, and compare them",
+    "sweep": "search for better options of a recipe",
+    "evaluate": "measure the accuracy of a run on the tests of its task",
+    "predict": "predict the labels of your own inputs",
+    "parse": "show the trees that a model finds in your own inputs",
+    "reproduce": "reproduce published results with the models that ship with the package",
     "share": "upload a run's model to the Hugging Face Hub",
-    "report": "one page about a run, or several side by side: curves, accuracy, trees",
-    "serve": "a local page to type into and watch the trees change",
+    "report": "write a page about one run, or several side by side: curves, accuracy, trees",
+    "serve": "serve a local page: type an input, and watch the trees change",
     "recipes": "list the recipes",
-    "models": "list the encoders",
-    "data": "make, check or list the data",
-    "bench": "speed and memory of the encoders, fast compared with naive",
-    "info": "versions, the backend in use, threads",
+    "models": "list the encoders and the models that ship with the package",
+    "data": "prepare, check or list the data",
+    "bench": "measure speed and memory of the encoders",
+    "info": "show versions, the backend in use, threads",
 }
 """What each command does; ``nestree.cli.NAME.main(arguments)`` is the command."""
 
@@ -34,22 +34,22 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0: done. 2: something for the user to put right, said in one line on standard error. 1: our fault, or one
-    run of several failed. 130: Ctrl-C.
+    0: success. 1: a bug in nestree, or a run or a check failed. 2: the user's mistake, explained in one
+    line on standard error. 130: Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
     except UserError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of a parallel training's processes one says it
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several training processes, only one prints it
             print(error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nnestree: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; without this Python complains once more when it exits.
+        # The reader of the pipe, such as head, has ended; without this Python prints another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -68,7 +68,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise UserError(unknown("command", command, COMMANDS))
     try:
-        # Imported now: PyTorch and Lightning take seconds that a list of recipes need not wait for.
+        # Imported only now, as PyTorch and Lightning take seconds, and some commands need neither.
         return importlib.import_module(f"nestree.cli.{command}").main(rest)
     except SystemExit as done:  # a parser that has printed its help
         return done.code if isinstance(done.code, int) else 0
@@ -86,9 +86,9 @@ def _help() -> str:
             *lines,
             "",
             "  nestree train listops-rir-quick --report     ten minutes, then a report",
-            "  nestree COMMAND --help                       what a command takes",
+            "  nestree COMMAND --help                       arguments and options of a command",
             "  nestree --version",
             "",
-            "Exit codes: 0 done, 2 something to put right (one line says what), 130 interrupted, 1 our fault.",
+            "Exit codes: 0 success, 1 a bug or a failed run or check, 2 a mistake in what was given, 130 interrupted.",
         ]
     )

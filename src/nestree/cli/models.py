@@ -17,13 +17,13 @@ from nestree.runs import Run
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List the encoders with their parameters and options, and the models of the package."""
+    """List the encoders with their parameters and options, and the models that ship with the package."""
     parse_command(
-        command_parser("models", "List the encoders that --encoder.name takes, and the trained models that ship."),
+        command_parser("models", "List the encoders (values of --encoder.name) and the trained models of the package."),
         arguments,
     )
     encoders = Table(title="encoders, with their default options", title_justify="left")
-    for column in ("name", "parameters", "what", "options"):
+    for column in ("name", "parameters", "description", "options"):
         encoders.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=column == "name")
     for name, options in ENCODERS.items():
         count = sum(parameter.numel() for parameter in options().build().parameters())
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _shipped() -> Table:
-    models = Table(title="trained models, which every command takes as a run", title_justify="left")
+    models = Table(title="trained models, accepted by every command that takes a run", title_justify="left")
     for column in ("name", "encoder", "parameters", "trained on", "accuracy %"):
         models.add_column(column, no_wrap=column == "name")
     for name in pretrained_names():

@@ -28,29 +28,28 @@ from nestree.trees.terminal import ascii_only, draw_text
 
 FORMATS = ("tree", "brackets", "json", "svg")
 SUFFIXES = {".txt": "tree", ".json": "json", ".svg": "svg"}
-"""The format that a file gets, by its ending, unless told otherwise."""
+"""Default format of an output file, by its ending."""
 
 PIPE_COLUMNS = 120
-"""Columns of a drawing that goes into a file or a pipe."""
+"""Width of a drawing that goes into a file or a pipe, characters."""
 
 
 @dataclass(frozen=True)
 class ParseOptions:
-    """What is shown of the trees."""
+    """How much of the trees to show.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     beams: int = 1
-    """Trees shown, the most probable so many."""
+    """Number of trees to show per text, the most probable ones."""
     depth: int | None = None
-    """Merges below the root that a drawing shows; null: what fits."""
+    """Number of levels of merges below the root to draw; null: as many as fit."""
     width: int | None = 100
-    """Tokens and folded parts that a drawing shows, at most; null: all."""
+    """Maximal number of tokens and collapsed parts in a drawing; null: no limit."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         check_at_least("beams", self.beams, 1)
         for name in ("depth", "width"):
             if getattr(self, name) is not None:
@@ -58,7 +57,7 @@ class ParseOptions:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Show how a run's model reads inputs: its answer, and the trees it found."""
+    """Show a model's answer to each input, and the trees it found."""
     parsed = parse_command(_parser(), options_first(arguments, flags=("--overwrite", "--help", "-h")))
     options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
     if parsed.file is not None and parsed.text:
@@ -81,11 +80,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
-    """Return the parser."""
     parser = command_parser(
         "parse",
-        "Show how a model reads inputs: its answer and the trees it found. Deep or long ones are folded in drawings, "
-        "and whole in brackets and JSON.",
+        "Show a model's answer to each input, and the trees it found. Drawings of deep or long trees collapse some "
+        "parts; brackets and JSON are complete.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -93,17 +91,23 @@ def _parser() -> ArgumentParser:
         nargs="*",
         type=str,
         default=[],
-        help="Inputs, the sides of a pair separated by a tab; none, or -, reads standard input, one a line.",
+        help="Inputs, the texts of a pair separated by a tab. Without any, or with -: standard input, one per line.",
     )
-    parser.add_argument("--file", type=str, help="File with one input a line.")
+    parser.add_argument("--file", type=str, help="File with one input per line.")
     parser.add_argument(
         "--format",
         type=str,
-        help="tree (a drawing), brackets (label, probability and tree, tab-separated), json (an object a line) or svg "
-        "(default: by the ending of -o, else tree).",
+        help="tree (a drawing), brackets (label, probability and tree, tab-separated), json (one object per line) or "
+        "svg (default: by the ending of -o, or else tree).",
     )
-    parser.add_argument("-o", "--output", type=str, metavar="FILE", help="Write here: .svg, .json or .txt.")
-    parser.add_argument("--overwrite", action="store_true", help="Let -o replace a file.")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=str,
+        metavar="FILE",
+        help="File to write: .svg, .json or .txt (default: standard output).",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Let -o replace an existing file.")
     parser.add_argument("--inference", type=str, help="For RIR: grouped or flat (default: as configured).")
     parser.add_class_arguments(ParseOptions, None)
     return parser
@@ -113,7 +117,7 @@ def _format(chosen: str | None, path: Path | None) -> str:
     """Return one of [`FORMATS`][].
 
     Raises:
-        UserError: there is no such format, or the file's ending stands for another one.
+        UserError: there is no such format, or it does not fit the ending of the file.
     """
     if chosen is not None and chosen not in FORMATS:
         raise OptionError("format", f"must be one of {', '.join(FORMATS)}, not {chosen!r}")
@@ -128,27 +132,26 @@ def _format(chosen: str | None, path: Path | None) -> str:
 
 
 def _readings(run: Run, lines: Iterator[tuple[str, str]], *, inference: str | None) -> Iterator[tuple[str, Reading]]:
-    """Yield (text, reading) of every (where it stands, text)."""
-    run.model(inference)  # before any input is waited for: what is wrong with the run is said at once
+    """Yield (text, reading) of every (position, text)."""
+    run.model(inference)  # loaded first, so that an error in the run is reported before standard input is read
     while chunk := list(islice(lines, AT_ONCE)):
         where, texts = zip(*chunk, strict=True)
         yield from zip(texts, run.read(texts, inference=inference, where=where), strict=True)
 
 
 def _only_one(readings: Iterator[tuple[str, Reading]]) -> Iterator[tuple[str, Reading]]:
-    """Yield the one reading.
+    """Yield the only reading.
 
     Raises:
-        UserError: there are more.
+        UserError: there are several.
     """
     first = list(islice(readings, 2))
     if len(first) > 1:
-        raise UserError("svg is for one input at a time: --format tree, brackets and json take more")
+        raise UserError("svg is for one input at a time: --format tree, brackets and json take several")
     yield from first
 
 
 def _print(kind: str, text: str, reading: Reading, options: ParseOptions, stream: Any) -> None:
-    """Write one reading."""
     if kind == "brackets":
         for trees in reading.sides:
             for parsed in trees[: options.beams]:
@@ -165,7 +168,7 @@ def _print(kind: str, text: str, reading: Reading, options: ParseOptions, stream
 
 
 def _plain(text: str, reading: Reading, options: ParseOptions) -> dict[str, Any]:
-    """Return a reading as JSON can hold it."""
+    """Return a reading as plain values for JSON."""
     return {
         "input": text,
         "label": reading.label,
@@ -178,7 +181,7 @@ def _plain(text: str, reading: Reading, options: ParseOptions) -> dict[str, Any]
 
 
 def _captioned(reading: Reading, options: ParseOptions) -> list[tuple[str, ParsedTree]]:
-    """Return the trees to draw, each with what it is."""
+    """Return the trees to draw, each with its caption."""
     found = []
     for side, trees in enumerate(reading.sides, start=1):
         which = f"side {side}, " if len(reading.sides) > 1 else ""
@@ -188,7 +191,7 @@ def _captioned(reading: Reading, options: ParseOptions) -> list[tuple[str, Parse
 
 
 def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
-    """Draw trees in characters; colours only where a person sees them."""
+    """Draw trees as text, with colours only in a terminal."""
     console = Console(file=stream, highlight=False)
     columns = console.width if console.is_terminal else PIPE_COLUMNS
     plain = console.options.ascii_only
@@ -213,19 +216,18 @@ def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
 
 
 def _size(parsed: ParsedTree) -> str:
-    """Say how large a tree is."""
     tokens = "1 token" if parsed.tree.leaves == 1 else f"{parsed.tree.leaves} tokens"
     return ", ".join([tokens, f"{parsed.tree.height} deep", *(f"{len(level)} groups" for level in parsed.groups[:-1])])
 
 
 def _write(path: Path, kind: str, readings: list[tuple[str, Reading]], options: ParseOptions) -> None:
-    """Write readings into a file, all at once.
+    """Write all readings into a file.
 
     Raises:
-        UserError: there are none, or it cannot be written.
+        UserError: there are none, or the file cannot be written.
     """
     if not readings:
-        raise UserError(f"{path}: there is no input to write about")
+        raise UserError(f"{path}: not written, as there are no inputs")
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for text, reading in readings:

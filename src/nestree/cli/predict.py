@@ -20,21 +20,21 @@ from nestree.runs import Run
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one line per input, its label and the label's probability, or a JSON object; or a table with both."""
+    """Print label and probability of each input, as a line or a JSON object; or write a table with both added."""
     parsed = parse_command(_parser(), options_first(arguments, flags=("--json", "--overwrite", "--help", "-h")))
     if parsed.file is not None and parsed.text:
         raise UserError("give inputs or --file, not both")
     run = Run.open(parsed.run)
     if (path := table_among(run.task, parsed.text)) is not None:
         if parsed.json:
-            raise OptionError("json", f"is for inputs; {path} keeps its format")
+            raise OptionError("json", f"is for single inputs; the table {path} keeps its format")
         predict_table(run, run.model(parsed.inference), path, _table_options(parsed), console=messages())
         return 0
     for name in (field.name for field in fields(TableOptions) if field.name != "overwrite"):
         if parsed[name] is not None:
             option = name.removesuffix("_column")
-            raise OptionError(option, "is for a table (.csv, .tsv or .jsonl), and there is none here")
-    run.model(parsed.inference)  # before any input is waited for: what is wrong with the run is said at once
+            raise OptionError(option, "is for tables (.csv, .tsv or .jsonl), and none is given")
+    run.model(parsed.inference)  # loaded first, so that an error in the run is reported before standard input is read
     lines = inputs(parsed.text, parsed.file)
     while chunk := list(islice(lines, AT_ONCE)):
         where, texts = zip(*chunk, strict=True)
@@ -47,28 +47,36 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     parser = command_parser(
         "predict",
-        "Predict the labels of inputs: given here, in a file, or on standard input. A table of texts (.csv, .tsv, "
-        ".jsonl, also with .gz) comes back with two more columns, prediction and probability.",
+        "Predict the labels of inputs on the command line, in a file, or on standard input. A table of texts (.csv, "
+        ".tsv, .jsonl, also with .gz) is returned with two more columns, prediction and probability.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
-        "text", nargs="*", type=str, default=[], help="Inputs, or one table; none, or -, reads standard input by line."
+        "text",
+        nargs="*",
+        type=str,
+        default=[],
+        help="Inputs, or one table. Without any, or with -: standard input, one input per line.",
     )
-    parser.add_argument("--file", type=str, help="File with one input a line.")
-    parser.add_argument("--json", action="store_true", help="Print an object a line: input, label, probability.")
+    parser.add_argument("--file", type=str, help="File with one input per line.")
+    parser.add_argument(
+        "--json", action="store_true", help="Print one JSON object per line: input, label, probability."
+    )
     parser.add_argument("--inference", type=str, help="For RIR: grouped or flat (default: as configured).")
     table = parser.add_argument_group("tables")
-    table.add_argument("-o", "--output", type=str, metavar="OUT", help="Write the table to this file, not to here.")
-    table.add_argument("--overwrite", action="store_true", help="Replace OUT if it is there.")
+    table.add_argument(
+        "-o", "--output", type=str, metavar="OUT", help="File to write the table to (default: standard output)."
+    )
+    table.add_argument("--overwrite", action="store_true", help="Replace OUT if it exists.")
     table.add_argument(
         "--text", type=str, dest="text_column", metavar="COLUMN", help="Column of texts (default: as in training)."
     )
     table.add_argument(
         "--text2", type=str, dest="text2_column", metavar="COLUMN", help="Column of second texts, for pairs."
     )
-    table.add_argument("--encoding", type=str, help="Encoding (default: as in training).")
+    table.add_argument("--encoding", type=str, help="Encoding of the table (default: as in training).")
     table.add_argument("--delimiter", type=str, help="Character between columns (default: as in training).")
-    table.add_argument("--quotes", type=bool, help="Fields may stand in double quotes (default: as in training).")
+    table.add_argument("--quotes", type=bool, help="Whether fields may be in double quotes (default: as in training).")
     return parser
 
 

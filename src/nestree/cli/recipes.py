@@ -13,10 +13,12 @@ from nestree.recipes import load_recipe, recipe_names
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List recipes with their encoders."""
-    parse_command(command_parser("recipes", "List the recipes."), arguments)
+    """List the recipes with their tasks and encoders."""
+    parse_command(
+        command_parser("recipes", "List the recipes, with task, encoder and approximate training time."), arguments
+    )
     recipes = Table(title="recipes", title_justify="left")
-    for column in ("name", "task", "encoder", "what", "rough time"):
+    for column in ("name", "task", "encoder", "description", "training time"):
         recipes.add_column(column, no_wrap=column == "name")
     for name in recipe_names():
         recipe = load_recipe(name)

@@ -19,36 +19,43 @@ PAGE = "report.html"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write a page about runs from what their folders hold, and print its path."""
+    """Write a page about one run or several, and print its path."""
     parser = command_parser(
         "report",
         "Write one HTML page about a run, or several side by side: accuracy, training, speed, trees, configuration. "
-        "It needs nothing from elsewhere.",
+        "The page is one file that loads nothing else.",
     )
     parser.add_argument(
         "run",
         nargs="+",
         type=str,
-        help="Run folders, as `nestree train` made them; models of the package (nestree models); or hf:OWNER/NAME of "
-        "the Hub.",
+        help="Run folders; names of models that ship with the package (see nestree models); or hf:OWNER/NAME on the "
+        "Hub.",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=str,
         metavar="FILE",
-        help=f"The page (default: {PAGE} in the run folder; of several runs, or a model of the package or the Hub, "
-        "here).",
+        help=f"File to write (default: {PAGE} in the run folder; for several runs, or a model of the package or the "
+        "Hub, in the current folder).",
     )
-    parser.add_argument("--overwrite", action="store_true", help="Let it replace a file.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace the file if it exists.")
     parser.add_argument(
-        "--trees", type=int, default=TREES, help="Trees of right answers, and of wrong ones, of each run; 0: none."
+        "--trees",
+        type=int,
+        default=TREES,
+        help="Number of trees per run for right answers, and as many for wrong ones; 0: none.",
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="Write the run's report.md and its pictures again, as training does."
+        "--markdown",
+        action="store_true",
+        help="Write report.md and its pictures into the run folder instead, as `nestree train --report` does.",
     )
     parser.add_argument(
-        "--card", action="store_true", help="Write the run's model card, README.md, as nestree share does."
+        "--card",
+        action="store_true",
+        help="Write the model card README.md into the run folder instead, as for `nestree share`.",
     )
     parsed = parse_command(parser, arguments)
     runs = [Run.open(path) for path in parsed.run]
@@ -63,8 +70,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if parsed.trees < 0:
         raise OptionError("trees", f"must be an integer of at least 0, not {parsed.trees}")
-    beside = len(runs) == 1 and not runs[0].shipped
-    path = Path(parsed.output or (runs[0].path / PAGE if beside else PAGE))
+    in_folder = len(runs) == 1 and not runs[0].shipped
+    path = Path(parsed.output or (runs[0].path / PAGE if in_folder else PAGE))
     if path.suffix not in (".html", ".htm"):
         raise OptionError("output", f"must end in .html, not {path}")
     check_free(path, overwrite=parsed.overwrite)

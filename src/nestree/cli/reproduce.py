@@ -15,19 +15,21 @@ from nestree.reports.tables import interval, percent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List the published figures, or make some again; 1 if one does not come out as published."""
+    """List the published figures, or reproduce some; return 1 if one differs from what was published."""
     parser = command_parser(
         "reproduce",
-        "Reproduce published figures with the models that ship, example by example. Without a name: list them. "
-        f"{TOLERATED:.1%} of the answers may differ, one at least: machines round differently, some are borderline.",
+        "Reproduce published results with the models that ship with the package, example by example, or list them. "
+        f"Up to {TOLERATED:.1%} of the answers (at least one) may differ, as machines round differently.",
     )
     parser.add_argument(
         "figure",
         nargs="?",
         type=str,
-        help="A figure, as listops-rir/900-1000/grouped, or a model for all of its figures.",
+        help="A result, such as listops-rir/900-1000/grouped, or a model for all of its results (default: list them).",
     )
-    parser.add_argument("--limit", type=int | None, default=None, help="Only the first so many examples of each.")
+    parser.add_argument(
+        "--limit", type=int | None, default=None, help="Number of examples per result, from the first on."
+    )
     parser.add_argument("--train", action="store_true", help="Print the commands that train the model from scratch.")
     parsed = parse_command(parser, arguments)
     found = figures(parsed.figure)
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.figure is None:
         _list(found)
         return 0
-    return 0 if _again(found, parsed.limit) else 1
+    return 0 if _reproduce(found, parsed.limit) else 1
 
 
 def _list(found: Sequence[Figure]) -> None:
@@ -53,7 +55,7 @@ def _list(found: Sequence[Figure]) -> None:
     output().print(shown)
 
 
-def _again(found: Sequence[Figure], limit: int | None) -> bool:
+def _reproduce(found: Sequence[Figure], limit: int | None) -> bool:
     shown = Table(title="reproduced", title_justify="left")
     for column in ("figure", "examples", "published %", "now %", "answers that differ", ""):
         shown.add_column(column, justify="left" if column in ("figure", "") else "right", no_wrap=True)

@@ -18,23 +18,22 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where the page is, and what it takes."""
+    """Address and limits of the page.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     host: str = "127.0.0.1"
-    """Address to listen at; any other than this machine's own lets others in the network type into the page."""
+    """Address to listen on; the default admits this machine only, others admit anyone who can reach them."""
     port: int = 8642
-    """Port; 0 takes any that is free."""
+    """Port; 0 takes any free one."""
     max_tokens: int = 1000
-    """Longest input, tokens."""
+    """Maximal length of an input, tokens."""
     threads: int = 1
-    """CPU threads; for one input at a time more than one rarely pays."""
+    """Number of CPU threads; for one input at a time, more than one rarely helps."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         check_at_least("port", self.port, 0)
         if self.port > 65535:
             raise OptionError("port", f"must be at most 65535, not {self.port}")
@@ -45,7 +44,8 @@ class ServeOptions:
 def main(arguments: Sequence[str]) -> int:
     """Serve the page until Ctrl-C."""
     parser = command_parser(
-        "serve", "A local page: type an input and watch the model's answer, its trees and beams change. Ctrl-C ends it."
+        "serve",
+        "Serve a local page: type an input, and watch the answer, the trees and the beams change. Ctrl-C ends it.",
     )
     parser.add_argument("run", nargs="?", type=str, help=f"{RUN} (default: the newest in runs/).")
     parser.add_class_arguments(ServeOptions, None)
@@ -68,7 +68,7 @@ def newest_run() -> Run:
     weights = [path for path in RUNS.glob("*/weights.safetensors") if (path.parent / "config.yaml").is_file()]
     if not weights:
         raise UserError(
-            f"there is no run with weights in {RUNS}/: name a run folder, or make one with "
+            f"there is no run with weights in {RUNS}/: name a run folder, or train one with "
             "`nestree train listops-rir-quick`"
         )
     return Run.open(max(weights, key=lambda path: path.stat().st_mtime).parent)
@@ -91,13 +91,13 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        reason = f"{port} cannot be used at {host} ({error.strerror or error}): choose another, or 0 for any"
+        reason = f"{port} cannot be used at {host} ({error.strerror or error}): choose another, or 0 for any free one"
         raise OptionError("port", reason) from None
     return listening
 
 
 def _serve(run: Run, listening: socket.socket, options: ServeOptions) -> None:
-    """Load the model, say where the page is, and answer until interrupted."""
+    """Load the model, print the address of the page, and serve it until interrupted."""
     import torch
     import uvicorn
 
@@ -106,7 +106,7 @@ def _serve(run: Run, listening: socket.socket, options: ServeOptions) -> None:
 
     torch.set_num_threads(options.threads)
     reader = Reader(run, max_tokens=options.max_tokens)
-    # Bound to this machine alone, the page answers to no other name; else any name may be this machine's.
+    # Only on a loopback address are the possible names of the host known: there the page answers to no other.
     app = application(reader) if options.host in LOOPBACK else application(reader, hosts=["*"])
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"{run.name}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)

@@ -17,19 +17,25 @@ from nestree.runs.hub import PREFIX, check_repository, upload
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Upload a run's model to the Hugging Face Hub, say which files, and print how it is used from there."""
+    """Upload a run's model to the Hugging Face Hub, and print its files, its page and how to use it from there."""
     parser = command_parser(
         "share",
-        "Upload a run's model to the Hugging Face Hub: options, weights, results, the thinned log, and the card. What "
-        "they say of you goes along: paths and commands that you typed, and words and labels found in your own data.",
+        "Upload a run's model to the Hugging Face Hub: options, weights, results, a thinned training log, and the "
+        "model card. They contain the paths and commands that you typed, and words and labels found in your own data.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
-        "repository", type=str, help="OWNER/NAME on the Hub, made unless it is there; `hf auth login` logs in."
+        "repository",
+        type=str,
+        help="OWNER/NAME on the Hub, created if it does not exist; log in with `hf auth login` first.",
     )
-    parser.add_argument("--private", action="store_true", help="Make the repository for yourself alone.")
-    parser.add_argument("--license", type=str, default=LICENSE, help="License of the model, as the Hub spells it.")
-    parser.add_argument("--pack", type=str, metavar="DIR", help="Write the files into this new folder; upload none.")
+    parser.add_argument("--private", action="store_true", help="Make the repository private, if it is created.")
+    parser.add_argument(
+        "--license", type=str, default=LICENSE, help="License of the model, by its identifier on the Hub."
+    )
+    parser.add_argument(
+        "--pack", type=str, metavar="DIR", help="Only write the files into this new folder; upload nothing."
+    )
     parsed = parse_command(parser, arguments)
     repository = parsed.repository.removeprefix(PREFIX)
     check_repository(repository)
@@ -51,5 +57,5 @@ def main(arguments: Sequence[str]) -> int:
             messages().print(f"{path.name:<24}{path.stat().st_size:>12,} bytes", markup=False)
         page = upload(packed.path, repository, SHARED, private=parsed.private)
     print(page)
-    messages().print(f"used as {name}: nestree evaluate {name}", markup=False)
+    messages().print(f"use it as {name}, for example: nestree evaluate {name}", markup=False)
     return 0

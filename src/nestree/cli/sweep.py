@@ -21,7 +21,7 @@ PRUNERS = ("median", "none")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sweep, and show; 1 if no trial has finished, 130 after Ctrl-C."""
+    """Run trials and print them; return 1 if no trial has finished, 130 after Ctrl-C."""
     own, shared = shared_options(arguments)
     parsed = parse_command(_parser(), own)
     for name in ("space", "storage", "trials"):
@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     storage = Path(parsed.storage)
     folder = Path(parsed.out or storage.with_suffix(""))
     if folder == storage:
-        raise OptionError("storage", f"{storage} needs an ending, as study.log, or --out DIR for the runs")
+        raise OptionError("storage", f"{storage} needs an ending, such as study.log, or --out DIR for the runs")
     sweep = Sweep(parsed.recipe, shared, storage=storage, folder=folder, prune=parsed.pruner == "median")
-    console, base = messages(), sweep.base  # what is wrong without the space is not the space's fault
+    console, base = messages(), sweep.base  # first: an error in the recipe must not be blamed on the space
     space = read_space(parsed.space, sweep.config)
     settle(base, console)
     sweep.open(space)
@@ -60,12 +60,12 @@ def _carry_out(sweep: Sweep, trials: int, console: Console) -> int:
         stopped = True
     write(sweep)
     if stopped:
-        console.print("stopped; the same command goes on")
+        console.print("stopped; the same command continues")
         return INTERRUPTED
     shown, winner = output(), best(sweep)
     shown.print(screen_table(sweep))
     if winner is not None:
-        shown.print(f"the best again: {sweep.command(winner.params)}", markup=False, soft_wrap=True)
+        shown.print(f"to train the best one again: {sweep.command(winner.params)}", markup=False, soft_wrap=True)
     print(sweep.folder / "sweep.md")
     return 0 if winner is not None else 1
 
@@ -73,21 +73,23 @@ def _carry_out(sweep: Sweep, trials: int, console: Console) -> int:
 def _parser() -> ArgumentParser:
     parser = command_parser(
         "sweep",
-        "Look for options of a recipe with a higher validation accuracy, with Optuna's TPE sampler. Every trial is a "
-        "run folder. The same command goes on where it stopped, and several at the same time share the trials. What "
-        "stands in --section.option, as for nestree train, is for all trials.",
+        "Search for options of a recipe that raise its validation accuracy, with Optuna's TPE sampler. Every trial is "
+        "an ordinary run. The same command continues a sweep that was stopped, and several processes can share one. "
+        "Options of nestree train (--section.option) apply to all trials.",
     )
-    parser.add_argument("recipe", type=str, help="Recipe, or the path of a YAML file.")
+    parser.add_argument("recipe", type=str, help="Name of a recipe, or path of a YAML file.")
     parser.add_argument(
         "--space",
         type=str,
         metavar="FILE",
-        help="YAML: an option a line, with choices, [5, 10], or a range, {low: 1e-4, high: 1e-2, log: true}.",
+        help="YAML file: one option per line, with choices, [5, 10], or a range, {low: 1e-4, high: 1e-2, log: true}.",
     )
-    parser.add_argument("--trials", type=int, help="Trials, over all processes and sessions.")
-    parser.add_argument("--storage", type=str, metavar="FILE", help="Journal of the trials, as study.log.")
-    parser.add_argument("--out", type=str, metavar="DIR", help="Folder of the runs (default: --storage, no ending).")
+    parser.add_argument("--trials", type=int, help="Total number of trials, over all processes and sessions.")
+    parser.add_argument("--storage", type=str, metavar="FILE", help="File that records the trials, such as study.log.")
     parser.add_argument(
-        "--pruner", type=str, default=PRUNERS[0], help="median: end trials below the median of others; or none."
+        "--out", type=str, metavar="DIR", help="Folder of the runs (default: --storage without its ending)."
+    )
+    parser.add_argument(
+        "--pruner", type=str, default=PRUNERS[0], help="median: stop trials below the median of the others; or none."
     )
     return parser

@@ -23,7 +23,7 @@ _FLAGS = ("-h", "--help", "--report")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train, and say what came of it."""
+    """Train a recipe or resume a run; return 130 after Ctrl-C."""
     seeds, arguments = take_seeds(arguments)
     recipe, rest = _split_recipe(arguments)
     resumed = option_value(rest, "--resume")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             raise OptionError("seed", "takes several seeds for new runs only, not with --resume")
         folder = Run.new(config.recipe, parsed.run).path
         return train_seeds(recipe, seeds, _without(rest, "--run"), folder, messages())
-    # Imported after the options were found good: Lightning takes its time.
+    # Imported once the options are checked, as Lightning is slow to import.
     from nestree.training.session import train_run
 
     run, console = run_to_train(config, out=parsed.run, resume=resumed), messages()
@@ -59,10 +59,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def take_seeds(arguments: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Return the seeds, if there are several behind ``--seed``, and the other arguments; else none and all arguments.
+    """Return the seeds and the other arguments if ``--seed`` has several values; else no seeds and all arguments.
 
     Raises:
-        UserError: a seed is there twice.
+        UserError: two seeds are equal.
     """
     if "--seed" not in arguments:
         return [], list(arguments)
@@ -88,7 +88,7 @@ def _without(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def _split_recipe(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """Take the one argument that is no option, nor an option's value, out of ``arguments``."""
+    """Return the first argument that is neither an option nor the value of one, and the other arguments."""
     at = 0
     while at < len(arguments):
         if not arguments[at].startswith("-"):
@@ -106,11 +106,11 @@ def _parse(base: Mapping[str, Any], arguments: list[str]) -> Namespace:
         defaults=values,
         prog=f"nestree train {base['recipe']}",
         usage=f"nestree train {base['recipe']} [--option value ...] [--run DIR | --resume RUN] [--report]",
-        description="Train a recipe. The defaults below are the recipe's; with --encoder.name NAME or --data.task "
-        "NAME, --help shows those of another encoder or task.",
+        description="Train a recipe. The defaults below are the recipe's. Add --encoder.name NAME or --data.task NAME "
+        "to see the options of another encoder or task.",
     )
     parser.add_argument("--run", type=str, metavar="DIR", help="Folder for the run (default: runs/RECIPE-TIME).")
-    parser.add_argument("--resume", type=str, metavar="RUN", help="Go on with this run, exactly where it stopped.")
+    parser.add_argument("--resume", type=str, metavar="RUN", help="Resume this run exactly where it stopped.")
     parser.add_argument("--report", action="store_true", help="Evaluate afterwards, and write a report.")
     return parse_command(parser, arguments)
 
@@ -125,8 +125,8 @@ def _help() -> str:
             "`nestree train RECIPE --help` lists every option with its unit and the recipe's defaults.",
             "",
             "  --run DIR      folder for the run (default: runs/RECIPE-TIME); must be empty",
-            "  --resume RUN   go on with a run, exactly where it stopped",
+            "  --resume RUN   resume a run exactly where it stopped",
             "  --report       evaluate afterwards, and write a report",
-            "  --seed 1 2 3   a run with each seed, one after the other, and a table of them all",
+            "  --seed 1 2 3   one run per seed, one after the other, and a table of all of them",
         ]
     )

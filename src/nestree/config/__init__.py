@@ -1,4 +1,4 @@
-"""What decides a run: a configuration of options, read from YAML or the command line."""
+"""The configuration of a run: its options, read from YAML or the command line."""
 
 from nestree.config.config import Config as Config
 from nestree.config.config import read_config as read_config

@@ -1,4 +1,4 @@
-"""A run's whole configuration, read from YAML or the command line by one parser."""
+"""The whole configuration of a run, read by one parser from YAML or the command line."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ _KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "st
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run."""
+    """All options of a run."""
 
     recipe: str
-    """Name of the recipe it began with."""
+    """Name of the recipe that it is based on."""
     seed: int
     """Seed of weights, dropout, noise and the order of the examples."""
     encoder_name: str
     """A key of [`nestree.encoders.registry.ENCODERS`][]."""
     encoder: EncoderOptions
     data: DataOptions
-    """Those of the task, one of [`nestree.tasks.TASKS`][]."""
+    """Options of the task, one of [`nestree.tasks.TASKS`][]."""
     model: ClassifierOptions
     optimizer: OptimizerOptions
     trainer: TrainerOptions
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, which [`read_config`][] turns into an equal configuration."""
+        """Return plain values, from which [`read_config`][] restores an equal configuration."""
         sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
         encoder = {"name": self.encoder_name, **dataclasses.asdict(self.encoder)}
         return {"recipe": self.recipe, "seed": self.seed, "encoder": encoder, **sections}
 
 
 def read_config(values: Mapping[str, Any], *, source: str) -> Config:
-    """Return the configuration that plain values spell; what they leave out takes its default.
+    """Return the configuration given as plain values; options that are left out have their defaults.
 
     Args:
         values: as in a recipe: ``recipe``, ``seed``, ``encoder`` with its ``name``, and the [`SECTIONS`][].
-        source: where they are from, named in errors.
+        source: their file or recipe, for error messages.
 
     Raises:
-        UserError: an unknown section, encoder or option, or a value that the option cannot take; names it.
+        UserError: an unknown section, encoder or option, or an invalid value; names it.
     """
     with located(source):
         parser = config_parser(encoder_name(values), task_name(values))
@@ -75,11 +75,11 @@ def encoder_name(values: Mapping[str, Any]) -> str:
     """Return the encoder that plain values name.
 
     Raises:
-        UserError: there is no such encoder, or a section that is not a mapping.
+        UserError: there is no such encoder, or a section is not a mapping.
     """
     for section in ("encoder", *SECTIONS):
         if not isinstance(values.get(section, {}), Mapping):
-            raise OptionError(section, f"takes no value: set its options, not {values[section]!r}")
+            raise OptionError(section, f"is a section: set its options, not {values[section]!r}")
     name = values.get("encoder", {}).get("name")
     if not isinstance(name, str) or name not in ENCODERS:
         raise UserError(unknown("encoder", str(name), ENCODERS))
@@ -101,16 +101,18 @@ def task_name(values: Mapping[str, Any]) -> str:
 def config_parser(
     encoder: str, task: str, *, defaults: Mapping[str, Any] | None = None, **arguments: Any
 ) -> ArgumentParser:
-    """Return a parser of all options when ``encoder`` and ``task`` are chosen.
+    """Return a parser of all options, those of one encoder and one task included.
 
     Args:
         encoder: a key of ENCODERS.
         task: a key of TASKS.
-        defaults: plain values that take the place of the options' own defaults.
+        defaults: plain values that replace the defaults of the options.
         arguments: for ArgumentParser.
     """
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **arguments)
-    parser.add_argument("--seed", type=int, default=1, help="Seed of weights, dropout, noise and order.")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="Seed of weights, dropout, noise and the order of the examples."
+    )
     parser.add_argument("--data.task", type=str, default=task, help=f"One of {', '.join(TASKS)}.")
     parser.add_class_arguments(TASKS[task], "data", help=f"Data of task {task}", skip={"task"})
     parser.add_argument("--encoder.name", type=str, default=encoder, help=f"One of {', '.join(ENCODERS)}.")
@@ -120,7 +122,7 @@ def config_parser(
     parser.add_class_arguments(TrainerOptions, "trainer", help="Trainer")
     for action in parser._actions:
         if action.option_strings in [[f"--{section}"] for section in ("encoder", *SECTIONS)]:
-            action.help = SUPPRESS  # a whole section from a file: one way too many to say it
+            action.help = SUPPRESS  # jsonargparse also reads a whole section from a file, which we do not offer
     if defaults:
         parser.set_defaults(_dotted(defaults))
     return parser
@@ -141,10 +143,10 @@ def parse(
 
 
 def config_from(recipe: str, parsed: Namespace) -> Config:
-    """Return the configuration of parsed arguments (other arguments of the parser are left out).
+    """Return the configuration in parsed arguments; arguments that are not options of it are ignored.
 
     Raises:
-        UserError: names the option whose value does not do.
+        UserError: a value is invalid; names the option.
     """
     plain = parsed.as_dict()
     encoder = dict(plain["encoder"])
@@ -161,7 +163,7 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
 
 
 def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any:
-    """Make a section's options; a plain ValueError, as somebody's own encoder may raise it, is the user's, too."""
+    """Create the options of a section; a plain ValueError, as from an encoder of your own, becomes a UserError."""
     try:
         with within(section):
             return options(**values)
@@ -172,7 +174,7 @@ def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any
 
 
 def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn sections into dotted keys, as ``data.batch``; an option may itself be a mapping."""
+    """Turn sections into dotted keys, such as ``data.batch``; a value may itself be a mapping."""
     found = {}
     for key, value in values.items():
         found |= {f"{key}.{name}": it for name, it in value.items()} if isinstance(value, Mapping) else {key: value}
@@ -180,16 +182,16 @@ def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _user_error(parser: ArgumentParser, message: str) -> UserError:
-    """Return an error that says in one line what a parser says in several."""
+    """Return an error with the message of a parser in one line."""
     if found := re.search(r'Parser key "([\w.]+)"', message):
         key, value = found[1], re.search(r"(?:Got value|Given value): (.*)", message)
         if key in ("encoder", *SECTIONS):
-            return OptionError(key, "takes no value: set its options one by one")
+            return OptionError(key, "is a section: set its options one by one")
         return OptionError(key, f"must be {_kind(parser, key)}" + (f", not {value[1]!r}" if value else ""))
     if found := re.search(r"unrecognized arguments: (.*)", message):
         option = next((word for word in found[1].split() if word.startswith("-")), None)
         if option is None:
-            return UserError(f"{found[1].split()[0]!r} is one argument too many")
+            return UserError(f"{found[1].split()[0]!r} is an unexpected argument")
         return _no_such_option(parser, option.split("=")[0].lstrip("-"))
     if found := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", message):
         return _no_such_option(parser, f"{found[1]}.{found[2]}")
@@ -201,7 +203,7 @@ def _user_error(parser: ArgumentParser, message: str) -> UserError:
 
 
 def _no_such_option(parser: ArgumentParser, option: str) -> NoSuchOption:
-    """Return the error that there is no such option; ``dim`` and ``model.dim`` find ``encoder.dim``."""
+    """Return the error for an unknown option; for ``dim`` and ``model.dim`` it suggests ``encoder.dim``."""
     shown = (action for action in parser._actions if action.help != SUPPRESS)
     known = [string.lstrip("-") for action in shown for string in action.option_strings]
     last = option.rsplit(".", 1)[-1]
@@ -210,7 +212,7 @@ def _no_such_option(parser: ArgumentParser, option: str) -> NoSuchOption:
 
 
 def _kind(parser: ArgumentParser, key: str) -> str:
-    """Say in words what an option takes."""
+    """Return in words which values an option takes."""
     hint = next((getattr(action, "_typehint", None) for action in parser._actions if action.dest == key), None)
     names = [part.__name__ for part in get_args(hint) or (hint,) if isinstance(part, type)]
     return " or ".join(_KINDS.get(name, name) for name in names)

@@ -1,4 +1,4 @@
-"""What can be set about optimizer and trainer; each option with its unit and its check."""
+"""Options of the optimizer and the trainer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PRECISIONS = ("32", "bf16-mixed", "tf32")
 OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
 SCHEDULES = ("plateau", "cosine", "wsd")
 TIMED = ("cosine", "wsd")
-"""Schedules that are as long as the training."""
+"""Schedules that end with the training."""
 
 ENDLESS = 10**9
-"""Epochs, or validations, that are never reached: another limit ends the training."""
+"""Number of epochs, or validations, that is never reached: another limit ends the training."""
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """CPU cores that this process may use."""
@@ -29,62 +29,60 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 class OptimizerOptions:
     """Optimizer and learning rate schedule.
 
-    What only the other optimizer or schedule has is not used; but steps that are set for a cosine are refused where
-    there is none.
+    Options that belong to another optimizer or schedule are ignored, except that warm-up and length of the schedule
+    must not be set for a plateau.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
     """
 
     name: str = OPTIMIZERS[0]
-    """Optimizer: adamw; radam-lookahead (RAdam inside Lookahead; radam is the same, or without Lookahead where
-    lookahead_steps is null); or muon (for the encoder's weight matrices; AdamW for all else)."""
+    """Optimizer: adamw; radam-lookahead (RAdam inside Lookahead); radam (the same, or plain RAdam if lookahead_steps is
+    null); or muon (Muon for the encoder's weight matrices, AdamW for everything else)."""
     learning_rate: float = 1e-3
-    """Learning rate at the start; with a cosine, the highest."""
+    """Learning rate at the start; for cosine and wsd, the highest."""
     ssm_learning_rate: float = 1e-3
-    """Highest learning rate of state-space parameters; they also have no weight decay."""
+    """Maximal learning rate of state-space parameters, which also have no weight decay."""
     muon_learning_rate: float = 1e-2
-    """Learning rate of Muon at the start, or the highest; learning_rate is then of all that AdamW optimizes."""
+    """Learning rate of Muon; learning_rate then applies only to what AdamW optimizes."""
     weight_decay: float = 1e-2
-    """Decoupled weight decay, as a share of the learning rate."""
+    """Decoupled weight decay: each step shrinks weights by this times the learning rate."""
     beta1: float = 0.9
-    """Decay of AdamW's and RAdam's running mean of the gradient, per step."""
+    """Decay per step of the running mean of the gradient, in AdamW and RAdam."""
     beta2: float = 0.999
-    """Decay of their running mean of the squared gradient, per step."""
+    """Decay per step of the running mean of the squared gradient, in AdamW and RAdam."""
     lookahead_steps: int | None = 5
-    """Steps between two moves of Lookahead's slow weights; null: no Lookahead."""
+    """Steps between two updates of Lookahead's slow weights; null: no Lookahead."""
     lookahead_alpha: float = 0.8
-    """Share of the way that the slow weights move towards the fast ones, above 0 up to 1."""
+    """Fraction of the distance to the fast weights that the slow weights move per update, above 0 and at most 1."""
     clip: float | None = 1.0
-    """Largest norm of the gradient; null: not clipped."""
+    """Maximal norm of the gradient, which is clipped to it; null: no clipping."""
     tree_supervision: float = 0.0
-    """Weight of the log-loss of gold trees, where the task has them and the encoder a pair scorer; 0: trees are found
-    without any. A model that was trained with it says nothing of unsupervised trees."""
+    """Weight of the log-loss of gold trees, for tasks that have them and encoders with a pair scorer; 0: trees are
+    learned without supervision. Trees of a model that was trained with it are not unsupervised."""
     schedule: str = SCHEDULES[0]
-    """What the learning rate does: plateau (falls when the validation accuracy does not rise); cosine (rises in a
-    straight line over warmup_steps, then falls as half a cosine's wave to minimum_learning_rate at the end); or wsd
-    (warm-up, stable, decay: rises so, too, stays, then falls in a straight line to minimum_learning_rate). The end is
-    at total_steps or total_minutes, whichever comes first."""
+    """Learning rate schedule: plateau (reduced when the validation accuracy stops rising); cosine (linear warm-up over
+    warmup_steps, then half a cosine down to minimum_learning_rate); or wsd (warm-up, stable, decay: the same warm-up,
+    then constant, then linear decay to minimum_learning_rate). Cosine and wsd end at total_steps or total_minutes,
+    whichever comes first."""
     plateau_factor: float = 0.5
-    """What the learning rate is multiplied by on a plateau."""
+    """Factor by which the learning rate is multiplied on a plateau."""
     plateau_patience: int = 3
-    """Validations in a row without a better accuracy (or loss: trainer.select) that make a plateau."""
+    """Number of validations in a row without an improvement (of trainer.select) that count as a plateau."""
     warmup_steps: int = 0
-    """Steps of cosine and wsd until the rate is highest; at most a tenth of the run's if total_steps is null, so
-    that a run that is cut short is a whole schedule. Weights that begin anew (data.curriculum) are warmed up anew."""
+    """Steps of linear warm-up for cosine and wsd; at most a tenth of the run's steps if total_steps is null, so that
+    short runs decay too. A curriculum stage that starts again with new weights warms up again."""
     stable: float = 0.4
-    """Share of the training during which the rate of wsd is highest, the warm-up included."""
+    """Share of the training, warm-up included, after which the learning rate of wsd decays."""
     total_steps: int | None = None
-    """Steps until cosine and wsd are at their lowest, where they stay; null: as many as max_epochs, max_steps and
-    max_sequences allow when the run begins."""
+    """Step at which cosine and wsd reach minimum_learning_rate; null: the number that max_epochs, max_steps and
+    max_sequences allow when the run starts."""
     total_minutes: float | None = None
-    """Minutes of training until cosine and wsd are at their lowest; null: max_minutes when the run begins."""
+    """Minutes after which cosine and wsd reach minimum_learning_rate; null: max_minutes when the run starts."""
     minimum_learning_rate: float = 1e-6
-    """Lowest learning rate of cosine and wsd."""
+    """Final learning rate of cosine and wsd."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         check_one_of("name", self.name, OPTIMIZERS)
         check_positive("learning_rate", self.learning_rate)
         check_positive("ssm_learning_rate", self.ssm_learning_rate)
@@ -95,7 +93,7 @@ class OptimizerOptions:
             raise OptionError("weight_decay", f"must be a number of at least 0, not {self.weight_decay!r}")
         _check_optional("lookahead_steps", self.lookahead_steps)
         if self.name == "radam-lookahead" and self.lookahead_steps is None:
-            raise OptionError("lookahead_steps", "must be set, or name be radam")
+            raise OptionError("lookahead_steps", "must be set, unless name is radam")
         if not 0 < self.lookahead_alpha <= 1:
             raise OptionError("lookahead_alpha", f"must be above 0 and at most 1, not {self.lookahead_alpha!r}")
         if self.clip is not None:
@@ -109,7 +107,7 @@ class OptimizerOptions:
         self._check_timed()
 
     def _check_timed(self) -> None:
-        """Check the options of a schedule that is as long as the training, or that there are none where it is not."""
+        """Check the options of cosine and wsd, which must not be set for a plateau."""
         check_at_least("warmup_steps", self.warmup_steps, 0)
         _check_optional("total_steps", self.total_steps)
         if self.total_minutes is not None:
@@ -123,7 +121,7 @@ class OptimizerOptions:
             for name in ("warmup_steps", "total_steps", "total_minutes"):
                 if getattr(self, name):
                     raise OptionError(
-                        name, f"must be left out, or schedule be {' or '.join(TIMED)}, not {self.schedule!r}"
+                        name, f"must be left out unless schedule is {' or '.join(TIMED)}; it is {self.schedule}"
                     )
             return
         if self.minimum_learning_rate > self.learning_rate:
@@ -137,11 +135,11 @@ class OptimizerOptions:
             )
 
     def settled(self, steps: int, minutes: float | None = None) -> OptimizerOptions:
-        """Return the options with a schedule's length filled in, so that a resumed run keeps to it.
+        """Return the options with the length of the schedule filled in, so that a resumed run has the same schedule.
 
         Args:
-            steps: how many the run has by its limits.
-            minutes: how many the run has; None: no limit.
+            steps: number of steps that the run's limits allow.
+            minutes: number of minutes that they allow; None for no limit.
         """
         if self.schedule not in TIMED:
             return self
@@ -153,50 +151,48 @@ class OptimizerOptions:
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How long to train, how often to look, from what, and on what."""
+    """Initial weights, limits, validation and devices of the training.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
 
     start: str | None = None
-    """Run whose best weights the model begins with; null: random weights. Parts of the encoder that it has nothing of,
-    such as an S4D layer, begin as without it. Optimizer and schedule begin anew."""
+    """Run whose best weights initialise the model; null: random weights. Parts of the encoder that it lacks, such as an
+    S4D layer, keep their initial values. Optimizer and schedule start from the beginning."""
     max_epochs: int = 100
-    """Passes over the training examples, at most; steps of a curriculum's stages count as if they were of these."""
+    """Maximal number of passes over the training examples; the steps of all curriculum stages count."""
     max_steps: int | None = None
-    """Optimizer steps, at most; null: no limit."""
+    """Maximal number of optimizer steps; null: no limit."""
     max_minutes: float | None = None
-    """Minutes of training, validation included, at most; null: no limit. What depends on time (this limit, and with it
-    schedules and curricula) is not the same to the last bit when a run is repeated."""
+    """Maximal duration of the training, minutes, validation included; null: no limit. A run with this
+    limit is not bit for bit the same when it is repeated."""
     max_sequences: int | None = None
-    """Training examples, counted every time they are seen, at most: the last batch is cut; null: no limit."""
+    """Maximal number of training examples, counted each time they are seen; the last batch is cut; null: no limit."""
     patience: int | None = 4
-    """Training stops after so many + 1 validations in a row without a better accuracy (or loss: select); null: it does
-    not. Validations in a curriculum's stages but the last do not count, for plateaus neither."""
+    """Number of validations in a row without an improvement (of select) that are tolerated; training stops at the next;
+    null: never. Here and for plateaus, only validations in the last stage of a curriculum count."""
     select: str = "accuracy"
-    """What the best weights, patience and plateaus go by: accuracy or loss, on the validation examples. last keeps the
-    weights of the last validation, which ends every training, whatever it says; patience and plateaus go by accuracy.
-    """
+    """Criterion for the best weights, patience and plateaus: accuracy or loss on the validation examples; or last,
+    which keeps the weights at the end of the training (patience and plateaus then use accuracy)."""
     validate_every: int | None = None
-    """Steps between validations; null: once an epoch."""
+    """Steps between validations; null: one validation per epoch."""
     checkpoint_every: int = 100
-    """Steps between checkpoints to resume from; one is also written after every validation."""
+    """Steps between checkpoints to resume from; one is also written after each validation."""
     log_every: int = 10
-    """Steps between lines of the logs."""
+    """Steps between entries of the logs."""
     accelerator: str = "auto"
-    """What to train on: auto, cpu or gpu."""
+    """Hardware to train on: auto, cpu or gpu."""
     devices: int | None = 1
-    """GPUs, or processes on the CPU, that share every batch; null: one GPU, or on the CPU one process for encoders that
-    the compiled library serves, whose threads it uses, and two processes of one thread for others."""
+    """Number of GPUs, or of processes on the CPU, that share each batch; null: one GPU; on the CPU one process for
+    encoders that use the compiled library, which is multi-threaded, and two processes of one thread for others."""
     precision: str = PRECISIONS[0]
     """Numbers to train with: 32; bf16-mixed, products in bfloat16; or tf32, float32 products with a shorter mantissa on
     a GPU that has them."""
     threads: int | None = None
-    """CPU threads of each process; null: PyTorch's choice."""
+    """Number of CPU threads per process; null: PyTorch's default."""
 
     def __post_init__(self) -> None:
-        """Check each option.
-
-        Raises:
-            ValueError: names the option.
-        """
         for name in ("max_epochs", "checkpoint_every", "log_every"):
             check_at_least(name, getattr(self, name), 1)
         if self.patience is not None:
@@ -210,10 +206,10 @@ class TrainerOptions:
         check_one_of("select", self.select, SELECTIONS)
 
     def settled(self, *, compiled: bool = False) -> TrainerOptions:
-        """Return the options with what was left to the machine filled in, so that a resumed run keeps to it.
+        """Return the options with the choices that depend on the machine filled in, so that a resumed run keeps them.
 
         Args:
-            compiled: the compiled library does the encoder's work, with all threads of a process.
+            compiled: whether the encoder uses the compiled library, with all threads of a process.
         """
         if self.devices is not None:
             return self

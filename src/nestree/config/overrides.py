@@ -1,4 +1,4 @@
-"""A configuration with some options changed, as ``--section.option value`` on the command line."""
+"""Changes to a configuration, as with ``--section.option value`` on the command line."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nestree.tasks import TASKS
 
 
 def configure(values: Mapping[str, Any], arguments: Sequence[str]) -> Config:
-    """Return the configuration of ``values`` (as a recipe has them) with the options in ``arguments`` changed.
+    """Return the configuration of ``values`` (as in a recipe) with the options in ``arguments`` changed.
 
     Raises:
-        UserError: names the option.
+        UserError: an option is invalid; names it.
     """
     changed = rebased(values, arguments)
     parser = config_parser(encoder_name(changed), task_name(changed), defaults=changed)
@@ -35,7 +35,7 @@ def configure(values: Mapping[str, Any], arguments: Sequence[str]) -> Config:
 
 
 def as_arguments(options: Mapping[str, object]) -> list[str]:
-    """Return options given in Python, as ``{"encoder.dim": 64}`` or ``{"encoder": {"dim": 64}}``, as arguments.
+    """Return options, ``{"encoder.dim": 64}`` or ``{"encoder": {"dim": 64}}``, as command line arguments.
 
     Examples:
         >>> as_arguments({"encoder": {"dim": 64}, "trainer.patience": None})
@@ -47,19 +47,18 @@ def as_arguments(options: Mapping[str, object]) -> list[str]:
             flat |= {f"{key}.{name}": one for name, one in value.items()}
         else:
             flat[key] = value
-    return [f"--{key}={_spelt(value)}" for key, value in flat.items()]
+    return [f"--{key}={_as_argument(value)}" for key, value in flat.items()]
 
 
-def _spelt(value: object) -> str:
-    """Return a value as the command line takes it."""
+def _as_argument(value: object) -> str:
     plain = value is None or isinstance(value, bool | list | tuple | dict)
     return json.dumps(value) if plain else str(value)
 
 
 def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the values that options change: without ``recipe``, and for the encoder and task in ``arguments``.
+    """Return ``values`` without ``recipe``, and with the encoder and the task that ``arguments`` name.
 
-    Of another encoder's or task's options those are kept that it has too.
+    If these differ from those in ``values``, options are kept where the new encoder or task has them too.
     """
     changed = {key: value for key, value in values.items() if key != "recipe"}
     encoder, task = (option_value(arguments, option) for option in ("--encoder.name", "--data.task"))
@@ -67,17 +66,17 @@ def rebased(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, An
         changed["encoder"] = {**_known(ENCODERS.get(encoder), values.get("encoder", {})), "name": encoder}
     if task is not None and task != values.get("data", {}).get("task"):
         kept = _known(TASKS.get(task), values.get("data", {}))
-        kept.pop("curriculum", None)  # its stages are of the other task
+        kept.pop("curriculum", None)  # its stages belong to the previous task
         changed["data"] = {**kept, "task": task}
     return changed
 
 
 @contextmanager
 def naming_source(values: Mapping[str, Any], source: object) -> Iterator[None]:
-    """Where a configuration cannot be made, name the ``source`` of its ``values`` if these are wrong by themselves.
+    """On an error, name the ``source`` of ``values`` if they are invalid even without the changes to them.
 
     Raises:
-        UserError: names the source too, or the option alone.
+        UserError: the error; its text begins with the source if the mistake is there.
     """
     try:
         yield
@@ -87,10 +86,10 @@ def naming_source(values: Mapping[str, Any], source: object) -> Iterator[None]:
 
 
 def option_value(arguments: Sequence[str], option: str) -> str | None:
-    """Return an option's value, before there is a parser.
+    """Return the value of an option in ``arguments``, or None, without a parser.
 
     Raises:
-        UserError: the option is the last word.
+        UserError: the option has no value.
     """
     for at, argument in enumerate(arguments):
         if argument == option:
@@ -103,6 +102,6 @@ def option_value(arguments: Sequence[str], option: str) -> str | None:
 
 
 def _known(options: type[Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given of the options of a class; nothing if there is no such class."""
+    """Return those of the given options that a class has; none if the class is None."""
     names = [] if options is None else [field.name for field in fields(options)]
     return {key: value for key, value in given.items() if key in names}

@@ -1,4 +1,4 @@
-"""What decides which weights are best."""
+"""Criteria for the best weights."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ LOSS = "validation_loss"
 
 @dataclass(frozen=True)
 class Selection:
-    """A figure of a validation, and which way it is better."""
+    """A validation metric, and whether higher or lower is better."""
 
     name: str
     monitor: str
     """Its name in logs and callbacks."""
     mode: Literal["min", "max"]
     worst: float
-    """What every validation is better than."""
+    """Initial value, which every validation improves on."""
     always: bool = False
-    """Whether the weights of every validation take the place of those before."""
+    """Whether every validation counts as an improvement, so that the last weights are kept."""
 
     def better(self, value: float, best: float) -> bool:
-        """Tell whether ``value`` is better than ``best``; a NaN is not."""
+        """Return whether ``value`` is better than ``best``; a NaN is not."""
         return self.always or (value > best if self.mode == "max" else value < best)
 
     @property
     def comparative(self) -> str:
-        """What a better figure is called."""
+        """An improvement, in words."""
         return "better accuracy" if self.mode == "max" else "lower loss"
 
 
@@ -39,4 +39,4 @@ SELECTIONS = {
     "loss": Selection("loss", LOSS, "min", float("inf")),
     "last": Selection("last", ACCURACY, "max", -1.0, always=True),
 }
-"""By name, as ``--trainer.select`` takes it."""
+"""The criteria by name, the value of ``--trainer.select``."""

@@ -78,7 +78,7 @@ def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
                 continue
             width = width or len(fields) - 1
             if width < 1:
-                raise UserError(f"{path}:{number}: no word vector; expected a word and numbers, separated by spaces")
+                raise UserError(f"{path}:{number}: not a word vector; expected a word and numbers, separated by spaces")
             if len(fields) <= width:
                 raise UserError(f"{path}:{number}: damaged; expected a word and {width} numbers")
             yield f"{path}:{number}", b" ".join(fields[:-width]), fields[-width:]

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_positive
 from nestree.encoders.inputs import AnyLengths, Batch, States, as_draws
-from nestree.encoders.surroundings import check_dtype, in_full, never_compiled, reaching_all, refuse_tracing
+from nestree.encoders.surroundings import (
+    check_dtype,
+    in_full,
+    never_compiled,
+    reaching_all,
+    refuse_sharded_parts,
+    refuse_tracing,
+)
 from nestree.recursions.draws import Draws, widest
 from nestree.recursions.lengths import Lengths
 from nestree.trees import ParsedTree, Span, Tree
@@ -172,9 +179,10 @@ class Encoder(nn.Module, ABC):
         Raises:
             ValueError: names the argument: misfitting shapes, an empty batch, a length out of range, or a NaN or an
                 infinite number at a real position; or what this encoder does not have.
-            RuntimeError: in a trace or an export.
+            RuntimeError: in a trace or an export, or parts are sharded on their own.
         """
         refuse_tracing()
+        refuse_sharded_parts(self)
         draws = as_draws(draws)
         batch = Batch(states, lengths, mask, cu_seqlens, self.dim)
         check_dtype(self, batch.states)

@@ -47,6 +47,20 @@ def refuse_tracing() -> None:
         )
 
 
+def refuse_sharded_parts(module: nn.Module) -> None:
+    """Refuse parameters that FSDP has sharded on their own: it gathers them when a part's ``forward`` is called.
+
+    Raises:
+        RuntimeError: says what to shard instead.
+    """
+    if "torch.distributed.tensor" not in sys.modules:  # importing it takes seconds
+        return
+    from torch.distributed.tensor import DTensor
+
+    if any(isinstance(tensor, DTensor) for tensor in module.parameters()):
+        raise RuntimeError("an encoder must be sharded as a whole: fully_shard(encoder), not parts of it")
+
+
 def check_dtype(module: nn.Module, states: Tensor) -> None:
     """Make sure that states have the type of the module's parameters, where no autocast sees to it.
 
@@ -62,6 +76,8 @@ def check_dtype(module: nn.Module, states: Tensor) -> None:
 
 def in_full(root: Tensor, module: nn.Module) -> Tensor:
     """Return a root that autocast made a half-precision one in float32, if the module's parameters are."""
+    if root._is_view():  # FSDP's hooks would be lost in an in-place change of a view
+        root = root.clone()
     if not torch.is_autocast_enabled(root.device.type) or root.dtype not in (torch.bfloat16, torch.float16):
         return root
     own = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), root.dtype)

@@ -119,7 +119,7 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
     """Check, before minutes are spent, that the encoder has trees and the task has gold trees."""
     example = run.task.load(tests[0], size=1)
     if all(run.task.gold(sequence) is None for sequence in example.sequences(0)):
-        raise OptionError("trees", f"needs gold trees to score with, and {run.config.data.task} has none")
+        raise OptionError("trees", f"needs gold trees, and task {run.config.data.task} has none")
     if answers(model, example, beams=1)[1] is None:
         raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} has none")
 

@@ -69,10 +69,10 @@ def encode_all(
         where: what errors call each; None: "input 1" and so on.
 
     Raises:
-        UserError: a text is no input of the task; says which and why.
+        UserError: a text is not a valid input of the task; says which and why.
     """
     if isinstance(texts, str):
-        raise OptionError("texts", "must be a list of texts: put the one text into brackets")
+        raise OptionError("texts", "must be a list of texts, not one text: put it into brackets")
     names = where or [f"input {number}" for number in range(1, len(texts) + 1)]
     return [_encoded(task, text, name) for text, name in zip(texts, names, strict=True)]
 
@@ -81,7 +81,7 @@ def _encoded(task: Task, text: str | Sequence[str], where: str) -> TokenIds:
     parts = (text.split("\t") if task.sides > 1 else [text]) if isinstance(text, str) else list(text)
     try:
         if task.sides == 1 and len(parts) != 1:
-            raise ValueError(f"an input of {task.name} is one text; here are {len(parts)}")
+            raise ValueError(f"an input of {task.name} is one text, not {len(parts)}")
         return task.encode(*parts)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None

@@ -1,4 +1,4 @@
-"""Run folders: what a training run leaves behind, enough to use, resume, judge and repeat it."""
+"""Run folders: what a training run writes, enough to use, resume, judge and repeat it."""
 
 from nestree.runs.loading import build_model as build_model
 from nestree.runs.loading import load as load

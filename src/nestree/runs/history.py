@@ -1,4 +1,4 @@
-"""The course of a training, from a run's logs."""
+"""The history of a training run, from its logs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nestree.runs import Run
 Row = dict[str, float]
 
 THIN_ROWS = 200
-"""Rows of a thinned log, at most."""
+"""Maximal number of rows of a thinned log."""
 
 THIN_COLUMNS = ("step", "epoch", "loss", "validation_loss", "validation_accuracy")
 
@@ -21,8 +21,8 @@ THIN_COLUMNS = ("step", "epoch", "loss", "validation_loss", "validation_accuracy
 def read_history(run: Run) -> list[Row]:
     """Return what was logged at each step, in order; empty if nothing was.
 
-    A resumed run has a file a session. What a session logged from the step where the next one begins is not part of
-    the training that counts. A model that was packed has the thinned log in place of the sessions'.
+    A resumed run has one file per session. What a session logged at or after the first step of the next one is left
+    out, as training was resumed from an earlier checkpoint. A packed model has one thinned log instead.
     """
     steps: dict[int, Row] = _read(run.thin_log) if run.thin_log.is_file() else {}
     for path in sorted((run.logs / "csv").glob("*/metrics.csv")):
@@ -34,20 +34,20 @@ def read_history(run: Run) -> list[Row]:
 
 
 def series(history: list[Row], name: str) -> tuple[list[float], list[float]]:
-    """Return steps, and the values that were logged under ``name`` there."""
+    """Return the steps at which ``name`` was logged, and its values."""
     rows = [row for row in history if name in row]
     return [row["step"] for row in rows], [row[name] for row in rows]
 
 
 def thinned(history: list[Row], *, rows: int = THIN_ROWS) -> str:
-    """Return a training's course as a small CSV.
+    """Return a history as a small CSV.
 
-    Its rows are stretches of equally many rows of the history, each with the stretch's last step, mean training loss
-    and last validation.
+    Each of its rows stands for equally many rows of the history, with their last step, mean training loss and last
+    validation.
 
     Args:
         history: as ``read_history`` returns it.
-        rows: of the CSV, at most.
+        rows: maximal number of rows of the CSV.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -65,7 +65,7 @@ def thinned(history: list[Row], *, rows: int = THIN_ROWS) -> str:
 def _read(path: Path) -> dict[int, Row]:
     """Return one session's rows by step; a step's training and validation lines become one row.
 
-    A last line without an end is left out: a training may be writing it.
+    An unfinished last line is left out, as a training run may still be writing it.
     """
     steps: dict[int, Row] = {}
     whole = path.read_text().rpartition("\n")[0]

@@ -18,7 +18,7 @@ def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
 
     Args:
         run: its folder; or the name of a model that ships with the package, as ``"listops-rir"``; or
-            ``"hf:OWNER/NAME"`` for a model of the Hugging Face Hub.
+            ``"hf:OWNER/NAME"`` for a model on the Hugging Face Hub.
         encoder_options: options of the encoder to change, for example ``inference="flat"``.
 
     Raises:
@@ -34,7 +34,7 @@ def build_model(config: Config, task: Task, **encoder_options: object) -> Classi
     """Return a freshly initialized model of a configuration for a task; see [`load`][] for ``encoder_options``.
 
     Raises:
-        UserError: names the option.
+        UserError: an option is invalid; names it.
     """
     try:
         check_known(config.encoder_name, encoder_options)

@@ -1,4 +1,4 @@
-"""Where a result is from: versions, platform and commit; and how much memory its process held."""
+"""Provenance of a result: versions, platform and commit; and the peak memory of the process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nestree_version() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout this package runs from, with ``+`` if files were changed; None outside one."""
+    """Return the commit of the checkout that this package runs from, with ``+`` if files were changed, or None."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str | None:
@@ -42,7 +42,7 @@ def commit() -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    # Installed inside somebody else's repository, this file is not one of those that git tracks.
+    # If the package is installed inside another repository, git does not track this file.
     if git("ls-files", "--error-unmatch", here.name) is None:
         return None
     head = git("rev-parse", "HEAD")
@@ -50,9 +50,9 @@ def commit() -> str | None:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory that this process has held, bytes; None where the system does not say."""
+    """Return the peak memory of this process, bytes; None if the system does not report it."""
     try:
-        # On Linux getrusage begins with what the process held that started this one, which may be more.
+        # On Linux getrusage also counts the parent process, which may have held more.
         status = Path("/proc/self/status").read_text()
     except OSError:
         status = ""

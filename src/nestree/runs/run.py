@@ -1,4 +1,4 @@
-"""Run folders: what a training run leaves behind, enough to use, resume, judge and repeat it."""
+"""Run folders: what a training run writes, enough to use, resume, judge and repeat it."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ if TYPE_CHECKING:
     from nestree.trees import ParsedTree
 
 RUNS = Path("runs")
-"""Where runs go that are not told otherwise."""
+"""Default folder of new runs."""
 
 SHARED = (
     *("config.yaml", "run.json", "task.json", "weights.safetensors", "evaluation.json"),
     *("log.csv", "about.md", "README.md"),
 )
-"""The files of a run that go where others see them, and come from there."""
+"""Files of a run that are uploaded to the Hub and downloaded from it."""
 
 
 class Run:
-    """A run folder, and what its model makes of tests and texts.
+    """A run folder; its model can be evaluated on tests, and applied to texts.
 
-    [`open`][] one that exists; `nestree.train` makes one. [`evaluate`][], [`predict`][], [`read`][] and [`parse`][] use
-    its best weights, which are loaded once.
+    [`open`][] opens an existing one; `nestree.train` creates one. [`evaluate`][], [`predict`][], [`read`][] and
+    [`parse`][] use its best weights, which are loaded once.
 
     ========================= =============================================================================
     ``config.yaml``           every option, resolved
     ``run.json``              command, seed, versions, commit, and how far it got
-    ``task.json``             labels and words that were found in the data, where the task does not fix them
+    ``task.json``             labels and words found in the data, unless the task defines them
     ``weights.safetensors``   the best weights by validation accuracy (or loss: ``trainer.select``)
-    ``last.ckpt``             what resuming needs; tensors and plain values only
+    ``last.ckpt``             checkpoint to resume from; tensors and plain values only
     ``logs/``                 CSV and TensorBoard
     ``evaluation.json``       results by test
-    ``report.md``             the report and its pictures
+    ``report.md``             the report, with pictures next to it
     ``README.md``             the model card
-    ``about.md``              what only a person knows of the model, for its card; nothing writes it
-    ``log.csv``               in place of ``logs/`` in a model that was packed: the course of the training, thinned
+    ``about.md``              what you write about the model yourself, for its card
+    ``log.csv``               in a packed model, instead of ``logs/``: the thinned training log
     ========================= =============================================================================
 
     Examples:
@@ -68,11 +68,11 @@ class Run:
     """
 
     def __init__(self, path: str | Path, *, address: str | None = None) -> None:
-        """Name a folder; nothing is read yet.
+        """Set the paths; nothing is read yet.
 
         Args:
             path: the folder.
-            address: of a model of the Hub, where it is from.
+            address: the address of a model on the Hub, ``hf:OWNER/NAME``; None for others.
         """
         self.path = Path(path)
         self.address = address
@@ -91,14 +91,14 @@ class Run:
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
-        """Return a run that is yet to [`begin`][].
+        """Return a new run, whose folder [`begin`][] creates.
 
         Args:
-            recipe: its recipe.
-            path: must be empty or not there yet; None takes ``runs/RECIPE-TIME``.
+            recipe: name of its recipe.
+            path: a folder that is empty or does not exist; None for ``runs/RECIPE-TIME``.
 
         Raises:
-            UserError: the folder is in use.
+            UserError: the folder is not empty.
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
         run = cls(RUNS / f"{recipe}-{stamp}" if path is None else path)
@@ -110,20 +110,20 @@ class Run:
             raise UserError(f"{run.path} is a file: name another folder")
         if run.config_file.exists():
             problem = f"{run.path} is a run already: name another folder"
-            raise OptionError("resume", f"{run.path} goes on with it", problem=problem)
+            raise OptionError("resume", f"{run.path} continues it", problem=problem)
         if run.path.exists() and any(run.path.iterdir()):
             raise UserError(f"{run.path} is not empty: name another folder")
         return run
 
     def begin(self, config: Config, *, command: str | None = None) -> Run:
-        """Make the folder, with the configuration and where everything is from.
+        """Create the folder, with the configuration and its provenance.
 
         Args:
-            config: written into it.
-            command: that makes the run again; None takes this process's arguments.
+            config: the configuration.
+            command: command that repeats the run; None for the command line of this process.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ class Run:
         return self
 
     def write_config(self, config: Config) -> None:
-        """Write the configuration, in place of the one before."""
+        """Write the configuration, replacing the previous one."""
         self.__dict__.pop("config", None)
         with replacing(self.config_file) as temporary:
             temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
@@ -149,11 +149,11 @@ class Run:
         """Return a run that exists.
 
         Args:
-            path: its folder; or where there is no such folder the name of a model that ships with the package, or
-                ``hf:OWNER/NAME`` (or ``hf:OWNER/NAME@REVISION``) for a model of the Hugging Face Hub.
+            path: its folder; if there is no such folder, the name of a model that ships with the package, or
+                ``hf:OWNER/NAME`` (or ``hf:OWNER/NAME@REVISION``) for a model on the Hugging Face Hub.
 
         Raises:
-            UserError: there is none at ``path``; or see [`nestree.runs.hub.download`][].
+            UserError: there is no run at ``path``; or see [`nestree.runs.hub.download`][].
         """
         run, names = cls(path), pretrained_names()
         if not run.path.exists() and str(path) in names:
@@ -161,40 +161,40 @@ class Run:
         if not run.path.exists() and str(path).startswith(PREFIX):
             run = cls(download(str(path), SHARED), address=str(path))
             if not run.config_file.is_file():
-                raise UserError(f"{path}: the repository holds no model of nestree (it has no config.yaml)")
+                raise UserError(f"{path}: the repository contains no model of nestree (it has no config.yaml)")
             return run
         if not run.config_file.is_file():
-            what = "holds no run (it has no config.yaml)" if run.path.is_dir() else "is not a run folder"
+            what = "contains no run (it has no config.yaml)" if run.path.is_dir() else "is not a run folder"
             raise UserError(
-                f"{run.path} {what}; `nestree train` makes runs, in {RUNS}/ by default, and the package brings "
-                f"{', '.join(names)}"
+                f"{run.path} {what}; `nestree train` creates runs, in {RUNS}/ by default, and these ship with "
+                f"the package: {', '.join(names)}"
             )
         return run
 
     @classmethod
     def of_package(cls, name: str) -> Run:
-        """Return the model of the package of that name, one of ``pretrained_names()``, whatever folders there are."""
+        """Return the model of that name that ships with the package, even if a folder has the same name."""
         return cls(FOLDER / name)
 
     @property
     def shipped(self) -> bool:
-        """Whether it is a model of the package or of the Hub, which nothing is written into."""
+        """Whether it is a model of the package or the Hub, which is never modified."""
         return self.address is not None or self.path.parent == FOLDER
 
     @property
     def name(self) -> str:
-        """What a command calls it: its folder, the name of a model of the package, or the address of one of the Hub."""
+        """Name that commands accept: its folder, or name or address of a model of the package or the Hub."""
         return self.address or (self.path.name if self.shipped else str(self.path))
 
     @property
     def title(self) -> str:
-        """What it is called where its place does not matter: the last part of its name."""
+        """Short name, without its location: the last part of its name."""
         if self.address is not None:
             return self.address.removeprefix(PREFIX).partition("@")[0].rpartition("/")[2]
         return self.path.resolve().name
 
     def to_write_in(self) -> Run:
-        """Return the run itself, or of a model of the package or the Hub a copy in ``runs/``, made unless it is there.
+        """Return the run itself; for a model of the package or the Hub a copy in ``runs/``, created if it is missing.
 
         Raises:
             UserError: the copy cannot be written, or another run has its name.
@@ -210,13 +210,15 @@ class Run:
                     if self.logs.is_dir():
                         shutil.copytree(self.logs, temporary / self.logs.name)
             elif not copy.weights.is_file() or copy.weights.read_bytes() != self.weights.read_bytes():
-                raise UserError(f"{copy.path} is in the way: results of {self.name} go there, and it is another run")
+                raise UserError(
+                    f"{copy.path} is in the way: it is another run, and the results of {self.name} belong there"
+                )
         except OSError as error:
             raise UserError(f"{copy.path}: cannot be written ({error.strerror or error})") from None
         return copy
 
     def model(self, inference: str | None = None) -> Classifier:
-        """Return the model that the methods below use, loaded once; [`nestree.load`][] gives one of your own.
+        """Return the model that the methods below use, loaded once; [`nestree.load`][] returns a new one.
 
         Args:
             inference: for RIR: grouped or flat; None as in the run's configuration.
@@ -247,13 +249,13 @@ class Run:
 
         Args:
             tests: by name, see ``run.task.splits``; None: every test whose files are there.
-            limit: so many examples of each, a sample; None takes all.
+            limit: number of examples per test, a sample; None for all.
             inference: for RIR: grouped, flat, or both one after the other; None as in the run's configuration.
             encoder_options: options of the encoder to change for this evaluation.
-            tokens: tokens, padding included, that a batch holds at most; None as in the run's configuration.
-            trees: also score the trees found against the gold ones.
-            write: record the results in ``evaluation.json``; for a model of the package or the Hub in that of a copy in
-                ``runs/``, which is made unless it is there.
+            tokens: maximal number of tokens per batch, padding included; None as in the run's configuration.
+            trees: also compare the trees found with the gold trees.
+            write: record the results in ``evaluation.json``; for a model of the package or the Hub, in a copy in
+                ``runs/``.
             progress: show a bar on standard error.
 
         Raises:
@@ -290,13 +292,13 @@ class Run:
         """Return label and probabilities of every text, in their order.
 
         Args:
-            texts: for a task of pairs two texts each, or one in which a tab separates the two.
+            texts: for a task of pairs, two texts each, or one with a tab between the two.
             inference: for RIR: grouped or flat; None as in the run's configuration.
             where: what errors call each text; None: "input 1" and so on.
             progress: show a bar on standard error.
 
         Raises:
-            UserError: a text is no input of the task; says which and why.
+            UserError: a text is not a valid input of the task; says which and why.
 
         Examples:
             >>> (found,) = Run.open("listops-rir").predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
@@ -325,16 +327,16 @@ class Run:
         inference: str | None = None,
         where: Sequence[str] | None = None,
     ) -> list[Reading]:
-        """Return how the model reads every text: its answer, and the trees that it found, most probable first.
+        """Return the model's answer to every text, and the trees that it found, most probable first.
 
         Args:
             texts: see [`predict`][].
-            beams: trees of each text, the most probable so many; None: all.
+            beams: number of trees per text, the most probable ones; None for all.
             inference: for RIR: grouped or flat; None as in the run's configuration.
             where: what errors call each text; None: "input 1" and so on.
 
         Raises:
-            UserError: a text is no input of the task, or the encoder has no trees.
+            UserError: a text is not a valid input of the task, or the encoder has no trees.
             ValueError: ``beams`` is below 1.
         """
         from nestree.checks import check_at_least
@@ -348,7 +350,7 @@ class Run:
         found = read(self.model(inference), self.task, inputs, beams=beams, tokens=tokens)
         if not all(all(reading.sides) for reading in found):
             raise UserError(
-                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` gives its labels"
+                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
             )
         return found
 
@@ -365,18 +367,18 @@ class Run:
     def parse(
         self, text: str, second: str | None = None, *, beams: int | None = None, inference: str | None = None
     ) -> list[ParsedTree] | tuple[list[ParsedTree], list[ParsedTree]]:
-        """Return the trees that the model found for a text, most probable first; of a pair those of both texts.
+        """Return the trees that the model found for a text, most probable first; for a pair, those of both texts.
 
-        A notebook draws a tree that is the last line of a cell; see [`nestree.trees.parsed.ParsedTree`][] for the rest.
+        As the last line of a notebook cell, a tree draws itself; see [`nestree.trees.parsed.ParsedTree`][] for more.
 
         Args:
             text: an input of the task.
             second: for a task of pairs, the second text.
-            beams: the most probable so many trees; None: all.
+            beams: number of trees, the most probable ones; None for all.
             inference: for RIR: grouped or flat; None as in the run's configuration.
 
         Raises:
-            UserError: the text is no input of the task, or the encoder has no trees.
+            UserError: the text is not a valid input of the task, or the encoder has no trees.
 
         Examples:
             >>> trees = Run.open("listops-rir").parse("[MAX 2 9 [MIN 4 7 ] 0 ]")
@@ -388,7 +390,7 @@ class Run:
         return found[0] if len(found) == 1 else (found[0], found[1])
 
     def shared_files(self) -> list[Path]:
-        """Return those of its files that go where others see them: those of ``SHARED`` that are there."""
+        """Return the existing files among ``SHARED``."""
         return [path for name in SHARED if (path := self.path / name).is_file()]
 
     @cached_property
@@ -401,15 +403,15 @@ class Run:
         return read_config(read_yaml(self.config_file), source=str(self.config_file))
 
     def about(self) -> dict[str, Any]:
-        """Return what ``run.json`` says."""
+        """Return the contents of ``run.json``."""
         return read_json(self.about_file)
 
     def note(self, **facts: Any) -> None:
-        """Add facts to ``run.json``; a fact of the same name is replaced."""
+        """Add facts to ``run.json``, replacing those of the same name."""
         write_json(self.about_file, {**self.about(), **facts})
 
     def keep_task(self, task: Task) -> None:
-        """Write what the task found in the data and the model depends on, if there is anything."""
+        """Write what the task found in the data and the model depends on (labels, words), if anything."""
         if state := task.state():
             write_json(self.task_file, state)
 
@@ -424,22 +426,21 @@ class Run:
 
     @property
     def protocol(self) -> str:
-        """How the task's splits came about, and the curricula of the trainings that made the run: what a result is
-        labelled with."""
+        """Label of every result: where the task's splits come from, and the curricula of the run."""
         return self.labelled(self.task.protocol)
 
     def labelled(self, protocol: str) -> str:
-        """Return the protocol of the task with the curricula, if any, as ``generated, curriculum sums-first``."""
+        """Return ``protocol`` followed by the curricula of the run, as ``generated, curriculum sums-first``."""
         return LABEL.join([protocol, *self.curricula()])
 
     def curricula(self) -> list[str]:
-        """Return the names of the curricula of the run, and of those that it began with."""
+        """Return the names of the curricula of the run, and of the runs that its weights started from."""
         earlier = str((self.about().get("start") or {}).get("protocol", "")).split(LABEL)[1:]
         own = self.config.data.plan
         return list(dict.fromkeys([*earlier, *([own.name] if own is not None else [])]))
 
     def trainings(self) -> list[dict[str, Any]]:
-        """Return what is noted of the trainings that made it, that of the run it began with first."""
+        """Return ``run.json`` of each training run in the chain of ``trainer.start``, the earliest first."""
         about, found = self.about(), []
         while about:
             found.append(about)
@@ -447,11 +448,11 @@ class Run:
         return found[::-1]
 
     def commands(self) -> list[str]:
-        """Return the commands that made it, that of the run it began with first."""
+        """Return the commands that train the model from random weights, in order."""
         return [str(about.get("command", "")) for about in self.trainings()]
 
     def remove_temporary_files(self) -> None:
-        """Remove half-written files that a killed training left behind."""
+        """Remove unfinished files that a killed training run left behind."""
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
 
@@ -462,20 +463,20 @@ class Run:
             safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
 
     def read_weights(self, model: Classifier, *, whole: bool = True) -> list[str]:
-        """Give ``model`` the run's best weights.
+        """Load the run's best weights into ``model``.
 
         Args:
             model: the model, of the same architecture.
-            whole: otherwise its encoder may have parts that the run's has nothing of; they stay as they are.
+            whole: if false, its encoder may have parts that the run's encoder lacks; they keep their values.
 
         Returns:
-            Those parts, as ``encoder.context``.
+            The names of those parts, such as ``encoder.context``.
 
         Raises:
-            UserError: there are none yet, or they are damaged or another model's.
+            UserError: there are no weights yet, or they are damaged or do not fit the model.
         """
         if not self.weights.is_file():
-            raise UserError(f"{self.name} has no weights yet: its training ended before the first validation")
+            raise UserError(f"{self.name} has no weights yet: training ended before the first validation")
         try:
             state = safetensors.torch.load_file(self.weights)
         except (OSError, SafetensorError) as error:
@@ -494,5 +495,5 @@ class Run:
 
 
 def _part(name: str) -> str:
-    """Return the part of the model that a weight belongs to, as ``encoder.context`` of ``encoder.context.mix.bias``."""
+    """Return the part of the model that a weight belongs to: ``encoder.context`` for ``encoder.context.mix.bias``."""
     return ".".join(name.split(".")[:2])

@@ -83,7 +83,7 @@ def _check_range(numbers: Mapping[str, float], *, log: bool, whole: bool) -> Non
     if low >= high:
         raise OptionError("low", f"must be below high, not {low:g} and {high:g}")
     if log and (low <= 0 or step is not None):
-        raise OptionError("log", "needs a low above 0 and no step")
+        raise OptionError("log", "needs low above 0 and no step")
     if step is not None and step <= 0:
         raise OptionError("step", f"must be above 0, not {step:g}")
 
@@ -118,5 +118,5 @@ def _is_whole(name: str, config: Config) -> bool:
     hint = get_type_hints(type(getattr(config, section)))[option] if option else int
     kinds = get_args(hint) or (hint,)
     if float not in kinds and int not in kinds:
-        raise OptionError(name, "takes no numbers: give a list of choices")
+        raise OptionError(name, "is not a number: give a list of choices")
     return float not in kinds

@@ -130,7 +130,7 @@ class Sweep:
         elif known != signature:
             different = next(part for part in signature if known.get(part) != signature[part])
             what = "space" if different == "space" else "recipe or options"
-            raise OptionError("storage", f"must be another: {self.storage} is of a sweep with another {what}")
+            raise OptionError("storage", f"must be another file: {self.storage} belongs to a sweep with another {what}")
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials so far, in order of their numbers."""

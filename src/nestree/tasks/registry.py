@@ -27,7 +27,7 @@ BROUGHT: dict[str, type[DataOptions]] = {
 def _checked(name: str, given: object) -> type[DataOptions]:
     if isinstance(given, Dataset):
         if given.name != name:
-            raise ValueError(f"the dataset of task {name} must have its name, not {given.name!r}")
+            raise ValueError(f"the dataset of task {name} must have the same name, not {given.name!r}")
         DATASETS[name] = given
         return OfficialOptions
     if not (isinstance(given, type) and issubclass(given, DataOptions) and is_dataclass(given)):

@@ -11,7 +11,8 @@ import numpy as np
 
 from nestree.checks import check_at_least, check_one_of, check_positive, check_share
 from nestree.data import RaggedExamples
-from nestree.errors import OptionError
+from nestree.errors import OptionError, within
+from nestree.recursions import BeamSearch
 from nestree.suggest import unknown
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Stage:
     """Factor of the learning rate."""
     batch: int | None = None
     """Examples per step, over all devices; None: data.batch."""
+    search: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a beam tree's search while training in this stage, such as {beam_size: 1, noise: true}; others are the
+    encoder's. Other encoders ignore them."""
     also: Mapping[str, float] = field(default_factory=dict)
     """Shares of examples that are drawn as in other stages, by name, or from the training split ("train")."""
 
@@ -63,12 +67,13 @@ class Stage:
         check_positive("rate", self.rate)
         if self.batch is not None:
             check_at_least("batch", self.batch, 1)
+        _check_search(self.search)
         if not isinstance(self.also, Mapping):
             raise OptionError("also", f"must be shares by the names of other stages, not {self.also!r}")
         for name, share in self.also.items():
             check_share(f"also {name}", share)
         if sum(self.also.values()) > 1 + 1e-9:
-            raise OptionError("also", f"must be shares that are together at most 1, not {sum(self.also.values()):g}")
+            raise OptionError("also", f"must be shares that add up to at most 1, not {sum(self.also.values()):g}")
 
     def drawn(self) -> list[str]:
         """Return the names of the options set that decide what is drawn; there are none in the last stage."""
@@ -91,6 +96,17 @@ class Stage:
         return from_split(train)
 
 
+def _check_search(options: object) -> None:
+    known = {own.name for own in fields(BeamSearch)}
+    if not isinstance(options, Mapping):
+        raise OptionError("search", f"must be options of a beam tree's search, as {{beam_size: 1}}, not {options!r}")
+    for name in options:
+        if name not in known:
+            raise OptionError("search", f"must be of {', '.join(sorted(known))}, not {name!r}")
+    with within("search"):
+        BeamSearch(**options)
+
+
 def from_split(examples: RaggedExamples) -> Sampler:
     """Return a sampler that draws from examples with replacement."""
 
@@ -109,7 +125,11 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the curriculum as JSON values; [`read_plan`][] is the inverse."""
-        return {"name": self.name, "stages": [{**asdict(stage), "also": dict(stage.also)} for stage in self.stages]}
+        return {"name": self.name, "stages": [_as_dict(stage) for stage in self.stages]}
+
+
+def _as_dict(stage: Stage) -> dict[str, Any]:
+    return {**asdict(stage), "also": dict(stage.also), "search": dict(stage.search)}
 
 
 def read_plan(values: object, *, kind: type[Stage], known: Mapping[str, tuple[Stage, ...]]) -> Plan | None:
@@ -158,13 +178,13 @@ def _check_order(stages: Sequence[Stage]) -> None:
         last = number == len(stages) - 1
         wrong = None
         if stage.name in names[:number]:
-            wrong = "its name must be its own"
+            wrong = "its name must differ from those of the other stages"
         elif stage.name == TRAIN and not last:
             wrong = f"only the last stage may be called {TRAIN}, as the training split is"
         elif last != (stage.mark is None):
             wrong = "mark must be left out in the last stage" if last else "mark must be set in all stages but the last"
         elif stage.otherwise == OTHERWISE[1] and (number > 0 or last):
-            wrong = "otherwise can be again in the first stage only: what was learnt before would be lost"
+            wrong = "otherwise can be again only in the first stage, as starting again discards what was learnt before"
         elif last and (stage.also or stage.drawn()):
             wrong = (
                 f"{' and '.join(('also', *stage.drawn()))} must be left out: the last stage draws the training split"

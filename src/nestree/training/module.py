@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -23,6 +24,7 @@ from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
+from nestree.recursions import BeamTree
 from nestree.training.curriculum import Curriculum
 from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.schedules import build_schedule
@@ -101,16 +103,17 @@ class ClassifierModule(pl.LightningModule):
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
         loss, correct = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        for tokens, lengths, labels in self._micro_batches(batch):
-            logits = self.model(tokens, lengths)
-            total = functional.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.detach().argmax(dim=-1) == labels).sum()
-            if self.options.tree_supervision:
-                total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
-            # DistributedDataParallel averages gradients over processes; this makes it the mean over the whole batch.
-            part = total * (self.trainer.world_size / batch.size)
-            self.manual_backward(self._reaching_all(part))
-            loss += part.detach()
+        with self._search_of_stage():
+            for tokens, lengths, labels in self._micro_batches(batch):
+                logits = self.model(tokens, lengths)
+                total = functional.cross_entropy(logits, labels, reduction="sum")
+                correct += (logits.detach().argmax(dim=-1) == labels).sum()
+                if self.options.tree_supervision:
+                    total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
+                # DistributedDataParallel averages gradients over processes; this makes it the mean of the whole batch.
+                part = total * (self.trainer.world_size / batch.size)
+                self.manual_backward(self._reaching_all(part))
+                loss += part.detach()
         for parameter in self._trained():
             if parameter.grad is None:  # Lookahead passes over such parameters
                 parameter.grad = torch.zeros_like(parameter)
@@ -136,6 +139,20 @@ class ClassifierModule(pl.LightningModule):
         if len(trees) < len(golds):
             raise OptionError("optimizer.tree_supervision", "must be 0: the task knows no gold trees")
         return self.model.tree_log_prob(tokens, lengths, trees).sum()
+
+    @contextmanager
+    def _search_of_stage(self) -> Iterator[None]:
+        """Give a beam tree the stage's options of the search within this context."""
+        options, tree = self.curriculum.stage.search, getattr(self.model.encoder, "inner", None)
+        if not options or type(tree) is not BeamTree:
+            yield
+            return
+        own = tree.search
+        tree.search = replace(own, **options)
+        try:
+            yield
+        finally:
+            tree.search = own
 
     @contextmanager
     def _rate_of_stage(self, groups: list[dict[str, Any]]) -> Iterator[None]:

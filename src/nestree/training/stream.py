@@ -147,7 +147,7 @@ class TrainingStream:
         for size in [stage.batch or batch for stage in self.curriculum.stages]:
             if min(len(examples), size) < shares:
                 raise UserError(
-                    f"each of {shares} devices needs an example of every batch: there are {len(examples)} training "
+                    f"each of {shares} devices needs an example from each batch: there are {len(examples)} training "
                     f"examples in batches of {size}"
                 )
         if sequences is not None and sequences < shares:

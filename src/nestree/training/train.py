@@ -1,4 +1,4 @@
-"""Training from Python, and what the command line shares with it: from a recipe and options to a trained run."""
+"""Training from Python: from a recipe and options to a trained run. The command line uses it too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nestree.runs import Run
 from nestree.training.parallel import RUN_VARIABLE, is_further_process
 
 Recipe = str | Path | Mapping[str, Any] | Config
-"""A recipe's name, the path of a YAML file, values as in one, or a configuration."""
+"""Name of a recipe, path of a YAML file, values as in such a file, or a configuration."""
 
 
 def train(
@@ -29,25 +29,25 @@ def train(
     resume: str | Path | Run | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a recipe, or go on with a run, and return the run.
+    """Train a recipe or resume a run, and return the run.
 
-    Does what `nestree train` does, in this process; where the recipe leaves the number of devices to the machine, it is
-    one. Ctrl-C writes a checkpoint and then raises KeyboardInterrupt.
+    Does what `nestree train` does, in this process; with ``trainer.devices: null``, on one device. Ctrl-C writes a
+    checkpoint and then raises KeyboardInterrupt.
 
     Args:
-        recipe: its name (`nestree recipes` lists them), the path of a YAML file, values as in such a file, or a
+        recipe: name of a recipe (`nestree recipes` lists them), path of a YAML file, values as in such a file, or a
             configuration.
-        options: to change, by their names on the command line, as ``{"encoder.dim": 64}``; or by section, as
+        options: options to change, with their names on the command line, ``{"encoder.dim": 64}``, or by section,
             ``{"encoder": {"dim": 64}}``.
-        seed: of weights, dropout, noise and the order of the examples; None as in the recipe.
-        out: folder for the run, empty or not there yet; None takes ``runs/RECIPE-TIME``.
-        resume: go on with this run, exactly where it stopped; only limits can be changed, and no recipe need be named.
+        seed: seed of weights, dropout, noise and the order of the examples; None as in the recipe.
+        out: folder for the run, which is empty or does not exist; None for ``runs/RECIPE-TIME``.
+        resume: run to resume, exactly where it stopped; only limits can be changed, and no recipe is needed.
         progress: show messages, and a bar, on standard error.
 
     Raises:
-        UserError: no such recipe or option, a value that it cannot take, a folder in use, options that fit neither the
-            data nor the machine, or a loss that is not finite. It is a ValueError of one line, and names the option.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; ``train(resume=...)`` goes on.
+        UserError: no such recipe or option, an invalid value, a folder in use, options that do not fit the data or the
+            machine, or a loss that is not finite. It is a ValueError of one line, and names the option.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; ``train(resume=...)`` continues.
 
     Examples:
         >>> run = train("listops-rir-quick", {"encoder.dim": 64, "trainer.max_minutes": 1}, out="runs/x", seed=1)
@@ -59,11 +59,11 @@ def train(
     with naming_source(values, recipe if isinstance(recipe, str | Path) else "the configuration"):
         config = configure(values, arguments)
     if config.trainer.devices is None:
-        arguments.append("--trainer.devices=1")  # more would be further processes, which run the caller's script again
+        arguments.append("--trainer.devices=1")  # further processes would run the caller's script again
         config = configure(values, arguments)
     run = run_to_train(config, out=out, resume=resume)
     command = command or ["nestree", "train", str(run.config_file)]
-    # Imported after the options were found good: Lightning takes its time.
+    # Imported once the options are checked, as Lightning is slow to import.
     from nestree.training.session import train_run
 
     console = messages(shown=progress)
@@ -74,14 +74,14 @@ def train(
 
 
 def _begin(recipe: Recipe | None, resume: str | Path | Run | None) -> tuple[dict[str, Any], list[str] | None]:
-    """Return the values to begin with, and the command that begins with them, if they are in a file already."""
+    """Return the initial values of the options, and the command that starts from them if they are in a file."""
     if recipe is None and resume is None:
         raise UserError("name a recipe to train, or a run to resume")
     if recipe is None or isinstance(recipe, str | Path):
         name = None if recipe is None else str(recipe)
         return base_values(name, resume), None if name is None else ["nestree", "train", name]
     if resume is not None:
-        raise UserError("resume goes on with a run's own configuration: change its limits by options")
+        raise UserError("a resumed run keeps its own configuration: change its limits with options")
     config = recipe if isinstance(recipe, Config) else read_config(recipe, source="the configuration")
     return {**config.as_dict(), "recipe": config.recipe or config.encoder_name}, None
 
@@ -97,8 +97,8 @@ def base_values(recipe: str | None, resume: str | Path | Run | None) -> dict[str
         return dict(load_recipe(recipe).values)
     run = _opened(resume)
     if run.shipped:
-        problem = f"{run.name} is no run of yours and cannot be resumed"
-        raise OptionError("trainer.start", f"{run.name} begins with its weights", problem=problem)
+        problem = f"{run.name} ships with the package or is on the Hub, and cannot be resumed"
+        raise OptionError("trainer.start", f"{run.name} starts a new run from its weights", problem=problem)
     values = run.config.as_dict()
     if recipe is not None and load_recipe(recipe).name != values["recipe"]:
         raise OptionError("resume", f"must be a run of recipe {recipe}; {run.name} is one of {values['recipe']}")
@@ -109,17 +109,17 @@ def run_to_train(config: Config, *, out: str | Path | None, resume: str | Path |
     """Return the run to train: a new one, the one to resume, or in a further process the first one's.
 
     Raises:
-        UserError: the folder is in use, or nobody told this process which run it belongs to.
+        UserError: the folder is in use, or this further process does not know its run.
     """
     if out is not None and resume is not None:
-        raise OptionError("resume", "goes on in the folder of that run: name no other")
+        raise OptionError("resume", "continues in the folder of that run: name no other")
     if RUN_VARIABLE in os.environ and is_further_process():
         return Run(os.environ[RUN_VARIABLE])
     if resume is not None:
         return _opened(resume)
     if is_further_process():
-        problem = "processes that nestree did not start need a run to resume"
-        raise OptionError("trainer.devices", "lets nestree start them", problem=problem)
+        problem = "processes that nestree did not start must resume a run"
+        raise OptionError("trainer.devices", "makes nestree start them", problem=problem)
     return Run.new(config.recipe, out)
 
 

@@ -68,7 +68,7 @@ class Tree:
         if len(tokens) != self.leaves:
             raise ValueError(f"tokens must be {self.leaves}, one for each leaf, not {len(tokens)}")
         if "" in tokens:
-            raise ValueError(f"token {tokens.index('') + 1} is empty: a bracket string has no place for it")
+            raise ValueError(f"token {tokens.index('') + 1} is empty: a bracket string cannot represent it")
         openings, closings = [0] * self.leaves, [0] * self.leaves
         for first, end in self.spans():
             openings[first] += 1

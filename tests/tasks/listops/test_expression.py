@@ -107,7 +107,7 @@ def test_a_word_lost_from_the_official_form_never_passes(tree, data):
         ("[MAX 2 ] ]", r"token 4 '\]' is after the end"),
         ("]", r"token 1 '\]' closes nothing"),
         ("2 3", "token 2 '3' is after the end"),
-        ("[MAX 2 [MIN ] ]", r"token 4 '\]' closes \[MIN, which has no argument"),
+        ("[MAX 2 [MIN ] ]", r"token 4 '\]' closes \[MIN, which needs at least one argument"),
         ("[MAX 2 ( 3 ]", r"token 1 '\[MAX' is where the binary parentheses require '\('"),
         ("( ( ( [MAX 2 ) ) 9 ] )", r"token 7 '\)' is where the binary parentheses require '9'"),
         ("( ( ( [MAX 2 ) 9 ) ]", r"the end of the expression is where the binary parentheses require '\)'"),

@@ -68,7 +68,7 @@ def test_rows_are_read_with_their_parentheses(tmp_path: Path) -> None:
         ("", "1 column; a row has 3, separated by tabs"),
         (f"{PAIR}\t", "4 columns; a row has 3, separated by tabs"),
         ("<\t( a ( and b )\ta", "token 6: the formula does not end here"),
-        ("<\t( a ( and g ) )\ta", "token 5: 'g' is none of"),
+        ("<\t( a ( and g ) )\ta", "token 5: 'g' is not one of"),
         ("<\t\ta", "a formula must have at least one token"),
         ("<\ta\t( a ( or ( not a ) ) )", "a side is always true or always false"),
         ("#\ta\tb", "the longer side has 0 operators; train1 is for 1"),
@@ -192,7 +192,7 @@ def test_an_input_is_two_formulas() -> None:
     task = Logic()
     assert [side.tolist() for side in task.encode("( a ( and b ) )", "a")] == [[1, 3, 1, 9, 4, 2, 2], [3]]
     for wrong in (("a",), ("a", "b", "c")):
-        with pytest.raises(ValueError, match=f"two formulas, separated by a tab; here are {len(wrong)}"):
+        with pytest.raises(ValueError, match=f"two formulas, separated by a tab, not {len(wrong)}"):
             task.encode(*wrong)
     with pytest.raises(ValueError, match="token 2: 'b' is after the end"):
         task.encode("a", "a b")

@@ -119,7 +119,7 @@ def test_a_run_needs_no_file_to_encode_and_the_same_file_to_go_on() -> None:
     again = opened(state)
     assert again.label_names == ("a", "b")
     np.testing.assert_array_equal(again.encode("text 7 unheard")[0], task.encode("text 7 unheard")[0])
-    said = "data.train train.csv: not there; if it was moved, say where in the run's config.yaml"
+    said = "data.train train.csv: there is no such file; if it was moved, change the path in the run's config.yaml"
     assert error(lambda: again.load("train")) == said
     moved = OwnOptions(task="own", train="moved.csv").open(state)
     assert moved.load("validation").checksum == expected
@@ -155,8 +155,8 @@ def test_rows_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_what_cannot_be_learnt_is_named() -> None:
-    assert error(lambda: OwnOptions().open()).startswith("data.train must name the table to learn from")
-    assert error(opened) == "data.train train.csv: not there"
+    assert error(lambda: OwnOptions().open()).startswith("data.train must name the table to train on")
+    assert error(opened) == "data.train train.csv: there is no such file"
     write("train.csv", [])
     assert error(lambda: opened().load("train")) == "train.csv: has no rows with a label"
     write("train.csv", numbered(5, "a"))
@@ -180,8 +180,8 @@ def test_what_cannot_be_learnt_is_named() -> None:
     ("options", "message"),
     [
         ({"validation_share": 0.7}, "validation_share must be a number above 0 and at most 0.5, not 0.7"),
-        ({"text2": "text"}, "text2 must be another column than text"),
-        ({"label": "text"}, "label must be another column than the texts"),
+        ({"text2": "text"}, "text2 must be a different column from text"),
+        ({"label": "text"}, "label must be a different column from the texts"),
         ({"encoding": "x"}, "encoding must be one"),
         ({"level": "phrase"}, "level must be one of"),
     ],
@@ -218,7 +218,7 @@ def test_a_dataset_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hf:some/reviews:small@train:0: no label" in error(lambda: OwnOptions(**options).open().load("train"))
     said = "hf:no/such@train: cannot be loaded (Couldn't reach the Hub)"
     assert error(lambda: OwnOptions(train="hf:no/such").open()) == said
-    assert "hf:@x: a dataset of the Hub is hf:NAME" in error(lambda: OwnOptions(train="hf:@x").open())
+    assert "hf:@x: a dataset on the Hub is written hf:NAME" in error(lambda: OwnOptions(train="hf:@x").open())
     assert "there is no column 'txt'" in error(lambda: OwnOptions(train="hf:some/reviews", text="txt").open())
 
 

@@ -183,7 +183,7 @@ def test_splits_and_sizes_that_there_are_not_are_refused(sst):
     with pytest.raises(ValueError, match="size must be an integer of at least 1"):
         opened(sst).load("train", size=0)
     assert len(opened(sst).load("train", size=1)) == 1
-    with pytest.raises(ValueError, match="an input of sst2 is one text; here are 2"):
+    with pytest.raises(ValueError, match="an input of sst2 is one text, not 2"):
         opened(sst).encode("a", "b")
 
 
@@ -309,7 +309,7 @@ def test_pairs_have_two_sides_and_an_empty_text_is_one_unknown_word(tmp_path):
     assert np.diff(examples.offsets).tolist() == [2, 1, 3, 1]
     assert examples[0][0].dtype == np.uint8
     assert [task.label_names[label] for label in examples.labels] == ["neutral", "entailment"]
-    with pytest.raises(ValueError, match="an input of sick is two texts, separated by a tab; here are 1"):
+    with pytest.raises(ValueError, match="an input of sick is two texts, separated by a tab, not 1"):
         task.encode("a cat")
 
 

@@ -77,7 +77,7 @@ def recognise(path: Path) -> Iterator[tuple[Format, Found]]:
                 yield kind, found
     if not taken:
         known = "; ".join(f"{kind.name} ({kind.looks})" for kind in FORMATS)
-        raise UserError(f"{path}: {'is' if path.is_file() else 'has files of'} none of the known formats: {known}")
+        raise UserError(f"{path}: {'not' if path.is_file() else 'has no files'} in any of the known formats: {known}")
 
 
 __all__ = ["FORMATS", "Advance", "Format", "Found", "PartReport", "Report", "Spread", "recognise"]

@@ -124,7 +124,7 @@ class ListOpsStage(Stage):
                 if len(parts[-1]) == missing:
                     return RaggedExamples.concatenate(parts)
             with within(SECTION):
-                raise stage_error(self.name, "its expressions are held out, nearly all of them")
+                raise stage_error(self.name, "nearly all of its expressions are held out")
 
         return draw
 
@@ -157,8 +157,8 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
     """
     return (
         ListOpsStage(
-            "sums", mark=0.95, longest=0.06, otherwise="again", rate=0.5,
-            operators={"SM": 1}, depth=1, shortest=4, longest_tokens=7,
+            "sums", mark=0.95, longest=0.03, otherwise="again", rate=0.5,
+            search={"beam_size": 1, "noise": True}, operators={"SM": 1}, depth=1, shortest=4, longest_tokens=7,
         ),
         ListOpsStage(
             "flat lists", mark=0.92, longest=0.06,
@@ -166,7 +166,7 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
         ),
         ListOpsStage(
             "nested", mark=0.88, longest=0.2, also={"sums": 0.1},
-            depth=3, operator_probability=0.35, shortest=7, longest_tokens=14,
+            depth=6, max_args=3, operator_probability=0.5, shortest=7, longest_tokens=16,
         ),
         ListOpsStage(
             "longer", mark=0.9, longest=0.15, also={"sums": 0.05},

@@ -204,7 +204,7 @@ def _fault(tokens: bytes) -> tuple[int, str] | None:
             if not opened:
                 return index, "closes nothing: every ] needs an operator before it"
             if previous < CLOSE:
-                return index, f"closes {VOCABULARY[previous]}, which has no argument: it needs at least one"
+                return index, f"closes {VOCABULARY[previous]}, which needs at least one argument"
             opened.pop()
         if not opened and index < last:
             return index + 1, "is after the end of the expression: one expression per line"

@@ -56,9 +56,9 @@ def truth_table(text: str) -> int:
         elif token == "(" or token in OPERATORS:
             stack.append(token)
         else:
-            raise ValueError(f"token {number}: {token[:20]!r} is none of {' '.join(VOCABULARY[1:])}")
+            raise ValueError(f"token {number}: {token[:20]!r} is not one of {' '.join(VOCABULARY[1:])}")
         if stack[0] in OPERATORS:
-            raise ValueError(f"token {number}: a formula does not begin with {token!r}")
+            raise ValueError(f"token {number}: a formula cannot begin with {token!r}")
         if len(stack) > 1 and stack[0] != "(":
             raise ValueError(f"token {number}: {token!r} is after the end of the formula")
     (whole,) = stack[:1]

@@ -138,7 +138,7 @@ class Logic:
             ValueError: there are not two texts, or one is not a formula.
         """
         if len(texts) != self.sides:
-            raise ValueError(f"an input of logic is two formulas, separated by a tab; here are {len(texts)}")
+            raise ValueError(f"an input of logic is two formulas, separated by a tab, not {len(texts)}")
         return tuple(encode(text) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:

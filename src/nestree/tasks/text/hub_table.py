@@ -35,7 +35,9 @@ class HubTable:
     def __init__(self, address: str, split: str) -> None:
         found = _NAME.fullmatch(address)
         if found is None:
-            raise UserError(f"{address}: a dataset of the Hub is hf:NAME, hf:NAME:CONFIG or hf:NAME:CONFIG@SPLIT")
+            raise UserError(
+                f"{address}: a dataset on the Hub is written hf:NAME, hf:NAME:CONFIG or hf:NAME:CONFIG@SPLIT"
+            )
         self.name, self.config, self.split = found["name"], found["config"], found["split"] or split
         self.shown = address if found["split"] else f"{address}@{split}"
 

@@ -41,19 +41,19 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             except UnicodeError:
                 problem = f"{where}: not {encoding.upper()}"
                 if encoding == "utf-8":
-                    raise OptionError("encoding", "names another, such as latin-1", problem=problem) from None
+                    raise OptionError("encoding", "can name another, such as latin-1", problem=problem) from None
                 raise UserError(problem) from None
             if not line:
                 return
             if "\0" in line:
-                problem = f"{where}: holds a NUL byte, so this is no text, or of another encoding"
-                raise OptionError("encoding", "names it", problem=problem)
+                problem = f"{where}: contains a NUL byte: it is not text, or in another encoding"
+                raise OptionError("encoding", "can name another, such as utf-16", problem=problem)
             yield number, line
 
 
 def _decoded(line: bytes, encoding: str, *, first: bool, where: str) -> str:
     if first and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise OptionError("encoding", "utf-16 reads it", problem=f"{where}: looks like UTF-16")
+        raise OptionError("encoding", "must be utf-16 to read it", problem=f"{where}: looks like UTF-16")
     return line.removeprefix(BOM_UTF8 if first else b"").decode(encoding)
 
 

@@ -80,9 +80,9 @@ class OwnOptions(TextOptions):
                 "validation_share", f"must be a number above 0 and at most 0.5, not {self.validation_share!r}"
             )
         if self.text == self.text2:
-            raise OptionError("text2", f"must be another column than text, not {self.text2!r}")
+            raise OptionError("text2", f"must be a different column from text, not {self.text2!r}")
         if self.label in (self.text, self.text2):
-            raise OptionError("label", f"must be another column than the texts, not {self.label!r}")
+            raise OptionError("label", f"must be a different column from the texts, not {self.label!r}")
         for name in FILES:
             path = getattr(self, name)
             if path is not None and not path.startswith(PREFIX):
@@ -101,7 +101,7 @@ class OwnOptions(TextOptions):
         """
         if state is None:
             if self.train is None:
-                raise OptionError("data.train", "must name the table to learn from (.csv, .tsv, .jsonl or hf:NAME)")
+                raise OptionError("data.train", "must name the table to train on (.csv, .tsv, .jsonl or hf:NAME)")
             texts = OwnTexts(self, {})
             for split in texts.files:
                 texts.table(split)
@@ -150,7 +150,7 @@ class OwnTexts(Texts):
             try:
                 table = HubTable(path, split) if path.startswith(PREFIX) else Table(path, options.style())
             except UserError as error:
-                moved = "; if it was moved, say where in the run's config.yaml" * bool(self.known)
+                moved = "; if it was moved, change the path in the run's config.yaml" * bool(self.known)
                 raise OptionError(f"data.{split}", f"{error}{moved}") from None
             with within(SECTION):
                 for option in ("text", "text2", "label"):
@@ -302,7 +302,7 @@ def _check_classes(name: str, column: str, counts: Counter[str]) -> None:
     if rows == 0:
         raise UserError(f"{name}: has no rows with a label")
     if classes == 1:
-        raise UserError(f"{name}: every row has the label {next(iter(counts))!r}; there must be two labels at least")
+        raise UserError(f"{name}: every row has the label {next(iter(counts))!r}; there must be at least two labels")
     if classes > MOST_CLASSES or (classes > 20 and classes > rows / 2):
         raise UserError(
             f"{name}: the {rows:,} {'first ' * (classes > MOST_CLASSES)}rows have {classes:,} different labels; "

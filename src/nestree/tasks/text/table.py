@@ -24,8 +24,8 @@ FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 LONGEST_ROW = 2**24
 """Maximal length of a row with several lines, characters."""
 
-MERE_QUOTES = "false takes them for mere characters"
-"""What the option quotes may do about one that stands where it should not."""
+MERE_QUOTES = "false treats quotes as ordinary characters"
+"""Hint for a quote in an unexpected place."""
 
 _CLOSED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -56,8 +56,8 @@ class TableStyle:
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
             raise OptionError(
                 "delimiter",
-                f"must be one character, no quote and no line end, not {self.delimiter!r} "
-                "(of a tab: null in a .tsv file)",
+                f"must be one character, neither a quote nor a line break, not {self.delimiter!r} "
+                "(for tabs: null and a .tsv file)",
             )
 
 
@@ -88,9 +88,9 @@ class Table:
         if self.path.is_dir():
             raise UserError(f"{self.shown}: is a folder; name a file")
         if not self.path.exists():
-            raise UserError(f"{self.shown}: not there{_near(self.path)}")
+            raise UserError(f"{self.shown}: there is no such file{_near(self.path)}")
         if kind is None:
-            raise UserError(f"{self.shown}: the name must end in {', '.join(FORMATS)}, or in one of these and .gz")
+            raise UserError(f"{self.shown}: the name must end in {', '.join(FORMATS)}, optionally followed by .gz")
         self.format = kind
         self.delimiter = self.style.delimiter or ("\t" if kind == "tsv" else ",")
 
@@ -138,7 +138,7 @@ class Table:
             sign = next((sign for sign in ";\t|" if len(self.columns) == 1 and sign in self.columns[0]), None)
             if sign is not None:
                 problem = f"{self.shown}: there is no column {name!r}, only {self.columns[0]!r}"
-                raise OptionError("delimiter", f"{sign!r} may part it", problem=problem)
+                raise OptionError("delimiter", f"{sign!r} may separate the columns", problem=problem)
             hint = unknown("column", name, self.columns)
             there = f" (there are {', '.join(self.columns)})" if "did you mean" in hint else ""
             raise OptionError(option, f"must name a column of {self.shown}: {hint}{there}")
@@ -163,7 +163,7 @@ class Table:
             if len(cells) != len(columns):
                 raise UserError(
                     f"{where}: {len(cells)} column{'s' * (len(cells) != 1)}, the header has {len(columns)}; "
-                    "a field with a delimiter or a line end within stands in double quotes"
+                    "a field that contains a delimiter or a line break must be in double quotes"
                 )
             yield Record(dict(zip(columns, cells, strict=True)), where, raw)
 
@@ -194,7 +194,7 @@ class Table:
                 taken.append(line)
                 size += len(line)
                 if len(taken) > 1 and size > LONGEST_ROW:
-                    problem = f"{where}: the row goes on for {len(taken):,} lines; is a quote left open?"
+                    problem = f"{where}: the row spans {len(taken):,} lines; is a quote left open?"
                     raise OptionError("quotes", MERE_QUOTES, problem=problem)
                 yield line
 

@@ -45,7 +45,7 @@ class TableWriter:
             return
         for name in self.names:
             if name in record.values:
-                raise UserError(f"{record.where}: has a key {name!r}, which the first row has not; rename it")
+                raise UserError(f"{record.where}: has a key {name!r}, unlike the first row; rename it")
         content = record.raw.strip()[:-1].rstrip()
         new = json.dumps(dict(zip(self.names, values, strict=True)))
         self._write(f"{content}, {new[1:]}{_line_end(record.raw, self._end)}", record.where)
@@ -66,7 +66,7 @@ class TableWriter:
             self._file.write(self._encoder.encode(text))
         except UnicodeEncodeError as error:
             wrong = error.object[error.start : error.end]
-            raise UserError(f"{where}: {wrong!r} of a label cannot be written in {self.table.style.encoding}") from None
+            raise UserError(f"{where}: {wrong!r} in a label cannot be written in {self.table.style.encoding}") from None
 
 
 def _line_end(raw: str, usual: str) -> str:

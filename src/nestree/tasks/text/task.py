@@ -210,7 +210,7 @@ class TextTask:
         """
         if len(texts) != self.sides:
             wanted = "two texts, separated by a tab" if self.sides == 2 else "one text"
-            raise ValueError(f"an input of {self.name} is {wanted}; here are {len(texts)}")
+            raise ValueError(f"an input of {self.name} is {wanted}, not {len(texts)}")
         return tuple(self._ids(text) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:

@@ -78,12 +78,12 @@ def test_no_tree_survives_a_parenthesis_taken_away(tree, data):
         ("(4 (2 It) (5 fun))", "character 11: a node begins with a label from 0 to 4, not '5'"),
         ("(4 (2 It) ( fun))", "character 11: a node begins with a label from 0 to 4, not ''"),
         ("(4 (2 It) (-1 fun))", "not '-1'"),
-        ("It (4 fun)", "character 1: 'It' is in no node"),
-        ("(4 (2 It))", "closes a node of 0 words and 1 nodes"),
-        ("(4 It is)", "closes a node of 2 words and 0 nodes"),
-        ("(4 It (2 is))", "closes a node of 1 words and 1 nodes"),
-        ("(4 )", "closes a node of 0 words and 0 nodes"),
-        ("(4 (2 a) (2 b) (2 c))", "closes a node of 0 words and 3 nodes"),
+        ("It (4 fun)", "character 1: 'It' is not inside a node"),
+        ("(4 (2 It))", "closes a node with 0 words and 1 nodes"),
+        ("(4 It is)", "closes a node with 2 words and 0 nodes"),
+        ("(4 It (2 is))", "closes a node with 1 words and 1 nodes"),
+        ("(4 )", "closes a node with 0 words and 0 nodes"),
+        ("(4 (2 a) (2 b) (2 c))", "closes a node with 0 words and 3 nodes"),
     ],
 )
 def test_a_damaged_tree_is_named(tmp_path, tree, message):

@@ -54,7 +54,7 @@ def _pairs(path: Path) -> Iterator[Row]:
         fields = _fields(record)
         if number == 1:
             if not _is_header(record):
-                raise UserError(f"{where}: the first line is not the header {' '.join(HEADER)}, tabs between")
+                raise UserError(f"{where}: the first line is not the header {' '.join(HEADER)}, separated by tabs")
             continue
         if len(fields) != len(HEADER):
             raise UserError(f"{where}: {len(fields)} column{'s' * (len(fields) != 1)}; a row has {len(HEADER)}")

@@ -51,7 +51,7 @@ def phrases(tree: str) -> list[tuple[str, int]]:
                 raise ValueError(f"{at}: a node begins with a label from 0 to 4, not {piece[1][:20]!r}")
             path.append(_Node(int(piece[1]), len(words)))
         elif not path:
-            raise ValueError(f"{at}: {text[:20]!r} is in no node")
+            raise ValueError(f"{at}: {text[:20]!r} is not inside a node")
         elif text != ")":
             words.append(unescape(text))
             path[-1].words += 1
@@ -59,7 +59,7 @@ def phrases(tree: str) -> list[tuple[str, int]]:
             node = path.pop()
             if (node.words, node.nodes) not in ((1, 0), (0, 2)):
                 raise ValueError(
-                    f"{at}: closes a node of {node.words} words and {node.nodes} nodes, not 1 or 2 of them"
+                    f"{at}: closes a node with {node.words} words and {node.nodes} nodes, not one word or two nodes"
                 )
             found.append((" ".join(words[node.first :]), node.label))
             if path:
