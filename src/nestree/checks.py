@@ -132,21 +132,28 @@ def check_lengths(lengths: Tensor, batch: int, longest: int) -> list[int]:
     return host_lengths
 
 
-def check_packed(states: Tensor, cu_seqlens: Tensor, dim: int) -> list[int]:
-    """Check sequences that are packed one after the other, and return their lengths on the host.
-
-    Args:
-        states: (T, D), any floating dtype.
-        cu_seqlens: (B + 1,) integers: where each sequence begins, and T.
-        dim: the D that is expected.
+def check_rows(states: Tensor, dim: int) -> None:
+    """Make sure that ``states`` are packed ones, (T, D) of any floating dtype, where D is ``dim``.
 
     Raises:
-        ValueError: names ``states`` or ``cu_seqlens`` and what does not fit.
+        ValueError: names ``states`` and what does not fit.
     """
     if states.ndim != 2 or states.shape[-1] != dim:
-        raise ValueError(f"states must have the shape (tokens, {dim}) with cu_seqlens, not {tuple(states.shape)}")
+        raise ValueError(f"states must have the shape (tokens, {dim}) where they are packed, not {tuple(states.shape)}")
     if not states.is_floating_point():
         raise ValueError(f"states must be floating-point, not {states.dtype}")
+
+
+def check_ends(cu_seqlens: Tensor, tokens: int) -> list[int]:
+    """Check where sequences begin that are packed one after the other, and return their lengths on the host.
+
+    Args:
+        cu_seqlens: (B + 1,) integers: where each sequence begins, and ``tokens``.
+        tokens: T, of all sequences.
+
+    Raises:
+        ValueError: names ``cu_seqlens`` and what does not fit.
+    """
     if cu_seqlens.dtype == torch.bool or cu_seqlens.is_floating_point() or cu_seqlens.is_complex():
         raise ValueError(f"cu_seqlens must be integers, not {cu_seqlens.dtype}")
     if cu_seqlens.ndim != 1 or len(cu_seqlens) < 2:
@@ -154,9 +161,9 @@ def check_packed(states: Tensor, cu_seqlens: Tensor, dim: int) -> list[int]:
             f"cu_seqlens must have the shape (sequences + 1,), of at least one sequence, not {tuple(cu_seqlens.shape)}"
         )
     ends: list[int] = cu_seqlens.tolist()
-    if ends[0] != 0 or ends[-1] != len(states):
+    if ends[0] != 0 or ends[-1] != tokens:
         raise ValueError(
-            f"cu_seqlens must begin with 0 and end with {len(states)}, the rows of states, not {ends[0]} and {ends[-1]}"
+            f"cu_seqlens must begin with 0 and end with {tokens}, the rows of states, not {ends[0]} and {ends[-1]}"
         )
     lengths = [end - start for start, end in pairwise(ends)]
     for place, length in enumerate(lengths):

@@ -258,3 +258,14 @@ def bad_arguments() -> Iterator[tuple[str, Tensor, dict[str, Any], str]]:
 def test_bad_cu_seqlens_are_named(name: str, states: Tensor, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         build(name)(states, **options)
+
+
+def test_nested_states_that_do_not_fit_are_named() -> None:
+    encoder = build("rir-grc")
+    for sequences, message in (
+        ([torch.zeros(3, DIM), torch.zeros(0, DIM)], "none without tokens"),
+        ([torch.zeros(3, DIM + 1)], r"states must have the shape \(tokens, 6\)"),
+        ([torch.zeros(3, DIM, dtype=torch.int64)], "states must be floating-point"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encoder(torch.nested.nested_tensor(sequences, layout=torch.jagged))

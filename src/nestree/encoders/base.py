@@ -184,7 +184,7 @@ class Encoder(nn.Module, ABC):
         refuse_tracing()
         refuse_sharded_parts(self)
         draws = as_draws(draws)
-        batch = Batch(states, lengths, mask, cu_seqlens, self.dim)
+        batch = Batch.of(states, lengths, mask, cu_seqlens, self.dim)
         check_dtype(self, batch.states)
         read = batch.rows() if self.takes_packed else batch.padded()
         wanted = Wanted(tokens, scores, nodes, along, together)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from nestree.buckets import pack, pad
-from nestree.checks import check_finite, check_packed, check_sequences, real_positions, surely_finite
+from nestree.checks import check_ends, check_finite, check_rows, check_sequences, real_positions, surely_finite
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 
@@ -20,6 +20,7 @@ States = Tensor | PackedSequence
 AnyLengths = Tensor | Sequence[int] | NDArray[np.integer]
 
 
+@dataclass(frozen=True)
 class Batch:
     """The sequences that an encoder was given, checked."""
 
@@ -28,52 +29,43 @@ class Batch:
     lengths: Lengths
     longest: int
     """L of the padded batch that tokens are returned in."""
-    packed: bool
+    packed: bool = False
     """Whether tokens are returned packed, as the states were given by ``cu_seqlens``."""
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         states: States,
         lengths: AnyLengths | None,
         mask: Tensor | None,
         cu_seqlens: AnyLengths | None,
         dim: int,
-    ) -> None:
+    ) -> Batch:
         """Read the arguments; without lengths, a mask or ``cu_seqlens`` every sequence is as long as L.
 
         Raises:
             ValueError: names the argument: lengths twice, a mask of anything but the first positions, or what
-                `check_sequences` and `check_packed` find.
+                the checks of sequences find.
         """
-        given = [
-            name for name, it in (("lengths", lengths), ("mask", mask), ("cu_seqlens", cu_seqlens)) if it is not None
-        ]
-        self.packed = cu_seqlens is not None
+        options = {"lengths": lengths, "mask": mask, "cu_seqlens": cu_seqlens}
+        given = [name for name, value in options.items() if value is not None]
         if isinstance(states, PackedSequence) or (isinstance(states, Tensor) and states.is_nested):
             if given:
                 raise ValueError(f"{given[0]} must be left out: packed and nested states know their lengths")
             states, host = _in_time(states) if isinstance(states, PackedSequence) else _nested(states)
-            ends: AnyLengths = [0, *accumulate(host)]
+            check_rows(states, dim)
         elif not isinstance(states, Tensor):
             raise ValueError(f"states must be a tensor or a PackedSequence, not {type(states).__name__}")
         elif len(given) > 1:
-            raise ValueError(
-                f"{given[1]} must be left out where there {'is a mask' if given[0] == 'mask' else 'are lengths'}"
-            )
-        elif cu_seqlens is not None:
-            ends = cu_seqlens
-        else:
-            own = _lengths_of(mask, states) if mask is not None else lengths
-            if own is None:
-                own = torch.full(states.shape[:1], states.shape[1] if states.ndim > 1 else 0)
-            own = as_lengths(own)
+            raise ValueError(f"{given[1]} must be left out where there {_ARE[given[0]]}")
+        elif cu_seqlens is None:
+            own = _lengths_of(mask, states) if mask is not None else as_lengths(_whole(states, lengths))
             host = check_sequences(states, own, dim)
-            self.states, self.longest = states, states.shape[1]
-            self.lengths = Lengths(own.to(states.device, torch.int64), host)
-            return
-        host = check_packed(states, as_lengths(ends, "cu_seqlens"), dim)
-        self.states, self.longest = states, max(host)
-        self.lengths = Lengths.of(host, states.device)
+            return cls(states, Lengths(own.to(states.device, torch.int64), host), states.shape[1])
+        else:
+            check_rows(states, dim)
+            host = check_ends(as_lengths(cu_seqlens, "cu_seqlens"), len(states))
+        return cls(states, Lengths.of(host, states.device), max(host), cu_seqlens is not None)
 
     def rows(self) -> Tensor:
         """Return the states of all sequences one after the other, (T, D).
@@ -148,9 +140,24 @@ def as_draws(draws: Draws | torch.Generator | None) -> Draws | None:
     return draws
 
 
+_ARE = {"lengths": "are lengths", "mask": "is a mask"}
+
+
+def _whole(states: Tensor, lengths: AnyLengths | None) -> AnyLengths:
+    return torch.full(states.shape[:1], states.shape[1] if states.ndim > 1 else 0) if lengths is None else lengths
+
+
 def _nested(states: Tensor) -> tuple[Tensor, list[int]]:
+    """Return the sequences of a nested tensor one after the other, and their lengths.
+
+    Raises:
+        ValueError: names ``states``: there is no sequence, or an empty one.
+    """
     sequences = list(states.unbind())
-    return torch.cat(sequences), [len(sequence) for sequence in sequences]
+    lengths = [len(sequence) for sequence in sequences]
+    if not lengths or min(lengths) < 1:
+        raise ValueError("states must hold at least one sequence, and none without tokens")
+    return torch.cat(sequences), lengths
 
 
 def _in_time(states: PackedSequence) -> tuple[Tensor, list[int]]:
