@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -107,11 +108,20 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
         raise ValueError(f"states must have the shape (batch, length, {dim}), not {tuple(states.shape)}")
     if not states.is_floating_point():
         raise ValueError(f"states must be floating-point, not {states.dtype}")
-    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
-        raise ValueError(f"lengths must be integers, not {lengths.dtype}")
     batch, longest, _ = states.shape
     if batch == 0:
         raise ValueError("states must have at least one sequence, not an empty batch")
+    return check_lengths(lengths, batch, longest)
+
+
+def check_lengths(lengths: Tensor, batch: int, longest: int) -> list[int]:
+    """Return the lengths of a padded batch (B, L) as a list.
+
+    Raises:
+        ValueError: wrong shape, dtype or values; names ``lengths``.
+    """
+    if lengths.dtype == torch.bool or lengths.is_floating_point() or lengths.is_complex():
+        raise ValueError(f"lengths must be integers, not {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ValueError(
             f"lengths must have the shape ({batch},), one for each row of states, not {tuple(lengths.shape)}"
@@ -120,16 +130,71 @@ def check_sequences(states: Tensor, lengths: Tensor, dim: int) -> list[int]:
     for row, length in enumerate(host_lengths):
         if not 1 <= length <= longest:
             raise ValueError(f"lengths[{row}] must be from 1 to {longest}, the length of states, not {length}")
-    if torch._C._are_functorch_transforms_active():  # values cannot be read inside torch.func transforms
-        return host_lengths
-    if not states.detach().sum().isfinite():  # a cheap first test; padding and overflow can fail it too
-        real = real_positions(lengths.to(states.device, torch.int64), longest)
-        bad = (~states.isfinite().all(dim=-1) & real).nonzero()
-        if len(bad):
-            row, position = bad[0].tolist()
-            kind = "a NaN" if bool(states[row, position].isnan().any()) else "an infinite number"
-            raise ValueError(f"states[{row}, {position}] has {kind} at a real position")
     return host_lengths
+
+
+def check_rows(states: Tensor, dim: int) -> None:
+    """Check packed states (T, D) of any floating dtype, where D is ``dim``.
+
+    Raises:
+        ValueError: wrong shape or dtype; names ``states``.
+    """
+    if states.ndim != 2 or states.shape[-1] != dim:
+        raise ValueError(f"states must have the shape (tokens, {dim}) where they are packed, not {tuple(states.shape)}")
+    if not states.is_floating_point():
+        raise ValueError(f"states must be floating-point, not {states.dtype}")
+
+
+def check_ends(cu_seqlens: Tensor, tokens: int) -> list[int]:
+    """Check the boundaries of packed sequences, and return their lengths as a list.
+
+    Args:
+        cu_seqlens: (B + 1,) integers: where each sequence begins, and ``tokens``.
+        tokens: T, of all sequences.
+
+    Raises:
+        ValueError: wrong shape, dtype or values; names ``cu_seqlens``.
+    """
+    if cu_seqlens.dtype == torch.bool or cu_seqlens.is_floating_point() or cu_seqlens.is_complex():
+        raise ValueError(f"cu_seqlens must be integers, not {cu_seqlens.dtype}")
+    if cu_seqlens.ndim != 1 or len(cu_seqlens) < 2:
+        raise ValueError(
+            f"cu_seqlens must have the shape (sequences + 1,), of at least one sequence, not {tuple(cu_seqlens.shape)}"
+        )
+    ends: list[int] = cu_seqlens.tolist()
+    if ends[0] != 0 or ends[-1] != tokens:
+        raise ValueError(
+            f"cu_seqlens must begin with 0 and end with {tokens}, the rows of states, not {ends[0]} and {ends[-1]}"
+        )
+    lengths = [end - start for start, end in pairwise(ends)]
+    for place, length in enumerate(lengths):
+        if length < 1:
+            raise ValueError(
+                f"cu_seqlens[{place + 1}] is {ends[place + 1]}, which must be above {ends[place]}, the one before"
+            )
+    return lengths
+
+
+def surely_finite(states: Tensor) -> bool:
+    """Return True only if ``states`` are finite; may also return False for finite ones."""
+    if torch._C._are_functorch_transforms_active():  # values cannot be read inside torch.func transforms
+        return True
+    return bool(states.detach().sum().isfinite())  # a cheap test; overflow can fail it too
+
+
+def check_finite(rows: Tensor, name: Callable[[int], str]) -> None:
+    """Check that packed rows (T, D) are finite; ``name`` returns the name of a row for the message.
+
+    Raises:
+        ValueError: a row has a NaN or infinite number; names the row.
+    """
+    if surely_finite(rows):
+        return
+    bad = (~rows.isfinite().all(dim=-1)).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        kind = "a NaN" if bool(rows[row].isnan().any()) else "an infinite number"
+        raise ValueError(f"{name(row)} has {kind} at a real position")
 
 
 def _is_number(value: object) -> bool:

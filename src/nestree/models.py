@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from jaxtyping import Float, Float32, Integer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_probability, check_tokens
+from nestree.buckets import pack, plan
+from nestree.checks import check_at_least, check_lengths, check_probability, check_tokens
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
+from nestree.encoders.inputs import as_lengths
 from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
 from nestree.recursions.draws import Draws
@@ -97,7 +100,14 @@ class Classifier(nn.Module):
         draws: Draws | None = None,
     ) -> Encoding:
         """Return the encoding of ``tokens``, with trees if ``trees`` is set."""
-        return self.encoder(self.states(tokens), lengths, trees=trees, draws=draws)
+        check_tokens(tokens, self.vocabulary_size)
+        if isinstance(self.encoder, Encoder) and self.encoder.takes_packed and len(tokens):
+            host = check_lengths(as_lengths(lengths), *tokens.shape)
+            # A batch with little padding stays padded, so that a seed gives the dropout masks that it always gave.
+            if len(plan(host, rows=0)) > 1:
+                ends = [0, *accumulate(host)]
+                return self.encoder(self._embedded(pack(tokens, host)), cu_seqlens=ends, trees=trees, draws=draws)
+        return self.encoder(self._embedded(tokens), lengths, trees=trees, draws=draws)
 
     def states(self, tokens: Integer[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
         """Return the states (B, L, D) that the encoder reads.
@@ -106,6 +116,9 @@ class Classifier(nn.Module):
             ValueError: a token number is not in the vocabulary.
         """
         check_tokens(tokens, self.vocabulary_size)
+        return self._embedded(tokens)
+
+    def _embedded(self, tokens: Integer[Tensor, "*rows"]) -> Float[Tensor, "*rows d"]:
         return self.projection(self.input_dropout(self.embedding(tokens.long())))
 
     def tree_log_prob(

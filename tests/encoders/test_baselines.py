@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import nestree
+from nestree.buckets import Buckets
 from nestree.encoders.s4d import S4DLayer, S4DStack, normalized
 from nestree.encoders.transformer import Transformer, sinusoids
 from nestree.layers.s4d import S4D, SHORT
@@ -175,26 +176,30 @@ def test_float32_is_close_to_float64(name: str, length: int) -> None:
 # --- batch statistics
 
 
-def test_statistics_are_those_of_real_positions() -> None:
-    norm, lengths = nn.BatchNorm1d(3).double(), torch.tensor([5, 2])
-    states = torch.randn(2, 5, 3, dtype=torch.float64) + 4
-    real = torch.arange(5) < lengths[:, None]
-    once = normalized(norm, states, real)
-    flat = torch.cat([states[0], states[1, :2]])
-    torch.testing.assert_close(norm.running_mean, 0.1 * flat.mean(0))
-    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * flat.var(0))
-    torch.testing.assert_close(once[real].mean(0), torch.zeros(3, dtype=torch.float64))
-    assert bool((once[~real] == 0).all())
-    states[~real] = torch.inf
-    assert torch.equal(normalized(norm, states, real), once)
+@pytest.mark.parametrize("prenorm", [True, False], ids=["before", "behind"])
+def test_statistics_are_those_of_real_positions(prenorm: bool) -> None:
+    encoder = S4DStack(DIM, layers=1, prenorm=prenorm).double()
+    norm = encoder.layers[0].norm
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    states, _ = states_of([5, 2])
+    tokens = encoder(states + 4, torch.tensor([5, 2]), tokens=True).tokens
+    (rows,) = seen
+    assert rows.shape == (7, DIM)
+    torch.testing.assert_close(norm.running_mean, 0.1 * rows.mean(0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * rows.var(0))
+    if prenorm:
+        assert torch.equal(rows, torch.cat([states[0, :5], states[1, :2]]).detach() + 4)
+    else:
+        real = torch.cat([tokens[0, :5], tokens[1, :2]])
+        torch.testing.assert_close(real.mean(0), torch.zeros(DIM, dtype=torch.float64), atol=1e-10, rtol=0)
 
 
 def test_a_single_position_is_normalized_by_running_statistics() -> None:
-    norm, real = nn.BatchNorm1d(3), torch.tensor([[True]])
-    states = torch.randn(1, 1, 3)
-    in_training = normalized(norm, states, real)
+    norm, states = nn.BatchNorm1d(3), torch.randn(1, 3)
+    in_training = normalized(norm, states)
     assert torch.equal(norm.running_mean, torch.zeros(3))
-    assert torch.equal(normalized(norm.eval(), states, real), in_training)
+    assert torch.equal(normalized(norm.eval(), states), in_training)
 
 
 def test_the_two_directions_skips_begin_as_one_standard_normal() -> None:
@@ -206,8 +211,8 @@ def test_s4d_dropout_is_tied_over_time() -> None:
     layer = S4DLayer(200, dropout=0.3, prenorm=True).double()
     layer.mix = nn.Identity()  # type: ignore[assignment]
     layer.mix.forward = lambda seen: torch.cat([seen, torch.full_like(seen, 50.0)], -1)  # a gate that is open
-    states, real = torch.randn(2, 9, 200, dtype=torch.float64), torch.ones(2, 9, dtype=torch.bool)
-    dropped = layer(states, real) == states
+    states = torch.randn(18, 200, dtype=torch.float64)
+    dropped = (layer(states, Buckets([9, 9])) == states).unflatten(0, (2, 9))
     assert torch.equal(dropped.all(1), dropped.any(1))
     assert dropped[:, 0].double().mean().item() == pytest.approx(0.3, abs=0.1)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_positive, check_sequences, real_positions
-from nestree.encoders.inputs import AnyLengths, States, as_draws, padded
+from nestree.checks import check_at_least, check_positive
+from nestree.encoders.inputs import AnyLengths, Batch, States, as_draws
 from nestree.encoders.interop import (
     attach_parameters,
     check_dtype,
@@ -37,7 +37,7 @@ class Encoding(NamedTuple):
     trees: list[list[ParsedTree]] | None = None
     """With ``trees=True``: the trees of each sequence, most probable first; their probabilities add up to 1."""
     tokens: Tensor | None = None
-    """With ``tokens=True``: (B, L, D), a state for each token, zero in the padding."""
+    """With ``tokens=True``: (B, L, D), a state for each token, zero in the padding; with ``cu_seqlens`` (T, D)."""
     scores: Tensor | None = None
     """With ``scores=True``: (B, W), the score of each beam, differentiable; -inf where a sequence has fewer beams. Only
     differences between the beams of one sequence have a meaning."""
@@ -119,10 +119,14 @@ class EncodingRequest:
 
 
 class Encoder(nn.Module, ABC):
-    """A module that maps padded token states and their lengths to one root per sequence.
+    """A module that maps token states and their lengths to one root per sequence.
 
     Subclasses implement [`encode`][], whose arguments are already checked and whose states are zero in the padding.
     """
+
+    takes_packed: ClassVar[bool] = False
+    """Whether [`encode`][] takes the states of all sequences one after the other, (T, D), instead of a padded batch;
+    its tokens then are (T, D) too."""
 
     def __init__(self, dim: int) -> None:
         """Set the width D of the states.
@@ -140,6 +144,7 @@ class Encoder(nn.Module, ABC):
         lengths: AnyLengths | None = None,
         *,
         mask: Tensor | None = None,
+        cu_seqlens: AnyLengths | None = None,
         trees: bool = False,
         tokens: bool = False,
         scores: bool = False,
@@ -148,13 +153,15 @@ class Encoder(nn.Module, ABC):
         together: Sequence[Sequence[Span]] | None = None,
         draws: Draws | torch.Generator | None = None,
     ) -> Encoding:
-        """Encode a padded batch.
+        """Encode a batch.
 
         Args:
             states: (B, L, D), with the dtype and device of the parameters; padding is ignored. Or a PackedSequence or
                 nested tensor, which have their own lengths.
             lengths: (B,) integers from 1 to L: a tensor, list or array; None: all are L.
             mask: (B, L) instead of lengths: true at the tokens, which must come first in each row.
+            cu_seqlens: (B + 1,) integers instead of lengths: where each sequence begins, and T; states are then (T, D),
+                the concatenated sequences.
             trees: also return the trees that were used.
             tokens: also return a state for each token. A beam tree computes them by parent attention, which it only has
                 if it was built with ``token_rounds`` of at least 1.
@@ -176,22 +183,19 @@ class Encoder(nn.Module, ABC):
         refuse_tracing()
         refuse_sharded_parts(self)
         draws = as_draws(draws)
-        states, given = padded(states, lengths, mask)
-        host = check_sequences(states, given, self.dim)
-        check_dtype(self, states)
-        checked = Lengths(given.to(states.device, torch.int64), host)
-        padding = ~real_positions(checked.tensor, states.shape[1]).unsqueeze(-1)
-        states = states.masked_fill(padding, 0)
+        batch = Batch.of(states, lengths, mask, cu_seqlens, self.dim)
+        check_dtype(self, batch.states)
+        read = batch.rows() if self.takes_packed else batch.padded()
         request = EncodingRequest(tokens, scores, nodes, along, together)
         if request:
-            found = self.encode_request(states, checked, request, trees=trees, draws=draws)
+            found = self.encode_request(read, batch.lengths, request, trees=trees, draws=draws)
         else:
-            found = self.encode(states, checked, trees=trees, draws=draws)
-        of_tokens = None
-        if tokens and found.tokens is not None:
-            of_tokens = in_parameter_dtype(found.tokens, self).masked_fill(padding, 0)
+            found = self.encode(read, batch.lengths, trees=trees, draws=draws)
+        of_tokens = (
+            in_parameter_dtype(batch.like_given(found.tokens), self) if tokens and found.tokens is not None else None
+        )
         found = found._replace(root=in_parameter_dtype(found.root, self), tokens=of_tokens)
-        if max(host) > SHORT and along is None:
+        if batch.lengths.longest > SHORT and along is None:
             return found
         # A loss may use any one of them.
         return found._replace(
@@ -202,7 +206,10 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
-        """Encode checked states whose padding is zero; token states may be returned whether requested or not."""
+        """Encode checked states (B, L, D) whose padding is zero; (T, D) if ``takes_packed`` is true.
+
+        Token states may be returned whether requested or not.
+        """
 
     def encode_request(
         self, states: Tensor, lengths: Lengths, request: EncodingRequest, *, trees: bool, draws: Draws | None

@@ -44,6 +44,7 @@ class RIR(Checked, Encoder):
         "training_arities": lambda name, value: None if value is None else _check_range(name, value),
         "training_flat": check_share,
     }
+    takes_packed = True
 
     def __init__(
         self,
@@ -107,8 +108,9 @@ class RIR(Checked, Encoder):
 
     def _leaves(self, states: Tensor, lengths: Lengths) -> Leaves:
         if self.context is not None:
-            states = self.context(states, lengths.tensor)
-        return Leaves(states, lengths, self.leaf)
+            states = self.context(states, lengths.host)
+        # At once: what the transform reads need not be there during the recursion, if there is no gradient.
+        return Leaves(self.leaf(states), lengths)
 
     def _outer(self, draws: Draws | None) -> Outer:
         return self._training_outer(draws or Draws()) if self.training else self._evaluation_outer()

@@ -23,6 +23,8 @@ WHOLE = Outer()
 class RvNN(Encoder):
     """Leaf transform, then one recursion over the whole sequence: for example EBT-GRC or GRC."""
 
+    takes_packed = True
+
     def __init__(
         self, recursion: Recursion, leaf: LeafTransform | None, *, attention: ParentAttention | None = None
     ) -> None:

@@ -5,34 +5,32 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_probability, real_positions
+from nestree.buckets import Buckets
+from nestree.checks import check_at_least, check_probability
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import S4D
+from nestree.layers.s4d import channels_first, in_pieces
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 
 
-def normalized(norm: nn.Module, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
-    """Normalize each of the D features over real positions only; the padding comes out as zeros.
+def normalized(norm: nn.Module, states: Float[Tensor, "t d"]) -> Float[Tensor, "t d"]:
+    """Normalize each of the D features over the real positions of all sequences.
 
     In training the statistics are those of what one process runs at once: of its share of the batch where several
     processes share it (unless the norm is a SyncBatchNorm), and of the micro-batch where there are micro-batches. A
     single position has no variance, and is normalized by the running statistics, as at evaluation.
     """
-    flat = states[real]
-    if type(norm) is nn.BatchNorm1d and norm.training and len(flat) == 1:
-        flat = functional.batch_norm(
-            flat, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.running_mean is None, 0.0, norm.eps
-        )
-    else:
-        flat = norm(flat)
-    return torch.zeros_like(states, dtype=flat.dtype).index_put((real,), flat)
+    if type(norm) is not nn.BatchNorm1d or not norm.training or len(states) > 1:
+        return norm(states)
+    return functional.batch_norm(
+        states, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.running_mean is None, 0.0, norm.eps
+    )
 
 
 class S4DLayer(nn.Module):
@@ -50,16 +48,21 @@ class S4DLayer(nn.Module):
         self.mix = nn.Linear(dim, 2 * dim)
         self.norm = nn.BatchNorm1d(dim)
 
-    def forward(self, states: Float[Tensor, "b l d"], real: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
-        """Return states of the same shape; those that come in are zero in the padding unless ``prenorm``."""
-        inputs = normalized(self.norm, states, real) if self.prenorm else states
-        # Channels first in memory, as S4D has them. Running backwards through the padding's zeros is running
-        # backwards from the last token.
-        both = self.ssm.both_ways(inputs.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
-        forwards, backwards = both.chunk(2)
+    def forward(self, states: Float[Tensor, "t d"], buckets: Buckets) -> Float[Tensor, "t d"]:
+        """Return states of the same shape, of all sequences one after the other."""
+        inputs = normalized(self.norm, states) if self.prenorm else states
+        # Running backwards through the padding's zeros is running backwards from the last token.
+        mixed = (self._run(part) for part in buckets.padded(inputs))
+        states = states + buckets.packed(list(mixed))
+        return states if self.prenorm else normalized(self.norm, states)
+
+    def _run(self, inputs: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
+        return in_pieces(self._mix, self.ssm.both_ways(channels_first(inputs)), inputs, whole=self.training)
+
+    def _mix(self, both: Float[Tensor, "b h l"], inputs: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
+        forwards, backwards = both.transpose(0, 1).chunk(2)
         seen = self.dropout(functional.gelu(forwards + backwards)).permute(1, 2, 0)
-        states = states + functional.glu(self.mix(seen), dim=-1)
-        return states if self.prenorm else normalized(self.norm, states, real)
+        return functional.glu(self.mix(seen), dim=-1)
 
 
 class S4DStack(Encoder):
@@ -74,6 +77,8 @@ class S4DStack(Encoder):
         >>> S4DStack(16, layers=2)(torch.randn(2, 5, 16), torch.tensor([5, 3])).root.shape
         torch.Size([2, 16])
     """
+
+    takes_packed = True
 
     def __init__(self, dim: int, *, layers: int = 8, dropout: float = 0.0, prenorm: bool = False) -> None:
         """Make an encoder of states of width ``dim``.
@@ -94,10 +99,10 @@ class S4DStack(Encoder):
 
     def encode(self, states: Tensor, lengths: Lengths, *, trees: bool, draws: Draws | None) -> Encoding:
         """Encode checked states; there are no trees."""
-        real = real_positions(lengths.tensor, states.shape[1])
+        buckets = Buckets(lengths.host)
         for layer in self.layers:
-            states = layer(states, real)
-        summed = states.masked_fill(~real.unsqueeze(-1), 0).sum(1)
+            states = layer(states, buckets)
+        summed = buckets.joined([part.sum(1) for part in buckets.padded(states)])
         return Encoding(summed / lengths.tensor.unsqueeze(-1).to(states.dtype), tokens=states)
 
 

@@ -22,7 +22,7 @@ from nestree.recursions.draws import Draws
 from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
 from nestree.recursions.outputs import OutputRequest
-from nestree.recursions.shapes import Padded
+from nestree.recursions.shapes import Packed, Padded
 from nestree.trees import ParsedTree, Span, Tree
 from nestree.trees.scores import allowed
 
@@ -83,7 +83,7 @@ def encode_with_request(
     return Encoding(
         found.root,
         parsed,
-        None if found.tokens is None else leaves.padded(found.tokens),
+        found.tokens,
         found.scores if request.scores else None,
         found.beams if request.scores else (),
         found.nodes if request.nodes else None,
@@ -140,7 +140,7 @@ def encode_along(
     if attention is not None and request.tokens:
         paths, rows = Places.under(given.roots, given).paths(given.leaves)
         weights = states.new_ones(len(along))
-        tokens = leaves.padded(attention(states[: given.leaves], states[rows], paths, weights))
+        tokens = attention(states[: given.leaves], states[rows], paths, weights)
     nodes = None
     if request.nodes:
         spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
@@ -186,14 +186,17 @@ class Contextualizer(nn.Module):
         lengths: AnyLengths | None = None,
         *,
         mask: Tensor | None = None,
+        cu_seqlens: AnyLengths | None = None,
         draws: Draws | torch.Generator | None = None,
-    ) -> Padded:
-        """Return the tokens' states (B, L, D), zero in the padding; for the arguments see [`Encoder.forward`][].
+    ) -> Padded | Packed:
+        """Return the tokens' states (B, L, D), zero in the padding, or (T, D) with ``cu_seqlens``.
+
+        For the arguments see [`Encoder.forward`][].
 
         Raises:
             ValueError: as for [`Encoder.forward`][], or the encoder has no tokens.
         """
-        tokens = self.encoder(states, lengths, mask=mask, tokens=True, draws=draws).tokens
+        tokens = self.encoder(states, lengths, mask=mask, cu_seqlens=cu_seqlens, tokens=True, draws=draws).tokens
         assert tokens is not None
         return tokens
 

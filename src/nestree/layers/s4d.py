@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nestree.buckets import Buckets
 from nestree.checks import check_at_least, check_probability, real_positions
 
 STATE_SIZE = 64
@@ -18,6 +20,12 @@ STATE_SIZE = 64
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 """Range of the initial step sizes dt, log-uniform."""
 
+
+MOST = 2**23
+"""Numbers of a signal that are convolved at once where no gradient is needed."""
+
+PIECE = 2**16
+"""Positions that are mixed at once where no gradient is needed."""
 
 SHORT = 128
 """Largest number of time steps for which a matrix product is faster than an FFT."""
@@ -79,18 +87,9 @@ class S4D(nn.Module):
     def kernel(self, length: int) -> Float[Tensor, "h l"]:
         """Return K_0 .. K_(length - 1), in float32, or in float64 for a float64 layer.
 
-        The powers are split as ``z^(i T + j) = z^(i T) z^j`` with T about sqrt(L), so the sum over n becomes one small
-        matrix product per channel. All L N powers at once would take gigabytes at 100,000 tokens.
+        See [`kernel_of`][].
         """
-        log_pole, weight = self.poles()
-        stride = math.ceil(math.sqrt(length))
-        fine = torch.arange(stride, device=weight.device, dtype=weight.real.dtype)
-        coarse = torch.arange(0, length, stride, device=weight.device, dtype=weight.real.dtype)
-        rows = weight.unsqueeze(1) * torch.exp(log_pole.unsqueeze(1) * coarse[:, None])  # (H, I, N/2)
-        columns = torch.exp(log_pole.unsqueeze(2) * fine)  # (H, N/2, J)
-        real_rows = torch.cat([rows.real, -rows.imag], dim=2)
-        real_columns = torch.cat([columns.real, columns.imag], dim=1)
-        return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
+        return kernel_of(*self.poles(), length)
 
     def forward(self, inputs: Float[Tensor, "b h l"]) -> Float[Tensor, "b h l"]:
         """Convolve channel by channel; position t sees positions 0..t."""
@@ -103,15 +102,47 @@ class S4D(nn.Module):
     def both_ways(self, inputs: Float[Tensor, "b d l"]) -> Float[Tensor, "b h l"]:
         """Run the first half of the channels (H = 2 D) forwards over ``inputs``, and the second half backwards.
 
-        The result has its channels first in memory. Inputs with channels first are not copied.
+        The result has its channels first in memory. Inputs with channels first are not copied. Without gradients, few
+        channels of long inputs are computed at a time: spectra take many times the memory of what they belong to.
         """
+        size, channels = inputs.shape[-1], inputs.shape[1]
+        at_once = channels if torch.is_grad_enabled() else max(1, MOST // (len(inputs) * size))
         with torch.autocast(inputs.device.type, enabled=False):
-            forwards, backwards = self.kernel(inputs.shape[-1]).chunk(2)
-            signal = inputs.to(forwards.dtype)
-            outputs = [convolution(signal, forwards), convolution(signal, backwards, backwards=True)]
-            skips = self.skip.to(signal.dtype).unsqueeze(-1).chunk(2)
-        both = [torch.addcmul(y, skip, signal).transpose(0, 1) for y, skip in zip(outputs, skips, strict=True)]
-        return torch.cat(both).transpose(0, 1).to(inputs.dtype)
+            if at_once >= channels:
+                return torch.cat([way.transpose(0, 1) for way in self._both_ways(inputs)]).transpose(0, 1)
+            both = inputs.new_empty(2 * channels, len(inputs), size).transpose(0, 1)
+            for start in range(0, channels, at_once):
+                own = slice(start, min(start + at_once, channels))
+                for offset, way in zip((0, channels), self._both_ways(inputs[:, own], own), strict=True):
+                    both[:, own.start + offset : own.stop + offset] = way
+        return both
+
+    def _both_ways(self, inputs: Tensor, own: slice = slice(None)) -> list[Tensor]:
+        """Return some channels of the first half, and those of the second, of the result."""
+        poles, weight = (part.unflatten(0, (2, -1))[:, own].flatten(0, 1) for part in self.poles())
+        forwards, backwards = kernel_of(poles, weight, inputs.shape[-1]).chunk(2)
+        signal = inputs.to(forwards.dtype)
+        outputs = [convolution(signal, forwards), convolution(signal, backwards, backwards=True)]
+        skips = [skip[own].unsqueeze(-1) for skip in self.skip.to(signal.dtype).chunk(2)]
+        return [torch.addcmul(y, skip, signal).to(inputs.dtype) for y, skip in zip(outputs, skips, strict=True)]
+
+
+def kernel_of(
+    log_pole: Complex[Tensor, "h poles"], weight: Complex[Tensor, "h poles"], length: int
+) -> Float[Tensor, "h l"]:
+    """Return K_0 .. K_(length - 1) of each channel, given what [`S4D.poles`][] returns.
+
+    The powers are split as ``z^(i T + j) = z^(i T) z^j`` with T about sqrt(L), so the sum over n becomes one small
+    matrix product per channel. All L N powers at once would take gigabytes at 100,000 tokens.
+    """
+    stride = math.ceil(math.sqrt(length))
+    fine = torch.arange(stride, device=weight.device, dtype=weight.real.dtype)
+    coarse = torch.arange(0, length, stride, device=weight.device, dtype=weight.real.dtype)
+    rows = weight.unsqueeze(1) * torch.exp(log_pole.unsqueeze(1) * coarse[:, None])  # (H, I, N/2)
+    columns = torch.exp(log_pole.unsqueeze(2) * fine)  # (H, N/2, J)
+    real_rows = torch.cat([rows.real, -rows.imag], dim=2)
+    real_columns = torch.cat([columns.real, columns.imag], dim=1)
+    return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
 
 
 class _SpectralConvolution(torch.autograd.Function):
@@ -244,14 +275,57 @@ class BidirectionalS4D(nn.Module):
         self.dropout = nn.Dropout1d(check_probability("dropout", dropout))
         self.mix = (_ZeroLinear if zero_init else nn.Linear)(2 * dim, 2 * dim)
 
-    def forward(self, states: Float[Tensor, "b l d"], lengths: Tensor) -> Float[Tensor, "b l d"]:
-        """Return states of the same shape, (B, L, D); ``lengths`` (B,) are the sequences' lengths."""
+    def forward(
+        self, states: Float[Tensor, "b l d"] | Float[Tensor, "t d"], lengths: Tensor | Sequence[int]
+    ) -> Float[Tensor, "b l d"] | Float[Tensor, "t d"]:
+        """Return states of the same shape.
+
+        Args:
+            states: (B, L, D), or (T, D) of the sequences one after the other, which run in buckets of similar length.
+            lengths: (B,) of the sequences.
+        """
+        if states.ndim == 2:
+            buckets = Buckets(lengths if isinstance(lengths, Sequence) else lengths.tolist())
+            return buckets.packed([self._run(part) for part in buckets.padded(states)])
+        lengths = lengths if isinstance(lengths, Tensor) else torch.tensor(lengths, device=states.device)
         real = real_positions(lengths, states.shape[1])
-        states = states.masked_fill(~real.unsqueeze(-1), 0)
-        both = self.ssm.both_ways(states.permute(2, 0, 1).contiguous().transpose(0, 1)).transpose(0, 1)
+        return self._run(states.masked_fill(~real.unsqueeze(-1), 0))
+
+    def _run(self, states: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         # With channels first in memory, neither the convolutions nor the product copies anything.
-        seen = self.dropout(functional.gelu(self.dropout(both))).permute(1, 2, 0)
+        both = self.ssm.both_ways(channels_first(states))
+        return in_pieces(self._mix, both, states, whole=self.training)
+
+    def _mix(self, both: Float[Tensor, "b h l"], states: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
+        seen = self.dropout(functional.gelu(self.dropout(both.transpose(0, 1)))).permute(1, 2, 0)
         return states + functional.glu(self.mix(seen), dim=-1)
+
+
+def channels_first(states: Float[Tensor, "b l d"]) -> Float[Tensor, "b d l"]:
+    """Return states with their channels first in memory, as S4D takes them."""
+    return states.permute(2, 0, 1).contiguous().transpose(0, 1)
+
+
+def in_pieces(
+    mix: Callable[[Tensor, Tensor], Tensor],
+    both: Float[Tensor, "b h l"],
+    states: Float[Tensor, "b l d"],
+    *,
+    whole: bool,
+) -> Float[Tensor, "b l d"]:
+    """Return ``mix(both, states)``; piece by piece of a long sequence, unless ``whole`` or gradients need it all."""
+    length = states.shape[1]
+    if whole or torch.is_grad_enabled() or length <= PIECE:
+        return mix(both, states)
+    mixed: Tensor | None = None
+    for start in range(0, length, PIECE):
+        end = start + PIECE
+        piece = mix(both[..., start:end], states[:, start:end])
+        if mixed is None:
+            mixed = piece.new_empty(states.shape)
+        mixed[:, start:end] = piece
+    assert mixed is not None
+    return mixed
 
 
 def ssm_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -7,25 +7,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import nn
 
+from nestree.buckets import Buckets, pack, pad
 from nestree.errors import OptionError
 from nestree.layers import Cell, Scorer
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Level, Outer
-from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, Rows, SequenceRoots, TableStates
+from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padded, SequenceRoots, TableStates
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
+
+STEP = 32
+"""Groups that a step of a recursion takes about as long for as for one; see [`plan`][nestree.buckets.plan]."""
 
 
 @dataclass(frozen=True)
 class Leaves:
     """A checked batch of sequences of leaf states."""
 
-    inputs: Padded
-    """(B, L, D), zero in the padding."""
+    inputs: Padded | Packed
+    """(T, D), all sequences one after the other; or (B, L, D), zero in the padding."""
     lengths: Lengths
     transform: Callable[[Anything], Anything] | None = None
     """Turns rows of inputs into leaf states; None: they are leaf states already."""
@@ -33,32 +36,15 @@ class Leaves:
     @cached_property
     def states(self) -> Padded:
         """The leaf states (B, L, D); the padding holds arbitrary finite numbers."""
+        if self.inputs.ndim == 2:
+            return pad(self.packed(), self.lengths.host)
         return self.inputs if self.transform is None else self.transform(self.inputs)
 
     def packed(self) -> Packed:
-        """Return the leaf states of all sequences, concatenated without padding: (sum of lengths, D)."""
+        """Return the leaf states of all sequences, concatenated without padding: (T, D)."""
         # Packed before the transform, which then does no work on padding.
-        rows = pack(self.inputs, self.lengths.host)
+        rows = self.inputs if self.inputs.ndim == 2 else pack(self.inputs, self.lengths.host)
         return rows if self.transform is None else self.transform(rows)
-
-    def padded(self, packed: Packed) -> Padded:
-        """Return packed rows (sum of lengths, D) as (B, L, D), zero in the padding; the inverse of [`pack`][]."""
-        batch, longest = self.inputs.shape[:2]
-        rows = real_rows(self.lengths.host, longest).to(packed.device)
-        flat = packed.new_zeros(batch * longest, packed.shape[1]).index_copy(0, rows, packed)
-        return flat.view(batch, longest, -1)
-
-
-def pack(states: Padded, lengths: list[int]) -> Packed:
-    """Return the real positions of padded states (B, L, D), concatenated: (sum of lengths, D)."""
-    return states.flatten(0, 1).index_select(0, real_rows(lengths, states.shape[1]).to(states.device))
-
-
-def real_rows(lengths: list[int], longest: int) -> Rows:
-    """Return the indices of the real positions among all B * L positions of a padded batch."""
-    count = np.array(lengths)
-    skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
-    return torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))
 
 
 @dataclass(frozen=True)
@@ -131,20 +117,19 @@ class SingleRootRecursion(Recursion):
 
     def recurse(self, leaves: Leaves, outer: Outer, *, trees: bool = False, draws: Draws | None = None) -> Folded:
         """Fold every sequence level by level; without an arity each sequence is one group, even a single token."""
+        lengths, table = leaves.lengths.host, leaves.packed()
         if outer.arity is None:
-            root, merges = self._fold(leaves.states, leaves.lengths, trees)
-            return Folded(root, _whole_trees(leaves.lengths.host, merges) if trees else None)
+            root, merges = self._fold(table, _starts(lengths), lengths, trees)
+            return Folded(root, _whole_trees(lengths, merges) if trees else None)
         if outer.roots > 1:
             raise OptionError("partial", f"must be 0 where {type(self).__name__} folds a group, not {outer.partial!r}")
-        lengths = leaves.lengths.host
         levels = outer.levels(lengths, training=self.training)
-        table = leaves.packed()
         starts = _starts(lengths)
         singles = [b for b, length in enumerate(lengths) if length == 1]
         pieces, owners = [table[[starts[b] for b in singles]]], list(singles)
         merges_of_levels: list[list[Merges]] = []
         for level in levels:
-            table, merges = self._fold(gather_groups(table, level), Lengths.of(level.size, table.device), trees)
+            table, merges = self._fold(table, level.first, level.size, trees)
             merges_of_levels.append(merges)
             finished = [row for row, last in enumerate(level.last) if last]
             pieces.append(table[finished])
@@ -152,9 +137,26 @@ class SingleRootRecursion(Recursion):
         root = torch.cat(pieces)[torch.tensor(owners, device=table.device).argsort()]
         return Folded(root, _nested_trees(lengths, levels, merges_of_levels) if trees else None)
 
-    def _fold(self, items: Items, sizes: Lengths, trees: bool) -> tuple[GroupStates, list[Merges]]:
-        """Fold a batch of groups; the list of merges is empty unless ``trees`` is set."""
-        return self.parse(items, sizes) if trees else (self.fold(items, sizes), [])
+    def _fold(
+        self, table: TableStates, first: list[int], size: list[int], trees: bool
+    ) -> tuple[GroupStates, list[Merges]]:
+        """Fold groups of neighbouring rows of a table, given the first row and the number of rows of each.
+
+        Groups of similar size are folded together. There are merges only if trees are asked for.
+        """
+        buckets = Buckets(size, rows=STEP)
+        roots: list[GroupStates] = []
+        merges: list[Merges] = [()] * len(size)
+        for groups, sizes in zip(buckets.sequences, buckets.of_each, strict=True):
+            items = gather_groups(table, [first[group] for group in groups], max(sizes))
+            if trees:
+                root, found = self.parse(items, Lengths.of(sizes, table.device))
+                for group, own in zip(groups, found, strict=True):
+                    merges[group] = own
+            else:
+                root = self.fold(items, Lengths.of(sizes, table.device))
+            roots.append(root)
+        return buckets.joined(roots), merges if trees else []
 
 
 def _whole_trees(lengths: list[int], merges: list[Merges]) -> list[list[ParsedTree]]:
@@ -184,11 +186,13 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
     ]
 
 
-def gather_groups(table: TableStates, level: Level) -> Items:
-    """Return the items of each group of ``level``, padded with other rows of the table: (G, largest, ...)."""
-    first = torch.tensor(level.first, device=table.device)
-    rows = first.unsqueeze(-1) + torch.arange(level.largest, device=table.device)
-    return table[rows.clamp(max=len(table) - 1)]
+def gather_groups(table: TableStates, first: list[int], largest: int) -> Items:
+    """Return the items of each group from its ``first`` row on, padded with whatever follows: (G, ``largest``, D)."""
+    start = first[0]
+    if first == list(range(start, start + largest * len(first), largest)) and first[-1] + largest <= len(table):
+        return table[start : first[-1] + largest].unflatten(0, (-1, largest))
+    rows = torch.tensor(first, device=table.device).unsqueeze(-1) + torch.arange(largest, device=table.device)
+    return table.index_select(0, rows.clamp_(max=len(table) - 1).flatten()).unflatten(0, (-1, largest))
 
 
 def _starts(lengths: list[int]) -> list[int]:

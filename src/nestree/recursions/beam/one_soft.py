@@ -10,15 +10,17 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from nestree.buckets import Buckets
 from nestree.errors import OptionError
 from nestree.layers import Cell, Scorer
 from nestree.layers.cell import mask_width
-from nestree.recursions.base import Folded, Leaves, TreeSearch
+from nestree.recursions.base import STEP, Folded, Leaves, TreeSearch
 from nestree.recursions.beam.beam_tree import BeamTree
 from nestree.recursions.beam.engine.columns import top
 from nestree.recursions.beam.naive import score_dtype
 from nestree.recursions.beam.options import BeamSearch, BeamSelection
 from nestree.recursions.draws import Draws, Sites, dropout_mask
+from nestree.recursions.lengths import Lengths
 from nestree.recursions.outer import Outer
 from nestree.recursions.recompute import Recompute
 from nestree.recursions.shapes import (
@@ -33,6 +35,7 @@ from nestree.recursions.shapes import (
     KeptIndex,
     OnePairIndex,
     OnePairStates,
+    Padded,
     SequenceRoots,
 )
 
@@ -86,15 +89,19 @@ class OneSoftBeamTree(TreeSearch):
             raise ValueError("trees must be False in training: a soft beam is not a tree")
         if outer.arity is not None:
             raise OptionError("outer", "must have no arity: in training soft beams cannot be aligned")
-        return Folded(self._train(leaves, draws or Draws()))
+        buckets = Buckets(leaves.lengths.host, rows=STEP)
+        parts = zip(buckets.padded(leaves.packed()), buckets.sequences, buckets.of_each, strict=True)
+        return Folded(buckets.joined([self._train(*part, draws or Draws()) for part in parts]))
 
-    def _train(self, leaves: Leaves, draws: Draws) -> SequenceRoots:
-        """Return the expected root of every sequence; a sequence leaves the batch when it is folded."""
-        order = leaves.lengths.longest_first()
-        rows = torch.tensor(order, device=leaves.states.device)
-        lengths = [leaves.lengths.host[row] for row in order]
-        states = leaves.states[rows, : lengths[0]]
-        search = SoftSearch(self, draws, Sites(rows, torch.zeros_like(rows), 0), leaves.lengths.tensor[rows])
+    def _train(self, states: Padded, sequences: list[int], own: list[int], draws: Draws) -> SequenceRoots:
+        """Return the expected root of some sequences; a sequence leaves the batch when it is folded."""
+        sizes = Lengths.of(own, states.device)
+        order = sizes.longest_first()
+        rows = torch.tensor(order, device=states.device)
+        lengths = [own[row] for row in order]
+        states = states[rows]
+        sequence = torch.tensor(sequences, device=states.device)[rows]
+        search = SoftSearch(self, draws, Sites(sequence, torch.zeros_like(rows), 0), sizes.tensor[rows])
         choosing = sum(length > 1 for length in lengths)
         ended = [states[choosing:, 0]]
         if choosing:
