@@ -246,7 +246,7 @@ def bad_arguments() -> Iterator[tuple[str, Tensor, dict[str, Any], str]]:
     yield "wide", states[:, :4], {"cu_seqlens": [0, 5]}, r"states must have the shape \(tokens, 6\)"
     yield "integers", states.long(), {"cu_seqlens": [0, 5]}, "states must be floating-point"
     yield "other dtype", states.float(), {"cu_seqlens": [0, 5]}, "states must be torch.float64"
-    yield "NaN", broken, {"cu_seqlens": [0, 2, 5]}, r"states\[3\] holds a NaN"
+    yield "NaN", broken, {"cu_seqlens": [0, 2, 5]}, r"states\[3\] has a NaN"
 
 
 @pytest.mark.parametrize("name", ["rir-grc", "transformer"])
