@@ -119,5 +119,5 @@ def test_bad_sizes_are_named() -> None:
 
 def test_bad_lengths_are_named() -> None:
     tokens, lengths = pad(TOKENS)
-    with pytest.raises(ValueError, match=r"lengths\[0\] is 7"):
+    with pytest.raises(ValueError, match=r"lengths\[0\] must be from 1 to 6"):
         classifier()(tokens, lengths + 1)

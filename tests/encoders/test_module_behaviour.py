@@ -675,7 +675,7 @@ def test_what_does_not_fit_is_named(name: str, wrong: str) -> None:
     ("tokens", "message"),
     [
         (torch.tensor([[1, 9]]), r"tokens\[0, 1\] must be from 0 to 8, a token of the vocabulary, not 9"),
-        (torch.tensor([[1, -1]]), r"tokens\[0, 1\] is -1;"),
+        (torch.tensor([[1, -1]]), r"tokens\[0, 1\] must be from 0 to 8, a token of the vocabulary, not -1"),
         (torch.tensor([[1.0, 2.5]]), r"tokens must be integers, not torch\.float32"),
         (torch.tensor([[True, False]]), r"tokens must be integers, not torch\.bool"),
         (torch.tensor([1, 2]), r"tokens must have the shape \(batch, length\), not \(2,\)"),

@@ -190,7 +190,7 @@ def test_a_classifier_reads_a_mixed_batch_as_each_sequence_alone(monkeypatch: py
 def test_bad_lengths_and_tokens_of_a_mixed_batch_are_named() -> None:
     model = Classifier(build("rir-grc"), vocabulary_size=9, classes=3).double()
     tokens = torch.ones(2, 40, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"^lengths\[1\] is 41"):
+    with pytest.raises(ValueError, match=r"^lengths\[1\] must be from 1 to 40"):
         model(tokens, torch.tensor([1, 41]))
     tokens[1, 3] = 9
     with pytest.raises(ValueError, match=r"^tokens\[1, 3\] is 9"):
