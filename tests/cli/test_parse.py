@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -174,7 +173,7 @@ def test_encoders_without_trees_say_so(
 ) -> None:
     run = make_run(tmp_path / "grc", "grc")
     real = RvNN.encode
-    monkeypatch.setattr(RvNN, "encode", lambda *a, **more: replace(real(*a, **more), trees=None))
+    monkeypatch.setattr(RvNN, "encode", lambda *a, **more: real(*a, **more)._replace(trees=None))
     assert f"encoder grc has no trees: `nestree predict {run}`" in fails(["parse", run, "3"], capsys)
     assert "--trees needs trees, and encoder grc has none" in fails(
         ["evaluate", run, "--tests", "near-iid", "--trees"], capsys

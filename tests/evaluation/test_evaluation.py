@@ -136,7 +136,7 @@ def test_a_pair_has_trees_on_both_sides() -> None:
 def test_an_encoder_without_trees_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
     model, task = fresh_model(), ListOps()
     real = model.encoder.encode
-    monkeypatch.setattr(model.encoder, "encode", lambda *a, **more: replace(real(*a, **more), trees=None))
+    monkeypatch.setattr(model.encoder, "encode", lambda *a, **more: real(*a, **more)._replace(trees=None))
     (reading,) = read(model, task, [task.encode("[MAX 2 9 ]")])
     assert reading.sides == ((),)
     with pytest.raises(ValueError, match="the encoder has no trees"):
