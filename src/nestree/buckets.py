@@ -1,4 +1,4 @@
-"""Ragged batches: sequences packed one after the other, or padded in buckets of similar length."""
+"""Ragged batches: packed (concatenated) sequences, or buckets of sequences of similar length, padded."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 POSITIONS = 4096
-"""Positions that take about as long as what every bucket costs, whatever it holds: a smaller saving splits nothing."""
+"""Fixed cost of a bucket, as the number of positions that take as long."""
 
 CLASS = 1.25
-"""Lengths that differ by less than this factor are never separated."""
+"""Ratio of the lengths that are grouped first, and never separated."""
 
 
 def plan(lengths: Sequence[int], rows: int) -> list[list[int]]:
     """Return the sequences of each bucket, in their order in the batch; the bucket of the longest comes first.
 
-    Of all ways to cut the sorted lengths the cheapest is taken, where a bucket costs its padded positions,
-    [`POSITIONS`][] and ``rows`` more sequences of its longest length. If all lengths are similar, or the batch is
-    small, there is one bucket.
+    The cheapest way to cut the sorted lengths is chosen. A bucket costs its padded positions, plus [`POSITIONS`][],
+    plus ``rows`` more sequences of its longest length. If the lengths are similar, or the batch is small, there is one
+    bucket.
 
     Args:
         lengths: (B,) of the sequences.
-        rows: sequences that cost as much as what a bucket does once for each of its positions.
+        rows: fixed cost of each time step of a bucket, as the number of sequences that take as long.
     """
     longest = max(lengths)
     if longest * len(lengths) - sum(lengths) <= POSITIONS + rows * min(lengths):
@@ -56,11 +56,11 @@ def plan(lengths: Sequence[int], rows: int) -> list[list[int]]:
 
 
 class Buckets:
-    """A ragged batch cut into buckets, for layers that need padded batches.
+    """A ragged batch, cut into buckets for layers that need padded batches.
 
     Args:
         lengths: (B,) of the sequences.
-        rows: as of [`plan`][].
+        rows: see [`plan`][].
     """
 
     def __init__(self, lengths: Sequence[int], *, rows: int = 4) -> None:
@@ -81,13 +81,13 @@ class Buckets:
             yield pad(part, own)
 
     def packed(self, parts: Sequence[Float[Tensor, "_ _ d"]]) -> Float[Tensor, "t d"]:
-        """Return the real positions of padded buckets, one sequence of the batch after the other."""
+        """Return the real positions of padded buckets, concatenated in the order of the batch."""
         pieces = [pack(part, own) for part, own in zip(parts, self.of_each, strict=True)]
         if len(pieces) == 1:
             return pieces[0]
         order = [sequence for own in self.sequences for sequence in own]
         lengths = np.array(self.lengths)
-        starts = np.empty_like(lengths)  # where each sequence begins behind one another in the order of the buckets
+        starts = np.empty_like(lengths)  # of each sequence, in the order of the buckets
         starts[order] = lengths[order].cumsum() - lengths[order]
         skipped = starts - (lengths.cumsum() - lengths)
         rows = torch.from_numpy(np.arange(lengths.sum()) + np.repeat(skipped, lengths))
@@ -102,7 +102,7 @@ class Buckets:
 
 
 def pack(states: Shaped[Tensor, "b l ..."], lengths: Sequence[int]) -> Shaped[Tensor, "t ..."]:
-    """Return the first ``lengths`` positions of each sequence, one sequence after the other."""
+    """Return the first ``lengths`` positions of each sequence, concatenated."""
     flat = states.flatten(0, 1)
     longest = states.shape[1]
     if min(lengths) == longest:
@@ -113,7 +113,7 @@ def pack(states: Shaped[Tensor, "b l ..."], lengths: Sequence[int]) -> Shaped[Te
 
 
 def pad(packed: Float[Tensor, "t d"], lengths: Sequence[int], longest: int | None = None) -> Float[Tensor, "b l d"]:
-    """Return sequences that are packed one after the other as a padded batch, zero in the padding."""
+    """Return packed sequences as a padded batch, zero in the padding."""
     longest = longest or max(lengths)
     shape = (len(lengths), longest, *packed.shape[1:])
     if min(lengths) == longest:
@@ -123,7 +123,7 @@ def pad(packed: Float[Tensor, "t d"], lengths: Sequence[int], longest: int | Non
 
 
 def real_rows(lengths: Sequence[int], longest: int) -> Integer[Tensor, " t"]:
-    """Return where the real positions are among all B * L of a padded batch."""
+    """Return the indices of the real positions among all B * L positions of a padded batch."""
     count = np.array(lengths)
     skipped = np.arange(len(count)) * longest - (np.cumsum(count) - count)
     return torch.from_numpy(np.arange(count.sum()) + np.repeat(skipped, count))

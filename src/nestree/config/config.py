@@ -164,9 +164,9 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
 
 def _options(section: str, options: type[Any], values: Mapping[str, Any]) -> Any:
     """Create the options of a section; a plain ValueError, as from an encoder of your own, becomes a UserError."""
-    pairs = {field.name for field in dataclasses.fields(options) if str(field.type).startswith("tuple")}
+    tuples = {field.name for field in dataclasses.fields(options) if str(field.type).startswith("tuple")}
     values = {
-        name: tuple(value) if name in pairs and isinstance(value, list) else value for name, value in values.items()
+        name: tuple(value) if name in tuples and isinstance(value, list) else value for name, value in values.items()
     }
     try:
         with within(section):

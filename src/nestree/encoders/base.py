@@ -20,6 +20,7 @@ from nestree.encoders.interop import (
     not_compiled,
     refuse_sharded_parts,
     refuse_tracing,
+    without_view,
 )
 from nestree.recursions.draws import Draws, widest
 from nestree.recursions.lengths import Lengths
@@ -125,8 +126,8 @@ class Encoder(nn.Module, ABC):
     """
 
     takes_packed: ClassVar[bool] = False
-    """Whether [`encode`][] takes the states of all sequences one after the other, (T, D), instead of a padded batch;
-    its tokens then are (T, D) too."""
+    """Whether [`encode`][] takes the concatenated states of all sequences, (T, D), instead of a padded batch; the
+    tokens that it returns are then (T, D) too."""
 
     def __init__(self, dim: int) -> None:
         """Set the width D of the states.
@@ -194,13 +195,16 @@ class Encoder(nn.Module, ABC):
         of_tokens = (
             in_parameter_dtype(batch.like_given(found.tokens), self) if tokens and found.tokens is not None else None
         )
-        found = found._replace(root=in_parameter_dtype(found.root, self), tokens=of_tokens)
+        found = found._replace(
+            root=without_view(in_parameter_dtype(found.root, self)),
+            tokens=None if of_tokens is None else without_view(of_tokens),
+        )
         if batch.lengths.longest > SHORT and along is None:
             return found
         # A loss may use any one of them.
         return found._replace(
             root=attach_parameters(found.root, self),
-            tokens=None if of_tokens is None else attach_parameters(of_tokens, self),
+            tokens=None if found.tokens is None else attach_parameters(found.tokens, self),
             scores=None if found.scores is None else attach_parameters(found.scores, self),
         )
 

@@ -22,15 +22,15 @@ AnyLengths = Tensor | Sequence[int] | NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Batch:
-    """The sequences that an encoder was given, checked."""
+    """The checked arguments of an encoder."""
 
     states: Tensor
-    """(B, L, D), anything in the padding; or (T, D), one sequence after the other."""
+    """(B, L, D), with anything in the padding; or (T, D), concatenated sequences."""
     lengths: Lengths
     longest: int
-    """L of the padded batch that tokens are returned in."""
+    """L of a padded batch of tokens."""
     packed: bool = False
-    """Whether tokens are returned packed, as the states were given by ``cu_seqlens``."""
+    """Whether ``cu_seqlens`` was given, so that tokens are returned packed."""
 
     @classmethod
     def of(
@@ -44,14 +44,14 @@ class Batch:
         """Read the arguments; without lengths, a mask or ``cu_seqlens`` every sequence is as long as L.
 
         Raises:
-            ValueError: names the argument: lengths twice, a mask of anything but the first positions, or what
-                the checks of sequences find.
+            ValueError: lengths given twice, a mask that is not true at the first positions alone, or states or lengths
+                that the checks refuse; names the argument.
         """
         options = {"lengths": lengths, "mask": mask, "cu_seqlens": cu_seqlens}
         given = [name for name, value in options.items() if value is not None]
         if isinstance(states, PackedSequence) or (isinstance(states, Tensor) and states.is_nested):
             if given:
-                raise ValueError(f"{given[0]} must be left out: packed and nested states know their lengths")
+                raise ValueError(f"{given[0]} must be left out: packed and nested states have their own lengths")
             states, host = _in_time(states) if isinstance(states, PackedSequence) else _nested(states)
             check_rows(states, dim)
         elif not isinstance(states, Tensor):
@@ -68,10 +68,10 @@ class Batch:
         return cls(states, Lengths.of(host, states.device), max(host), cu_seqlens is not None)
 
     def rows(self) -> Tensor:
-        """Return the states of all sequences one after the other, (T, D).
+        """Return the concatenated states of all sequences, (T, D).
 
         Raises:
-            ValueError: there is a NaN or an infinite number among them; says where.
+            ValueError: a NaN or an infinite number at a real position; says where.
         """
         rows = self.states if self.states.ndim == 2 else pack(self.states, self.lengths.host)
         check_finite(rows, lambda row: f"states[{', '.join(map(str, self.place(row)))}]")
@@ -81,7 +81,7 @@ class Batch:
         """Return the states padded with zeros, (B, L, D).
 
         Raises:
-            ValueError: as [`rows`][] does.
+            ValueError: as for [`rows`][].
         """
         if self.states.ndim == 2:
             return pad(self.rows(), self.lengths.host)
@@ -101,7 +101,7 @@ class Batch:
         return tokens.masked_fill(~real_positions(self.lengths.tensor, self.longest).unsqueeze(-1), 0)
 
     def place(self, row: int) -> Sequence[int]:
-        """Return which of the given states is a row of the packed ones."""
+        """Return the index in the given states of a row of the packed ones."""
         if self.states.ndim == 2:
             return [row]
         for sequence, length in enumerate(self.lengths.host):
@@ -115,7 +115,7 @@ def as_lengths(lengths: AnyLengths, name: str = "lengths") -> Tensor:
     """Return lengths as a tensor.
 
     Raises:
-        ValueError: they are nothing that can be one; names ``name``.
+        ValueError: they cannot be converted; names ``name``.
     """
     if isinstance(lengths, Tensor):
         return lengths
@@ -148,10 +148,10 @@ def _whole(states: Tensor, lengths: AnyLengths | None) -> AnyLengths:
 
 
 def _nested(states: Tensor) -> tuple[Tensor, list[int]]:
-    """Return the sequences of a nested tensor one after the other, and their lengths.
+    """Return the concatenated sequences of a nested tensor, and their lengths.
 
     Raises:
-        ValueError: names ``states``: there is no sequence, or an empty one.
+        ValueError: there is no sequence, or an empty one; names ``states``.
     """
     sequences = list(states.unbind())
     lengths = [len(sequence) for sequence in sequences]
@@ -161,7 +161,7 @@ def _nested(states: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def _in_time(states: PackedSequence) -> tuple[Tensor, list[int]]:
-    """Return the sequences of a PackedSequence, which has all first tokens, then all second ones, and so on."""
+    """Return the concatenated sequences of a PackedSequence, which is ordered by time step, and their lengths."""
     running = states.batch_sizes.numpy()  # on the CPU always
     before = np.cumsum(running) - running
     own = (np.arange(running[0])[:, None] < running).sum(1).tolist()

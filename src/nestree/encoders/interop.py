@@ -76,12 +76,18 @@ def check_dtype(module: nn.Module, states: Tensor) -> None:
 
 def in_parameter_dtype(root: Tensor, module: nn.Module) -> Tensor:
     """Return ``root`` in the dtype of the module's parameters, where autocast has reduced it to half precision."""
-    if root._is_view():  # FSDP's hooks would be lost if a view were changed in place
-        root = root.clone()
     if not torch.is_autocast_enabled(root.device.type) or root.dtype not in (torch.bfloat16, torch.float16):
         return root
     own = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), root.dtype)
     return root.to(own)
+
+
+def without_view(output: Tensor) -> Tensor:
+    """Return ``output``, copied if it is a view that has a gradient.
+
+    FSDP would lose its hooks if a view were changed in place.
+    """
+    return output.clone() if output.requires_grad and output._is_view() else output
 
 
 def attach_parameters(root: Tensor, module: nn.Module) -> Tensor:

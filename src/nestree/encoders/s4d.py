@@ -49,7 +49,7 @@ class S4DLayer(nn.Module):
         self.norm = nn.BatchNorm1d(dim)
 
     def forward(self, states: Float[Tensor, "t d"], buckets: Buckets) -> Float[Tensor, "t d"]:
-        """Return states of the same shape, of all sequences one after the other."""
+        """Return states of the same shape: those of all sequences, concatenated."""
         inputs = normalized(self.norm, states) if self.prenorm else states
         # Running backwards through the padding's zeros is running backwards from the last token.
         mixed = (self._run(part) for part in buckets.padded(inputs))

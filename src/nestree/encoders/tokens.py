@@ -23,7 +23,7 @@ from nestree.recursions.guided import tree_log_prob
 from nestree.recursions.outer import Outer
 from nestree.recursions.outputs import OutputRequest
 from nestree.recursions.shapes import Packed, Padded
-from nestree.trees import ParsedTree, Span, Tree
+from nestree.trees import ParsedTree, Span
 from nestree.trees.scores import allowed
 
 
@@ -61,7 +61,7 @@ def encode_with_request(
     if request.tokens and attention is None:
         raise ValueError("tokens must be False, or the encoder built with token_rounds of at least 1")
     if request.along is not None:
-        return encode_along(inner, leaves, request.along, request, attention, trees=trees, draws=draws)
+        return encode_along(inner, leaves, request, attention, trees=trees, draws=draws)
     if not isinstance(inner, BeamTree):
         asked = next(name for name in ("tokens", "scores", "nodes", "together") if getattr(request, name))
         right = "None" if asked == "together" else "False"
@@ -113,19 +113,19 @@ def check_together(together: Sequence[Sequence[Span]], lengths: list[int], outer
 def encode_along(
     inner: Recursion,
     leaves: Leaves,
-    along: Sequence[Tree],
     request: EncodingRequest,
     attention: ParentAttention | None,
     *,
     trees: bool,
     draws: Draws | None,
 ) -> Encoding:
-    """Fold along given trees with the cell of ``inner``, and also return what ``request`` asks for.
+    """Fold along the trees of ``request`` with the cell of ``inner``, and also return what ``request`` asks for.
 
     Raises:
         ValueError: ``inner`` does not fold with a single cell, scores are requested but it has no pair scorer, or the
             trees do not match the sequences.
     """
+    along = request.along or ()
     if not isinstance(inner, TreeSearch | Chain | BalancedTree):
         raise ValueError(f"along must be None: {type(inner).__name__} does not fold binary trees with a single cell")
     scorer = inner.scorer if isinstance(inner, TreeSearch) else None

@@ -22,10 +22,10 @@ SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 
 
 MOST = 2**23
-"""Numbers of a signal that are convolved at once where no gradient is needed."""
+"""Maximal size of a signal that is convolved at once without gradients, numbers."""
 
 PIECE = 2**16
-"""Positions that are mixed at once where no gradient is needed."""
+"""Maximal number of positions that are mixed at once without gradients."""
 
 SHORT = 128
 """Largest number of time steps for which a matrix product is faster than an FFT."""
@@ -103,7 +103,7 @@ class S4D(nn.Module):
         """Run the first half of the channels (H = 2 D) forwards over ``inputs``, and the second half backwards.
 
         The result has its channels first in memory. Inputs with channels first are not copied. Without gradients, few
-        channels of long inputs are computed at a time: spectra take many times the memory of what they belong to.
+        channels of long inputs are computed at a time: a spectrum takes many times the memory of its signal.
         """
         size, channels = inputs.shape[-1], inputs.shape[1]
         at_once = channels if torch.is_grad_enabled() else max(1, MOST // (len(inputs) * size))
@@ -281,7 +281,7 @@ class BidirectionalS4D(nn.Module):
         """Return states of the same shape.
 
         Args:
-            states: (B, L, D), or (T, D) of the sequences one after the other, which run in buckets of similar length.
+            states: (B, L, D), or (T, D), concatenated sequences, which run in buckets of similar length.
             lengths: (B,) of the sequences.
         """
         if states.ndim == 2:

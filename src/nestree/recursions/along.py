@@ -39,13 +39,13 @@ class GivenNodes:
     def __init__(self, trees: Sequence[Tree], device: torch.device) -> None:
         """Number the nodes of ``trees``."""
         self.leaves = leaves = sum(tree.leaves for tree in trees)
-        merges: list[tuple[int, int, int, int]] = []  # (height, sequence, number of the merge in its tree, place)
+        merges: list[tuple[int, int, int]] = []  # (height, sequence, number of the merge in its tree)
         heights: list[list[int]] = []
         for sequence, tree in enumerate(trees):
             own = [0] * tree.leaves
             for number, (left, right) in enumerate(tree.merges):
                 own.append(1 + max(own[left], own[right]))
-                merges.append((own[-1], sequence, number, len(merges)))
+                merges.append((own[-1], sequence, number))
             heights.append(own)
         self.rows: list[list[int]] = []
         """The row of every node of each tree: its leaves, then its merges, in the tree's order."""
@@ -55,7 +55,7 @@ class GivenNodes:
             start += tree.leaves
         merges.sort()
         children: list[tuple[int, int]] = []
-        for place, (_, sequence, number, _) in enumerate(merges):
+        for place, (_, sequence, number) in enumerate(merges):
             own, tree = self.rows[sequence], trees[sequence]
             left, right = tree.merges[number]
             children.append((own[left], own[right]))
@@ -64,8 +64,8 @@ class GivenNodes:
         self.count = len(merges)
         none = self.children.new_zeros(leaves)
         self.left, self.right = (torch.cat([none, side]) for side in self.children.unbind(1))
-        self.sequence = torch.tensor([sequence for _, sequence, _, _ in merges], dtype=torch.int64, device=device)
-        self.number = torch.tensor([number for _, _, number, _ in merges], dtype=torch.int64, device=device)
+        self.sequence = torch.tensor([sequence for _, sequence, _ in merges], dtype=torch.int64, device=device)
+        self.number = torch.tensor([number for _, _, number in merges], dtype=torch.int64, device=device)
         self.counts = torch.tensor([height for height, *_ in merges], dtype=torch.int64).bincount().tolist()[1:]
         self.roots = torch.tensor([own[-1] for own in self.rows], device=device)
 

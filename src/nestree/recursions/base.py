@@ -20,7 +20,7 @@ from nestree.recursions.shapes import Anything, GroupStates, Items, Packed, Padd
 from nestree.trees import ParsedTree, Tree, tree_from_nodes
 
 STEP = 32
-"""Groups that a step of a recursion takes about as long for as for one; see [`plan`][nestree.buckets.plan]."""
+"""Fixed cost of a step of a recursion, as a number of groups; see [`plan`][nestree.buckets.plan]."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Leaves:
     """A checked batch of sequences of leaf states."""
 
     inputs: Padded | Packed
-    """(T, D), all sequences one after the other; or (B, L, D), zero in the padding."""
+    """(T, D), all sequences concatenated; or (B, L, D), zero in the padding."""
     lengths: Lengths
     transform: Callable[[Anything], Anything] | None = None
     """Turns rows of inputs into leaf states; None: they are leaf states already."""
@@ -142,7 +142,7 @@ class SingleRootRecursion(Recursion):
     ) -> tuple[GroupStates, list[Merges]]:
         """Fold groups of neighbouring rows of a table, given the first row and the number of rows of each.
 
-        Groups of similar size are folded together. There are merges only if trees are asked for.
+        Groups of similar size are folded together. The list of merges is empty unless ``trees`` is set.
         """
         buckets = Buckets(size, rows=STEP)
         roots: list[GroupStates] = []
@@ -187,7 +187,7 @@ def _nested_trees(lengths: list[int], levels: list[Level], merges: list[list[Mer
 
 
 def gather_groups(table: TableStates, first: list[int], largest: int) -> Items:
-    """Return the items of each group from its ``first`` row on, padded with whatever follows: (G, ``largest``, D)."""
+    """Return the items of each group from its ``first`` row on, padded with other rows: (G, ``largest``, D)."""
     start = first[0]
     if first == list(range(start, start + largest * len(first), largest)) and first[-1] + largest <= len(table):
         return table[start : first[-1] + largest].unflatten(0, (-1, largest))

@@ -144,7 +144,7 @@ class ClassifierModule(pl.LightningModule):
     def _search_of_stage(self) -> Iterator[None]:
         """Give a beam tree the stage's options of the search within this context."""
         options, tree = self.curriculum.stage.search, getattr(self.model.encoder, "inner", None)
-        if not options or type(tree) is not BeamTree:
+        if not options or not isinstance(tree, BeamTree):
             yield
             return
         own = tree.search

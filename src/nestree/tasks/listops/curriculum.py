@@ -152,8 +152,10 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
 
     Trained together with the other operators, the sum stays at chance: it needs the digits on a circle, the others need
     them in order. The first stage has a lower rate, as training at the full rate may get stuck with half of the sums
-    learned; later stages rehearse sums. Nested lists follow, as short as possible, since the longest expression decides
-    the time of a step.
+    learned; later stages rehearse sums. It folds along random trees: any order of merges can sum digits, and a model
+    that has learned to sum from left to right may keep that order in nested lists, where it is wrong. Nested lists
+    follow, short because the longest expression decides the time of a step, and deep because the wrong order fails
+    there.
     """
     return (
         ListOpsStage(
