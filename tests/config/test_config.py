@@ -27,6 +27,10 @@ def test_a_configuration_survives_being_written() -> None:
         ({"encoder": {"name": "grc", "dimm": 3}}, "there is no option 'encoder.dimm'; did you mean encoder.dim"),
         ({"encoder": 3}, "encoder is a section: set its options, not 3"),
         ({"foo": 1}, "there is no option 'foo'"),
+        (
+            {"encoder": {"name": "rir-grc", "training_arities": [40]}},
+            "encoder.training_arities must be a list of 2 numbers ([20, 200]) or null, not",
+        ),
         ({"data": {"batch": 0}}, "data.batch must be an integer of at least 1, not 0"),
         ({"data": {"batch": None}}, "data.batch must be an integer of at least 1, not None"),
         ({"data": {"task": "listop"}}, "there is no task 'listop'; did you mean listops"),

@@ -8,7 +8,7 @@ from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
@@ -218,5 +218,10 @@ def _no_such_option(parser: ArgumentParser, option: str) -> NoSuchOption:
 def _kind(parser: ArgumentParser, key: str) -> str:
     """Return in words which values an option takes."""
     hint = next((getattr(action, "_typehint", None) for action in parser._actions if action.dest == key), None)
-    names = [part.__name__ for part in get_args(hint) or (hint,) if isinstance(part, type)]
-    return " or ".join(_KINDS.get(name, name) for name in names)
+    kinds = []
+    for part in get_args(hint) or (hint,):
+        if get_origin(part) is tuple:
+            kinds.append(f"a list of {len(get_args(part))} numbers ([20, 200])")
+        elif isinstance(part, type):
+            kinds.append(_KINDS.get(part.__name__, part.__name__))
+    return " or ".join(kinds)
