@@ -220,7 +220,7 @@ def _kind(parser: ArgumentParser, key: str) -> str:
     hint = next((getattr(action, "_typehint", None) for action in parser._actions if action.dest == key), None)
     kinds = []
     for part in get_args(hint) or (hint,):
-        if get_origin(part) is tuple:
+        if get_origin(part) is tuple and set(get_args(part)) <= {int, float}:
             kinds.append(f"a list of {len(get_args(part))} numbers ([20, 200])")
         elif isinstance(part, type):
             kinds.append(_KINDS.get(part.__name__, part.__name__))
