@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: train test docs install clean
 
-NATIVE := $(wildcard src/nestree/recursions/beam/engine/native/*.[ch]pp)
+NATIVE := $(wildcard src/nestree/native/*.[ch]pp)
 
 # Installed again when the requirements or what is compiled change.
 .venv/installed: pyproject.toml constraints.txt hatch_build.py $(NATIVE)

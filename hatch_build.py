@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = Path("src/nestree/recursions/beam/engine/native")
+FOLDER = Path("src/nestree/native")
 FLAGS = (
     "-std=c++17",
     "-O3",

@@ -9,7 +9,7 @@ import torch
 
 import nestree
 from nestree.cli.main import main
-from nestree.recursions.beam.engine.native import library
+from nestree.native import library
 from support.training import config, training
 
 

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import torch
 
-from nestree.recursions.beam.engine.native import library
+from nestree.native import library
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Info:
     """Backend of beam trees on the CPU: ``compiled`` or ``torch``; on a GPU it is always ``torch``."""
     library: str | None
     """File name of the compiled library; None if it is not used."""
+    bfloat16: bool
+    """Whether its products are faster with ``--trainer.precision bf16-mixed``, as this processor multiplies bfloat16
+    numbers."""
     why_not_compiled: str | None
     """Reason why the compiled library is not used, and what would help; None if it is."""
     threads: int
@@ -33,7 +36,9 @@ class Info:
 
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        backend = f"compiled ({self.library})" if self.library else f"PyTorch: {self.why_not_compiled}"
+        products = "float32 or bfloat16" if self.bfloat16 else "float32"
+        compiled = f"compiled ({self.library}; products of {products})"
+        backend = compiled if self.library else f"PyTorch: {self.why_not_compiled}"
         return "\n".join(
             [
                 f"versions   {versions}",
@@ -63,6 +68,7 @@ def info() -> Info:
         },
         backend="torch" if used is None else "compiled",
         library=None if used is None else used.name,
+        bfloat16=library.multiplies_bfloat16(),
         why_not_compiled=why,
         threads=torch.get_num_threads(),
         cores=os.cpu_count(),

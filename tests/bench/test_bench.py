@@ -29,7 +29,7 @@ from nestree.cli.main import main
 from nestree.data import RaggedExamples
 from nestree.encoders.registry import ENCODERS, build
 from nestree.models import Classifier
-from nestree.recursions.beam.engine.native import library
+from nestree.native import library
 from nestree.recursions.beam.engine.pair_scoring import FusedPairScoring
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks.listops import ListOps

@@ -9,7 +9,7 @@ import nestree
 from nestree.config.config import config_from, config_parser, parse, read_config
 from nestree.config.options import TrainerOptions
 from nestree.errors import UserError
-from nestree.recursions.beam.engine.native import library
+from nestree.native import library
 from support.training import config
 
 

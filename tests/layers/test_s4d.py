@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import nestree
+from nestree.layers import s4d
 from nestree.layers.s4d import (
+    DIRECT,
     LONGEST_STEP,
     S4D,
     SHORT,
@@ -19,7 +21,10 @@ from nestree.layers.s4d import (
     BidirectionalS4D,
     ssm_parameters,
 )
+from nestree.native import library
 from support.reference import gelu, padded, randomize, state_space
+
+compiled = pytest.mark.skipif(library.load() is None, reason="the library was not compiled here")
 
 
 def perturbed(channels: int, seed: int) -> S4D:
@@ -113,6 +118,60 @@ def test_precision_is_kept_under_autocast(length: int) -> None:
     expected = ssm(inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(ssm(inputs), expected)
+
+
+# --- the compiled library's convolution
+
+
+@compiled
+@settings(max_examples=25)
+@given(
+    channels=st.integers(1, 40),
+    length=st.integers(1, 60) | st.just(DIRECT),
+    sequences=st.integers(1, 3),
+    threads=st.sampled_from([1, 2]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+)
+def test_direct_sums_agree_with_pytorch(
+    channels: int, length: int, sequences: int, threads: int, dtype: torch.dtype, seed: int
+) -> None:
+    """Outputs and all gradients, for numbers of channels that fill the processor's registers, and others."""
+    ssm = perturbed(2 * channels, seed).to(dtype)
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.randn(sequences, channels, length, generator=generator, dtype=dtype)
+    above = torch.randn(sequences, 2 * channels, length, generator=generator, dtype=dtype)
+    found, before = [], torch.get_num_threads()
+    for direct in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not direct:
+                patch.setattr(s4d, "convolves_directly", lambda signal: False)
+            torch.set_num_threads(threads)
+            own = signal.clone().requires_grad_()
+            assert s4d.convolves_directly(own.mT) is direct
+            output = ssm.both_ways(own)
+            gradients = torch.autograd.grad(output, [own, *ssm.parameters()], above)
+            torch.set_num_threads(before)
+        found.append([output.detach(), *gradients])
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= (1e-11 if dtype == torch.float64 else 1e-4) * (1 + other.norm())
+
+
+@compiled
+def test_direct_sums_have_second_derivatives() -> None:
+    ssm = perturbed(4, 0)
+    signal = torch.randn(2, 2, 5, dtype=torch.float64, requires_grad=True)
+    assert s4d.convolves_directly(signal.mT)
+    parameters = [signal, *ssm.parameters()]
+    assert torch.autograd.gradgradcheck(lambda *_: ssm.both_ways(signal), parameters)
+
+
+@compiled
+def test_what_the_library_does_not_convolve() -> None:
+    assert s4d.convolves_directly(torch.zeros(1, DIRECT, 2))
+    assert not s4d.convolves_directly(torch.zeros(1, DIRECT + 1, 2))
+    assert not s4d.convolves_directly(torch.zeros(0, 3, 2))
+    assert not s4d.convolves_directly(torch.zeros(1, 3, 2, device="meta"))
 
 
 # --- the bidirectional layer

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nestree.layers import Cell
-from nestree.recursions.beam.engine.native.library import COUNTS, Counts
+from nestree.native.library import COUNTS, Counts
 from nestree.runs.provenance import peak_memory
 
 SIZE = 512

@@ -13,7 +13,7 @@ from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGE
 from nestree.data.batches import epoch_batches
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.registry import ENCODERS
-from nestree.recursions.beam.engine.native.library import load
+from nestree.native.library import load
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps

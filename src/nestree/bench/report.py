@@ -17,7 +17,7 @@ from nestree.bench.options import BenchOptions
 from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
-from nestree.recursions.beam.engine.native.library import status
+from nestree.native.library import status
 from nestree.recursions.beam.options import ENGINES
 from nestree.runs.provenance import provenance
 

@@ -10,8 +10,8 @@ from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
 from nestree.encoders.tokens import TokenOptions
 from nestree.layers import LeafTransform, PairScorer
+from nestree.native import library
 from nestree.recursions import BeamSearch, BeamTree
-from nestree.recursions.beam.engine.native import library
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nestree.checks import check_at_least, check_probability
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import S4D
-from nestree.layers.s4d import channels_first, in_pieces
+from nestree.layers.s4d import drop_channels, in_pieces
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
 
@@ -57,11 +57,11 @@ class S4DLayer(nn.Module):
         return states if self.prenorm else normalized(self.norm, states)
 
     def _run(self, inputs: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        return in_pieces(self._mix, self.ssm.both_ways(channels_first(inputs)), inputs, whole=self.training)
+        return in_pieces(self._mix, self.ssm.both_ways(inputs.mT), inputs, whole=self.training)
 
     def _mix(self, both: Float[Tensor, "b h l"], inputs: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        forwards, backwards = both.transpose(0, 1).chunk(2)
-        seen = self.dropout(functional.gelu(forwards + backwards)).permute(1, 2, 0)
+        forwards, backwards = both.mT.chunk(2, dim=-1)
+        seen = drop_channels(functional.gelu(forwards + backwards), self.dropout)
         return functional.glu(self.mix(seen), dim=-1)
 
 

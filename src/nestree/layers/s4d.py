@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from ctypes import byref
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional
 
 from nestree.buckets import Buckets
 from nestree.checks import check_at_least, check_probability, real_positions
+from nestree.native import library
+from nestree.native.library import Convolution, address
 
 STATE_SIZE = 64
 """N; stored as N / 2 conjugate pairs."""
@@ -29,6 +32,9 @@ PIECE = 2**16
 
 SHORT = 128
 """Largest number of time steps for which a matrix product is faster than an FFT."""
+
+DIRECT = 512
+"""Largest number of time steps that the compiled library convolves, by direct sums."""
 
 
 class S4D(nn.Module):
@@ -82,7 +88,10 @@ class S4D(nn.Module):
         step = self.log_step.to(dtype).exp().unsqueeze(-1)
         half = step * a / 2
         weight = torch.view_as_complex(self.c.to(dtype)) * torch.view_as_complex(self.b.to(dtype)) * step / (1 - half)
-        return torch.log(1 + half) - torch.log(1 - half), weight
+        # log((1 + half) / (1 - half)) by real functions, which are vectorized.
+        re, im = half.real, half.imag
+        decay = torch.log1p(4 * re / ((1 - re) ** 2 + im**2)) / 2
+        return torch.complex(decay, torch.atan2(im, 1 + re) + torch.atan2(im, 1 - re)), weight
 
     def kernel(self, length: int) -> Float[Tensor, "h l"]:
         """Return K_0 .. K_(length - 1), in float32, or in float64 for a float64 layer.
@@ -102,10 +111,15 @@ class S4D(nn.Module):
     def both_ways(self, inputs: Float[Tensor, "b d l"]) -> Float[Tensor, "b h l"]:
         """Run the first half of the channels (H = 2 D) forwards over ``inputs``, and the second half backwards.
 
-        The result has its channels first in memory. Inputs with channels first are not copied. Without gradients, few
-        channels of long inputs are computed at a time: a spectrum takes many times the memory of its signal.
+        The result has its channels first in memory, or last where [`convolves_directly`][]. Inputs whose channels are
+        there are not copied. Without gradients, few channels of long inputs are computed at a time: a spectrum takes
+        many times the memory of its signal.
         """
         size, channels = inputs.shape[-1], inputs.shape[1]
+        if convolves_directly(inputs.mT):
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self._directly(inputs.mT).mT
+        inputs = inputs.transpose(0, 1).contiguous().transpose(0, 1)
         at_once = channels if torch.is_grad_enabled() else max(1, MOST // (len(inputs) * size))
         with torch.autocast(inputs.device.type, enabled=False):
             if at_once >= channels:
@@ -116,6 +130,13 @@ class S4D(nn.Module):
                 for offset, way in zip((0, channels), self._both_ways(inputs[:, own], own), strict=True):
                     both[:, own.start + offset : own.stop + offset] = way
         return both
+
+    def _directly(self, signal: Float[Tensor, "b l d"]) -> Float[Tensor, "b l h"]:
+        kernel = self.kernel(signal.shape[1])
+        # A channel's skip connection is part of the first number of its kernel.
+        kernel = torch.cat([kernel[:, :1] + self.skip.to(kernel.dtype).unsqueeze(-1), kernel[:, 1:]], dim=1)
+        convolved = _DirectConvolution.apply(signal.to(kernel.dtype).contiguous(), kernel.T.contiguous())
+        return convolved.to(signal.dtype)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
 
     def _both_ways(self, inputs: Tensor, own: slice = slice(None)) -> list[Tensor]:
         """Return some channels of the first half, and those of the second, of the result."""
@@ -138,11 +159,17 @@ def kernel_of(
     stride = math.ceil(math.sqrt(length))
     fine = torch.arange(stride, device=weight.device, dtype=weight.real.dtype)
     coarse = torch.arange(0, length, stride, device=weight.device, dtype=weight.real.dtype)
-    rows = weight.unsqueeze(1) * torch.exp(log_pole.unsqueeze(1) * coarse[:, None])  # (H, I, N/2)
-    columns = torch.exp(log_pole.unsqueeze(2) * fine)  # (H, N/2, J)
+    rows = weight.unsqueeze(1) * _exponential(log_pole.unsqueeze(1), coarse[:, None])  # (H, I, N/2)
+    columns = _exponential(log_pole.unsqueeze(2), fine)  # (H, N/2, J)
     real_rows = torch.cat([rows.real, -rows.imag], dim=2)
     real_columns = torch.cat([columns.real, columns.imag], dim=1)
     return 2 * torch.bmm(real_rows, real_columns).flatten(1)[:, :length]
+
+
+def _exponential(log_pole: Tensor, exponent: Tensor) -> Tensor:
+    """Return ``exp(log_pole * exponent)`` by real functions, which are vectorized."""
+    size, angle = (log_pole.real * exponent).exp(), log_pole.imag * exponent
+    return torch.complex(size * angle.cos(), size * angle.sin())
 
 
 class _SpectralConvolution(torch.autograd.Function):
@@ -194,6 +221,49 @@ class _ToeplitzConvolution(torch.autograd.Function):
         # row is shifted by one, so diagonals become columns.
         skewed = functional.pad(of_matrix.flip(1), (0, length)).flatten(1)[:, : length * (2 * length - 1)]
         return of_signal, skewed.unflatten(1, (length, -1)).sum(1)[:, length - 1 :], None
+
+
+class _DirectConvolution(torch.autograd.Function):
+    """The convolutions of both directions, as direct sums in the compiled library."""
+
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve ``signal`` (B, L, D) with ``kernel`` (L, 2 D)."""
+        ctx.save_for_backward(signal, kernel)
+        result = signal.new_empty(*signal.shape[:2], kernel.shape[1])
+        _call(signal, kernel, address(result))
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        signal, kernel = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            ways = zip(kernel.mT.chunk(2), gradient.mT.chunk(2, dim=1), (False, True), strict=True)
+            found = [_differentiable_gradients(signal.mT, own, above, back)[:2] for own, above, back in ways]
+            (of_signal, of_forwards), (more, of_backwards) = found
+            return (of_signal + more).mT, torch.cat([of_forwards, of_backwards]).mT
+        gradient = gradient.contiguous()
+        of_signal, of_kernel = torch.empty_like(signal), torch.empty_like(kernel)
+        _call(signal, kernel, None, *map(address, (gradient, of_signal, of_kernel)))
+        return of_signal, of_kernel
+
+
+def _call(signal: Tensor, kernel: Tensor, *rest: int | None) -> None:
+    functions = library.load()
+    assert functions is not None
+    parts = min(torch.get_num_threads(), -(-signal.shape[2] // 16))  # no thread without a vector of channels
+    call = Convolution(len(signal), *signal.shape[1:], parts, address(signal), address(kernel), *rest)
+    functions[signal.dtype].convolve(byref(call))
+
+
+def convolves_directly(signal: Float[Tensor, "b l d"]) -> bool:
+    """Return whether the compiled library convolves this signal."""
+    if type(signal) is not Tensor or signal.device.type != "cpu" or signal.shape[1] > DIRECT:
+        return False
+    transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    if transformed or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return signal.numel() > 0 and library.load() is not None
 
 
 def convolution(
@@ -292,18 +362,19 @@ class BidirectionalS4D(nn.Module):
         return self._run(states.masked_fill(~real.unsqueeze(-1), 0))
 
     def _run(self, states: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        # With channels first in memory, neither the convolutions nor the product copies anything.
-        both = self.ssm.both_ways(channels_first(states))
+        both = self.ssm.both_ways(states.mT)
         return in_pieces(self._mix, both, states, whole=self.training)
 
     def _mix(self, both: Float[Tensor, "b h l"], states: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        seen = self.dropout(functional.gelu(self.dropout(both.transpose(0, 1)))).permute(1, 2, 0)
+        seen = drop_channels(functional.gelu(drop_channels(both.mT, self.dropout)), self.dropout)
         return states + functional.glu(self.mix(seen), dim=-1)
 
 
-def channels_first(states: Float[Tensor, "b l d"]) -> Float[Tensor, "b d l"]:
-    """Return states with their channels first in memory, as S4D takes them."""
-    return states.permute(2, 0, 1).contiguous().transpose(0, 1)
+def drop_channels(states: Float[Tensor, "b l d"], dropout: nn.Dropout1d) -> Float[Tensor, "b l d"]:
+    """Drop whole channels of each sequence. Unlike the module alone, this is fast in any order of memory."""
+    if not dropout.training or dropout.p == 0:
+        return states
+    return states * dropout(states.new_ones(states.shape[2], states.shape[0], 1)).permute(1, 2, 0)
 
 
 def in_pieces(

@@ -27,8 +27,8 @@ from nestree.data.batches import EvaluationBatches
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
+from nestree.native import library
 from nestree.recursions.beam.beam_tree import BeamTree
-from nestree.recursions.beam.engine.native import library
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
 from nestree.training.callbacks import (

@@ -10,7 +10,8 @@ from torch import Tensor
 from nestree.layers import ParentAttention
 from nestree.layers import parent_attention as module
 from nestree.layers.parent_attention import Paths, pair_products, path_sums, segment_softmax
-from nestree.recursions.beam.engine.native import NativeBackend, library
+from nestree.native import library
+from nestree.recursions.beam.engine.compiled import NativeBackend
 from nestree.recursions.beam.engine.paths import Places
 from nestree.recursions.beam.options import ENGINES
 from nestree.recursions.outputs import OutputRequest, Outputs

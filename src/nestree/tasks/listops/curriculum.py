@@ -155,7 +155,8 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
     learned; later stages rehearse sums. It folds along random trees: any order of merges can sum digits, and a model
     that has learned to sum from left to right may keep that order in nested lists, where it is wrong. Nested lists
     follow, short because the longest expression decides the time of a step, and deep because the wrong order fails
-    there.
+    there. All lengths, half of them from the training split, last to the end: of the training split alone, few
+    expressions are long enough to be cut into groups.
     """
     return (
         ListOpsStage(
@@ -174,7 +175,7 @@ def _sums_first() -> tuple[ListOpsStage, ...]:
             "longer", mark=0.9, longest=0.15, also={"sums": 0.05},
             depth=4, operator_probability=0.35, shortest=7, longest_tokens=40,
         ),
-        ListOpsStage("all lengths", mark=0.999, longest=0.8, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
+        ListOpsStage("all lengths", mark=1.0, longest=1.0, also={TRAIN: 0.5}, shortest=7, uniform_lengths=True),
         ListOpsStage(TRAIN),
     )  # fmt: skip
 

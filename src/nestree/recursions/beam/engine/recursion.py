@@ -13,10 +13,10 @@ from nestree.layers import Cell, GatedRecursiveCell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
+from nestree.recursions.beam.engine.compiled import NativeBackend, serves
 from nestree.recursions.beam.engine.constituents import constituent_scoring
 from nestree.recursions.beam.engine.derivatives import first_derivative_only, refuse_transforms
 from nestree.recursions.beam.engine.history import History
-from nestree.recursions.beam.engine.native import NativeBackend, serves
 from nestree.recursions.beam.engine.recomputed import fixed_weights, in_type_of, tensors_of
 from nestree.recursions.beam.engine.saved import flatten_tensors, unflatten_tensors
 from nestree.recursions.beam.engine.scoring import Scoring, most_composed, scoring_of
@@ -140,9 +140,10 @@ class BeamRecursion:
         parameters = [*tensors_of(self.cell).values(), *tensors_of(self.scorer).values()]
         packed = in_type_of(self.cell, leaves.packed())
         record = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (packed, *parameters))
+        bfloat16 = _in_bfloat16(packed.device.type)
         # Autocast would change the dtype of products that are written into the store.
         with torch.no_grad(), torch.autocast(packed.device.type, enabled=False), fixed_weights(self.cell, self.scorer):
-            forest = self.search(packed.detach(), leaves.lengths.host, record=record)
+            forest = self.search(packed.detach(), leaves.lengths.host, record=record, bfloat16=bfloat16)
         return forest, packed, parameters, record
 
     @property
@@ -155,15 +156,15 @@ class BeamRecursion:
         """Advice for derivatives that the engine does not support, for error messages."""
         return 'use engine="naive"' if self.temperature is None else "a straight-through gradient is first-order only"
 
-    def search(self, packed: Packed, lengths: list[int], *, record: bool) -> Forest:
-        """Fold packed leaves (T, D) of sequences of these lengths."""
+    def search(self, packed: Packed, lengths: list[int], *, record: bool, bfloat16: bool = False) -> Forest:
+        """Fold packed leaves (T, D) of sequences of these lengths; see [`backend`][]."""
         levels = self.outer.levels(lengths, training=self.training)
         composed = sum(
             most_composed(self.scorer, self.options.beam_size, size, merges, leaves=number == 0)
             for number, level in enumerate(levels)
             for size, merges in zip(level.size, level.merges, strict=True)
         )
-        backend = self.backend(packed, lengths, len(packed) + composed, record=record)
+        backend = self.backend(packed, lengths, len(packed) + composed, record=record, bfloat16=bfloat16)
         device = packed.device
         ends = torch.tensor(lengths, device=device).cumsum(0)
         nodes = (ends - 1).unsqueeze(-1).expand(-1, self.options.beam_size).clone()  # final for sequences of one leaf
@@ -180,8 +181,14 @@ class BeamRecursion:
                 tapes.append(tape)
         return Forest(backend, Beams(nodes, scores), tapes)
 
-    def backend(self, packed: Packed, lengths: list[int], capacity: int, *, record: bool) -> Backend:
-        """Return the backend, with a store that starts with the leaves and has at most ``capacity`` rows."""
+    def backend(
+        self, packed: Packed, lengths: list[int], capacity: int, *, record: bool, bfloat16: bool = False
+    ) -> Backend:
+        """Return the backend, with a store that starts with the leaves and has at most ``capacity`` rows.
+
+        With ``bfloat16``, the cell's products may round their factors to it; PyTorch's operations do not, as that would
+        make them slower.
+        """
         options, draws = self.options, self.draws
         native = options.engine == "fast" and not options.merge_equal and self.temperature is None
         native = native and self.together is None
@@ -189,7 +196,9 @@ class BeamRecursion:
             cell, scorer = self.cell, self.scorer
             assert isinstance(cell, GatedRecursiveCell)
             assert isinstance(scorer, PairScorer)
-            return NativeBackend(packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record)
+            return NativeBackend(
+                packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record, bfloat16=bfloat16
+            )
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
         scoring: Scoring = scoring_of(self.scorer, store)
         if self.together is not None:
@@ -248,6 +257,11 @@ class BeamRecursion:
             owner=torch.tensor(owner, dtype=torch.int64, device=device),
         )
         return Beams(nodes[:, :, 0], scores), aligned, tape
+
+
+def _in_bfloat16(device: str) -> bool:
+    """Return whether autocast to bfloat16 is on."""
+    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.bfloat16
 
 
 @runtime_checkable

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nestree.layers import GatedRecursiveCell, PairScorer
 from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
-from nestree.recursions.beam.engine.native import library
-from nestree.recursions.beam.engine.native.library import (
+from nestree.native import library
+from nestree.native.library import (
     Functions,
     Gradients,
     Level,
@@ -23,7 +23,7 @@ from nestree.recursions.beam.engine.native.library import (
     Weights,
     address,
 )
-from nestree.recursions.beam.engine.native.memory import allocate
+from nestree.native.memory import allocate
 from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.search import SearchResult
 from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
@@ -114,12 +114,17 @@ class NativeBackend(HoldsTensors):
         draws: SearchDraws,
         *,
         record: bool,
+        bfloat16: bool = False,
     ) -> None:
-        """Start with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows."""
+        """Start with ``leaves`` (T, D) of sequences of these ``lengths``, in tables of ``capacity`` rows.
+
+        With ``bfloat16``, the cell's products round their factors to bfloat16, where the processor has such products;
+        sums, the scorer and everything else remain in float32.
+        """
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
-        self.cell, self.beam_size, self.record = cell, beam_size, record
+        self.cell, self.beam_size, self.record, self.bfloat16 = cell, beam_size, record, bfloat16
         dim, width = cell.dim, scorer.width
         self.draws = draws.noise or draws.dropout
         self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
@@ -138,9 +143,15 @@ class NativeBackend(HoldsTensors):
         self.seed = self._seed()
         self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
         self.part_of_sequence = _balance(lengths, self.parts)
-        self.model = self.functions.model(byref(weights_of(cell, [*cell.parameters(), *scorer.parameters()])))
+        self.model = self.functions.model(byref(self.weights([*cell.parameters(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
         self.functions.project(self.model, byref(self.table()))
+
+    def weights(self, parameters: Sequence[Tensor]) -> Weights:
+        """Return the addresses of the parameters of the cell and the scorer, given in module order."""
+        cell, width = self.cell, parameters[8].shape[1]
+        sizes = cell.dim, cell.hidden_dim, width
+        return Weights(*sizes, *map(address, parameters), cell.norm.eps, cell.dropout, self.bfloat16)
 
     def table(self) -> Store:
         """Return the addresses of the tables."""
@@ -216,7 +227,7 @@ class NativeBackend(HoldsTensors):
             *map(address, (nodes, part, outside, working)),
         )  # fmt: skip
         library.COUNTS.replayed += self.functions.replay(
-            byref(weights_of(self.cell, parameters)), byref(self.table()), byref(call),
+            byref(self.weights(parameters)), byref(self.table()), byref(call),
             byref(Gradients(*map(address, gradients), address(leaves))),
         )  # fmt: skip
         return leaves, gradients
@@ -227,12 +238,6 @@ class NativeBackend(HoldsTensors):
         if self.draws is None or not (self.noise or self.dropout):
             return 0
         return int(torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=self.draws.generator))
-
-
-def weights_of(cell: GatedRecursiveCell, parameters: Sequence[Tensor]) -> Weights:
-    """Return the addresses of the parameters of a cell and a pair scorer, given in module order."""
-    width = parameters[8].shape[1]
-    return Weights(cell.dim, cell.hidden_dim, width, *map(address, parameters), cell.norm.eps, cell.dropout)
 
 
 def _mode(draws: Draws | None) -> int:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import nestree
-from nestree.recursions.beam.engine.native import library, memory
-from nestree.recursions.beam.engine.native.memory import MemoryPool
+from nestree.native import library, memory
+from nestree.native.memory import MemoryPool
 
 needs_library = pytest.mark.skipif(library.load() is None, reason="the compiled library is not there")
 

@@ -26,6 +26,7 @@ class Weights(ctypes.Structure):
         *((name, c_void_p) for name in ("hidden_weight", "hidden_bias", "gates_weight", "gates_bias")),
         *((name, c_void_p) for name in ("norm_weight", "norm_bias", "scorer_weight", "scorer_bias", "score_weight")),
         *((name, c_double) for name in ("eps", "dropout")),
+        ("bfloat16", c_int64),
     )
 
 
@@ -70,6 +71,15 @@ class Gradients(ctypes.Structure):
     )
 
 
+class Convolution(ctypes.Structure):
+    """A convolution in both directions, or its gradients."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("sequences", "length", "channels", "parts")),
+        *((name, c_void_p) for name in ("signal", "kernel", "result", "gradient", "of_signal", "of_kernel")),
+    )
+
+
 @dataclass
 class Counts:
     """Number of nodes that the library has composed in this process, and replayed for gradients."""
@@ -99,6 +109,7 @@ class Functions:
         self.search = function("search", c_void_p, c_void_p, store, level, c_int)
         self.free_history = function("free_history", None, c_void_p)
         self.score_gradient = function("score_gradient", None, c_void_p, c_void_p, c_void_p)
+        self.convolve = function("convolve", None, POINTER(Convolution))
         self.replay = function("replay", c_int64, POINTER(Weights), store, POINTER(ReplayCall), POINTER(Gradients))
 
 
@@ -110,6 +121,13 @@ def load() -> dict[torch.dtype, Functions] | None:
         return None
     library = ctypes.CDLL(str(path))
     return {torch.float32: Functions(library, "float32"), torch.float64: Functions(library, "float64")}
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Return whether the library multiplies bfloat16 numbers under autocast: this needs a processor that does so."""
+    path, _ = status()
+    return path is not None and bool(ctypes.CDLL(str(path)).nestree_multiplies_bfloat16())
 
 
 def status() -> tuple[Path | None, str | None]:

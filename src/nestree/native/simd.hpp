@@ -75,6 +75,29 @@ inline float exponential(float x) {
 
 inline double exponential(double x) { return std::exp(x); }
 
+// log x of a normal number x > 0; float32 is accurate to two units in the last place.
+inline float logarithm(float x) {
+    std::int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    const std::int32_t exponent = (bits - 0x3F3504F3) >> 23;  // so that the rest is from sqrt(1/2) to sqrt(2)
+    bits -= exponent << 23;
+    float rest;
+    std::memcpy(&rest, &bits, sizeof rest);
+    const float r = rest - 1.0f, whole = static_cast<float>(exponent);
+    float p = 7.0376836292e-2f;
+    p = p * r - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    const float square = r * r;
+    const float low = p * r * square + whole * -2.12194440e-4f - 0.5f * square;
+    return r + low + whole * 0.693359375f;
+}
+
 template <class T>
 inline T sigmoid(T x) {
     return T(1) / (T(1) + exponential(-x));

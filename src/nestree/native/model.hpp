@@ -31,6 +31,7 @@ struct Weights {
     const T *hidden_weight, *hidden_bias, *gates_weight, *gates_bias, *norm_weight, *norm_bias;
     const T *scorer_weight, *scorer_bias, *score_weight;
     double eps, dropout;
+    std::int64_t bfloat16;  // whether the cell multiplies bfloat16 numbers, if this processor does
 };
 
 // The node store's tables, (capacity, ...) each. Leaves are its first rows.
@@ -55,17 +56,18 @@ struct Model {
     explicit Model(const Weights<T>& w, bool backward)
         : dim(w.dim), hidden(w.hidden), width(w.width), eps(w.eps), scale(1.0 / (1.0 - w.dropout)),
           // As in `dropout_mask`: 16-bit numbers below this give 0.
-          least(std::min<long>(std::lround(w.dropout * 65536.0), 65535) - 32768) {
+          least(std::min<long>(std::lround(w.dropout * 65536.0), 65535) - 32768),
+          factors(has_bfloat16<T> && w.bfloat16 && multiplies_bfloat16() ? Factors::bfloat16 : Factors::whole) {
         if (backward) {
-            gates_back = Packed<T>(4 * dim, hidden, [&](int k, int n) { return w.gates_weight[long(k) * hidden + n]; });
-            hidden_back = Packed<T>(hidden, 2 * dim, [&](int k, int n) { return w.hidden_weight[long(k) * 2 * dim + n]; });
-            halves_back = Packed<T>(2 * width, width, [&](int k, int n) {
+            gates_back = Packed<T>(4 * dim, hidden, factors, [&](int k, int n) { return w.gates_weight[long(k) * hidden + n]; });
+            hidden_back = Packed<T>(hidden, 2 * dim, factors, [&](int k, int n) { return w.hidden_weight[long(k) * 2 * dim + n]; });
+            halves_back = Packed<T>(2 * width, width, Factors::whole, [&](int k, int n) {
                 return w.scorer_weight[long(k % width) * 2 * width + (k < width ? 0 : width) + n];
             });
         } else {
-            to_hidden = Packed<T>(2 * dim, hidden, [&](int k, int n) { return w.hidden_weight[long(n) * 2 * dim + k]; });
-            to_gates = Packed<T>(hidden, 4 * dim, [&](int k, int n) { return w.gates_weight[long(n) * hidden + k]; });
-            to_halves = Packed<T>(width, 2 * width, [&](int k, int n) {
+            to_hidden = Packed<T>(2 * dim, hidden, factors, [&](int k, int n) { return w.hidden_weight[long(n) * 2 * dim + k]; });
+            to_gates = Packed<T>(hidden, 4 * dim, factors, [&](int k, int n) { return w.gates_weight[long(n) * hidden + k]; });
+            to_halves = Packed<T>(width, 2 * width, Factors::whole, [&](int k, int n) {
                 return w.scorer_weight[long(n % width) * 2 * width + (n < width ? 0 : width) + k];
             });
         }
@@ -110,6 +112,7 @@ struct Model {
     double eps;
     T scale;
     int least;
+    Factors factors;  // of the cell; the scorer's are whole, as selection is sensitive to rounding
     Packed<T> to_hidden, to_gates, to_halves, gates_back, hidden_back, halves_back;
     std::vector<T> hidden_bias, gates_bias, norm_weight, norm_bias, halves_bias, score;
 

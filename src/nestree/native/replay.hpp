@@ -187,7 +187,7 @@ class Replay {
                 std::copy(state, state + width, seen + i * seen_step);
             }
             const T* own = halves.data() + first * step;
-            add_outer(own, step, 2 * width, seen, seen_step, width, count, sums.scorer_weight.data(), seen_step);
+            add_outer(own, step, 2 * width, seen, seen_step, width, count, sums.scorer_weight.data(), seen_step, Factors::whole);
             product(own, step, count, model_.halves_back, static_cast<const T*>(nullptr), gradient, seen_step);
             for (int i = 0; i < count; ++i) {
                 touch(rows[first + i]);
@@ -230,8 +230,10 @@ class Replay {
               below(rows_at_once * children_step), slope(hidden_step), mask(hidden_step), mixed(padded<T>(m.dim)) {}
 
         void flush(const Model<T>& m, Sums& sums) {
-            add_outer(of_gates.data(), gates_step, 4 * m.dim, active.data(), hidden_step, m.hidden, rows, sums.gates_weight.data(), hidden_step);
-            add_outer(of_hidden.data(), hidden_step, m.hidden, children.data(), children_step, 2 * m.dim, rows, sums.hidden_weight.data(), children_step);
+            add_outer(of_gates.data(), gates_step, 4 * m.dim, active.data(), hidden_step, m.hidden, rows, sums.gates_weight.data(), hidden_step,
+                      m.factors);
+            add_outer(of_hidden.data(), hidden_step, m.hidden, children.data(), children_step, 2 * m.dim, rows, sums.hidden_weight.data(),
+                      children_step, m.factors);
             rows = 0;
         }
 

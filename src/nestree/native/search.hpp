@@ -3,9 +3,9 @@
 
 #include <limits>
 #include <memory>
-#include <thread>
 
 #include "model.hpp"
+#include "threads.hpp"
 
 namespace nestree {
 
@@ -99,7 +99,7 @@ inline int rank(Candidate<T>* best, int count, int most, const Candidate<T>& can
 }
 
 inline double gumbel_exact(std::uint64_t bits) { return -std::log(-std::log((double(bits >> 12) + 0.5) * 0x1p-52)); }
-inline float gumbel_fast(std::uint64_t bits) { return -std::log(-std::log((float(bits >> 41) + 0.5f) * 0x1p-23f)); }
+inline float gumbel_fast(std::uint64_t bits) { return -logarithm(-logarithm((float(static_cast<std::int32_t>(bits >> 41)) + 0.5f) * 0x1p-23f)); }
 
 // The state of a group during the search.
 template <class T>
@@ -213,10 +213,15 @@ class Search {
             const T log_norm = log_norm_[beam] = log_sum_exp(logits, pairs);
             const std::uint64_t pair_key = mix_bits(of_pairs + beam), candidate_key = mix_bits(of_candidates + beam);
             int count = 0;
-            for (int i = 0; i < pairs; ++i) {
-                const T key = level_.noise == none ? logits[i] - log_norm : logits[i] + gumbel(pair_key + i);
-                count = rank(picked_.data(), count, each, {key, T(0), beam, i});
-            }
+            terms_.resize(pairs);
+            T* keys = terms_.data();
+            if (level_.noise == none)
+                for (int i = 0; i < pairs; ++i) keys[i] = logits[i] - log_norm;
+            else if (level_.noise == fast)
+                for (int i = 0; i < pairs; ++i) keys[i] = logits[i] + static_cast<T>(gumbel_fast(mix_bits(pair_key + i)));
+            else
+                for (int i = 0; i < pairs; ++i) keys[i] = logits[i] + gumbel(pair_key + i);
+            for (int i = 0; i < pairs; ++i) count = rank(picked_.data(), count, each, {keys[i], T(0), beam, i});
             // Of equal totals the leftmost comes first. Its logit may be lower: rounding can make totals equal.
             std::sort(picked_.begin(), picked_.begin() + count, [](const auto& a, const auto& b) { return a.position < b.position; });
             for (int i = 0; i < count; ++i) {
@@ -336,21 +341,6 @@ class Search {
     std::vector<T> log_norm_, terms_;
     std::vector<Candidate<T>> picked_, best_;
 };
-
-// Runs `work(0)` to `work(count - 1)`, each on a thread: of PyTorch's own pool, if that is OpenMP's, since its threads
-// spin while they wait for work, and would compete with others for the processor.
-template <class Work>
-void on_threads(std::int64_t count, Work work) {
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(count) schedule(static, 1)
-    for (std::int64_t i = 0; i < count; ++i) work(i);
-#else
-    std::vector<std::thread> others;
-    for (std::int64_t i = 1; i < count; ++i) others.emplace_back([&work, i] { work(i); });
-    work(0);
-    for (auto& other : others) other.join();
-#endif
-}
 
 template <class T>
 History<T>* search(const Model<T>& model, const Store<T>& store, const Level<T>& level, bool record) {

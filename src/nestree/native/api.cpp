@@ -1,4 +1,5 @@
 // The functions that Python calls, for float and double. They get addresses, and do not depend on PyTorch.
+#include "convolution.hpp"
 #include "replay.hpp"
 
 using namespace nestree;
@@ -41,7 +42,10 @@ std::int64_t replay(const Weights<T>& weights, const Store<T>& store, const Repl
     extern "C" __attribute__((visibility("default"))) std::int64_t nestree_replay_##name(const Weights<T>* weights, const Store<T>* store, const ReplayCall<T>* call,\
                                           const Gradients<T>* to) {                                                                                 \
         return replay(*weights, *store, *call, *to);                                                                                                \
-    }
+    }                                                                                                                                               \
+    extern "C" __attribute__((visibility("default"))) void nestree_convolve_##name(const Convolution<T>* call) { convolve(*call); }
+
+extern "C" __attribute__((visibility("default"))) int nestree_multiplies_bfloat16() { return multiplies_bfloat16(); }
 
 NESTREE_API(float, float32)
 NESTREE_API(double, float64)
