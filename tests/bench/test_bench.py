@@ -22,7 +22,7 @@ from nestree.bench.exponents import exponents, growth
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, resident
 from nestree.bench.plan import LISTOPS, ONE_BY_ONE, Job, engines, lengths, plan, spread, thinned
 from nestree.bench.plot import plot
-from nestree.bench.report import figure, growth_table, speedup, table
+from nestree.bench.report import engines_table, figure, growth_table, speedup, table
 from nestree.bench.rows import Measurement, Row
 from nestree.bench.run_jobs import run
 from nestree.cli.main import main
@@ -74,8 +74,9 @@ def test_every_encoder_is_measured_at_its_lengths() -> None:
             expected = 1_000 if not name.startswith("rir") else 100_000 if mode == "inference" else 4_000
             assert longest == expected
     compiled = {"fast", "torch", "naive"} if library.load() else {"fast", "naive"}
-    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == compiled
-    without = plan(BenchOptions(listops_batches=0, pytorch=False))
+    reduced = {"bfloat16"} if library.multiplies_bfloat16() else set()
+    assert {job.engine for job in jobs if job.encoder == "rir-ebt-grc"} == compiled | reduced
+    without = plan(BenchOptions(listops_batches=0, pytorch=False, bfloat16=False))
     assert {job.engine for job in without if job.encoder == "rir-ebt-grc"} == {"fast", "naive"}
     assert {job.engine for job in jobs if job.encoder == "bbt-grc"} == {None}
     by_series: dict[tuple[str, str | None, str], list[int]] = {}
@@ -340,6 +341,21 @@ def test_tables_show_measured_and_skipped_rows() -> None:
     assert LISTOPS in text
 
 
+def test_engines_are_compared_in_columns() -> None:
+    rows = [
+        Row(job(engine="fast"), measured(0.5)),
+        Row(job(engine="bfloat16"), measured(0.25)),
+        Row(job(engine="naive"), measured(2)),
+        Row(job(9, engine="fast"), measured(1)),
+        Row(job(engine=None, encoder="grc"), measured(1)),
+    ]
+    shown = engines_table(rows)
+    assert shown is not None
+    assert [column.header for column in shown.columns[4:]] == ["naive", "fast", "bfloat16"]
+    assert [list(column.cells) for column in shown.columns[4:]] == [["1.00"], ["4.00 (4.00)"], ["8.00 (8.00)"]]
+    assert engines_table(rows[3:]) is None
+
+
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     rows = rows_of(quadratic, [job(length, engine=engine) for engine in ("fast", "naive") for length in (10, 100)])
     plot([*rows, Row(job(7), skipped="over 6 GB")], tmp_path / "bench.png", title="a machine")
@@ -396,6 +412,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
     assert all(agreement["holds"] for agreement in report["verification"])
     found = {(row["encoder"], row["engine"], row["mode"], row["data"]) for row in report["rows"]}
     compiled = [("ebt-grc", "torch")] if library.load() is not None else []
+    compiled += [("ebt-grc", "bfloat16")] if library.multiplies_bfloat16() else []
     series = [("ebt-grc", "fast"), *compiled, ("ebt-grc", "naive"), ("grc", None)]
     inputs = ["4 tokens", "6 tokens", LISTOPS]
     assert found == {(*one, mode, data) for one in series for mode in ("inference", "training") for data in inputs}
@@ -405,7 +422,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         assert row["cell_evaluations_per_token"] > 0
         assert 0 < row["matrix_share"] < 1
         assert row["sequences_per_gflop"] > 0
-        assert (row["speedup"] is not None) == (row["engine"] in ("fast", "torch"))
+        assert (row["speedup"] is not None) == (row["engine"] not in ("naive", None))
     assert (tmp_path / "bench.png").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.glob("bench*")) == ["bench.json", "bench.png"]
 

@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from nestree.bench.meters import CellArithmetic, PeakMemory, matrix_rate, synchronize
 from nestree.bench.options import BenchOptions
-from nestree.bench.plan import Job
+from nestree.bench.plan import BFLOAT16, Job
 from nestree.bench.rows import Measurement
 from nestree.config.options import OptimizerOptions
 from nestree.data.batches import pad
 from nestree.encoders.registry import ENCODERS
 from nestree.models import Classifier
+from nestree.recursions.beam.options import ENGINES
 from nestree.tasks.listops import ListOps
 from nestree.training.module import build_optimizer
 
@@ -66,7 +67,9 @@ class Workload:
         self.training = job.mode != "inference"
         self.device = device
         self.task = ListOps()
-        encoder = ENCODERS[job.encoder](**options.of_encoder(job.encoder, job.engine)).build()
+        self.bfloat16 = job.engine == BFLOAT16
+        engine = ENGINES[0] if self.bfloat16 else job.engine
+        encoder = ENCODERS[job.encoder](**options.of_encoder(job.encoder, engine)).build()
         model = Classifier(encoder, vocabulary_size=self.task.vocabulary_size, classes=len(self.task.label_names))
         self.model = model.to(device).train(self.training)
         self.optimizer = build_optimizer(self.model, OptimizerOptions())
@@ -88,13 +91,17 @@ class Workload:
                 self._infer(tokens, lengths, arithmetic)
 
     def _infer(self, tokens: Tensor, lengths: Tensor, arithmetic: CellArithmetic | None) -> None:
-        with torch.inference_mode(), arithmetic or nullcontext():
+        with torch.inference_mode(), arithmetic or nullcontext(), self._precision():
             self.model(tokens, lengths)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _train(self, tokens: Tensor, lengths: Tensor, labels: Tensor, arithmetic: CellArithmetic | None) -> None:
         self.optimizer.zero_grad()
         with arithmetic or nullcontext():
-            loss = functional.cross_entropy(self.model(tokens, lengths), labels)
+            with self._precision():
+                loss = functional.cross_entropy(self.model(tokens, lengths), labels)
             if arithmetic:
                 arithmetic.turn_back(True)
             loss.backward()

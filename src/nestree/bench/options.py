@@ -55,6 +55,8 @@ class BenchOptions:
     """Number of ListOps batches to measure, from the shortest to the longest; 0: none."""
     pytorch: bool = True
     """Also measure PyTorch's engine, where the fast one is the compiled library."""
+    bfloat16: bool = True
+    """Also measure the compiled library's products in bfloat16, where the processor has them."""
     naive: bool = True
     """Also measure the naive implementation."""
     naive_batch: int = 8

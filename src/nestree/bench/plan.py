@@ -13,7 +13,7 @@ from nestree.bench.options import LENGTHS, LONG_LENGTHS, LONGEST_TRAINING, RANGE
 from nestree.data.batches import epoch_batches
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.registry import ENCODERS
-from nestree.native.library import load
+from nestree.native.library import load, multiplies_bfloat16
 from nestree.recursions.beam.options import ENGINES
 from nestree.tasks import DataOptions
 from nestree.tasks.listops import ListOps
@@ -23,6 +23,10 @@ LISTOPS = "ListOps <= 100"
 MODES = ("inference", "training")
 ONE_BY_ONE = "one by one"
 """Mode with one sequence per training step, as in the published comparison of time and memory."""
+BFLOAT16 = "bfloat16"
+"""Name, beside the engines', of the compiled library under autocast to bfloat16."""
+MEASURED = (BFLOAT16, *ENGINES)
+"""All that one encoder can be measured with, the fastest first."""
 PER_RANGE = 4
 """Number of sequences per range of lengths in that mode."""
 
@@ -33,7 +37,7 @@ class Job:
 
     encoder: str
     engine: str | None
-    """None for encoders without a choice of engines."""
+    """One of [`MEASURED`][]; None for encoders without a choice of engines."""
     mode: str
     """Inference, training (forward, backward and optimizer step) or one by one (training, one sequence per step)."""
     data: str
@@ -100,13 +104,14 @@ def engines(encoder: str, *, naive: bool = True) -> tuple[str | None, ...]:
 
 
 def measured_engines(encoder: str, options: BenchOptions) -> tuple[str | None, ...]:
-    """Return the engines to measure: PyTorch's apart from the fast one where that is the compiled library."""
+    """Return the engines to measure: three, and the fast one in bfloat16, where that is the compiled library."""
     found = engines(encoder, naive=options.naive)
     pairs = issubclass(ENCODERS[encoder], SliceOptions)
     compiled = options.device != "cuda" and not (options.device == "auto" and torch.cuda.is_available())
-    if options.pytorch and found[0] is not None and pairs and compiled and load() is not None:
-        return (found[0], "torch", *found[1:])
-    return found
+    if found[0] is None or not pairs or not compiled or load() is None:
+        return found
+    reduced = (BFLOAT16,) if options.bfloat16 and multiplies_bfloat16() else ()
+    return (found[0], *reduced, *(("torch",) if options.pytorch else ()), *found[1:])
 
 
 def lengths(options: BenchOptions, encoder: str, mode: str) -> list[int]:

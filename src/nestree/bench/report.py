@@ -14,6 +14,7 @@ from rich.table import Table
 
 from nestree.bench.exponents import Growth, exponents
 from nestree.bench.options import BenchOptions
+from nestree.bench.plan import MEASURED
 from nestree.bench.rows import Row
 from nestree.bench.verify import Agreement
 from nestree.data.files import replacing
@@ -69,7 +70,7 @@ def facts(options: BenchOptions, device: torch.device) -> list[str]:
         f"backend  fast is {'the compiled library' if used else f'PyTorch ({why})'}",
         f"commit   {about['commit'] or 'unknown (not a checkout)'}",
         f"model    D {options.dim}, W {options.beam_size}, k {options.arity}, "
-        f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32, "
+        f"{f'partial {options.partial}, ' if options.partial else ''}dropout {options.dropout}, float32 unless stated, "
         "untrained; random tokens; training is forward, backward and optimizer step",
     ]
 
@@ -129,7 +130,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _order(row: Row) -> tuple[Any, ...]:
     job = row.job
-    engine = 0 if job.engine is None else ENGINES.index(job.engine)
+    engine = 0 if job.engine is None else MEASURED.index(job.engine)
     return job.mode, job.length is None, job.length or 0, engine
 
 
@@ -156,6 +157,33 @@ def figure(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def engines_table(rows: Sequence[Row]) -> Table | None:
+    """Return the speeds with one column per engine; None if no encoder has several on the same batches."""
+    found: dict[tuple[str, str, str, int], dict[str, float]] = {}
+    for row in rows:
+        job, speed = row.job, row.sequences_per_second
+        if job.engine is not None and speed is not None:
+            found.setdefault((job.encoder, job.mode, job.data, job.batch), {})[job.engine] = speed
+    found = {key: speeds for key, speeds in found.items() if len(speeds) > 1}
+    if not found:
+        return None
+    shown = Table(title="sequences/s by engine (times the first one's speed)", title_justify="left")
+    for name in ("encoder", "mode", "inputs", "batch"):
+        shown.add_column(name, no_wrap=True)
+    columns = [engine for engine in reversed(MEASURED) if any(engine in speeds for speeds in found.values())]
+    for engine in columns:
+        shown.add_column(engine, justify="right", no_wrap=True)
+    for (encoder, mode, data, batch), speeds in sorted(found.items(), key=lambda item: (item[0][0], item[0][1])):
+        present = [engine for engine in columns if engine in speeds]
+        cells = {
+            engine: figure(speeds[engine])
+            + (f" ({figure(speeds[engine] / speeds[present[0]])})" if engine != present[0] else "")
+            for engine in present
+        }
+        shown.add_row(encoder, mode, data, f"{batch}", *(cells.get(engine, "") for engine in columns))
+    return shown
 
 
 def growth_table(growths: Sequence[Growth]) -> Table:

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 
 from nestree.bench.options import QUICK, BenchOptions
 from nestree.bench.plan import Job, plan
-from nestree.bench.report import Report, device_name, facts, growth_table, table
+from nestree.bench.report import Report, device_name, engines_table, facts, growth_table, table
 from nestree.bench.run_jobs import run
 from nestree.bench.verify import TOLERANCE, Agreement, verify
 from nestree.cli.arguments import command_parser, parse_command
@@ -153,5 +153,7 @@ def _show(report: Report, device: torch.device) -> None:
     for row in report.rows:
         if row.skipped is not None:
             console.print(f"skipped: {row.job}: {row.skipped}")
+    if (engines := engines_table(report.rows)) is not None:
+        console.print(engines)
     if report.growth:
         console.print(growth_table(report.growth))

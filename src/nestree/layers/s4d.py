@@ -256,12 +256,17 @@ def _call(signal: Tensor, kernel: Tensor, *rest: int | None) -> None:
     functions[signal.dtype].convolve(byref(call))
 
 
+def _transformed() -> bool:
+    """Return whether torch.func or forward-mode derivatives are active."""
+    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+
+
 def convolves_directly(signal: Float[Tensor, "b l d"]) -> bool:
     """Return whether the compiled library convolves this signal."""
     if type(signal) is not Tensor or signal.device.type != "cpu" or signal.shape[1] > DIRECT:
         return False
-    transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
-    if transformed or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    if traced or _transformed():
         return False
     return signal.numel() > 0 and library.load() is not None
 
@@ -273,7 +278,7 @@ def convolution(
 
     Computed by FFT, or, up to [`SHORT`][] steps, as a product with each channel's Toeplitz matrix, which is faster.
     """
-    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+    if _transformed():
         return plain_convolution(signal, kernel, backwards=backwards)
     length = signal.shape[-1]
     if length > SHORT:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nestree
 from nestree.recursions import KeyedDraws
-from nestree.recursions.beam.engine.composer import Composer
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.options import ENGINES
 from support.engines import (
     Case,
@@ -163,10 +163,11 @@ def test_second_derivatives_are_refused_and_not_wrong() -> None:
 @settings(max_examples=20)
 @given(case=cases(longest=30))
 def test_fixed_shapes_change_nothing(case: Case) -> None:
-    compact = outcome(case, "fast")
+    """Fixed shapes, activations computed again, and a replay of all nodes step by step."""
+    compact = outcome(case, "torch")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Composer, "compact", property(lambda _: False, lambda *_: None), raising=False)
-        fixed = outcome(case, "fast")
+        patch.setattr(devices, "on_host", lambda _: False)
+        fixed = outcome(case, "torch")
     assert_same(fixed, compact, output=1e-12, gradient=1e-11)
 
 
@@ -176,9 +177,9 @@ def test_bfloat16_is_near_float32(training: bool, compact: bool) -> None:
     case = Case((21, 9, 3, 1, 2), 3, training=training)
     near = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Composer, "compact", property(lambda _: compact, lambda *_: None), raising=False)
+        patch.setattr(devices, "on_host", lambda _: compact)
         for other in with_seeds(case, 5):
-            half, full = outcome(other, "fast", torch.bfloat16), outcome(other, "fast", torch.float32)
+            half, full = outcome(other, "torch", torch.bfloat16), outcome(other, "torch", torch.float32)
             assert half.root.dtype == torch.bfloat16
             assert all(bool(gradient.isfinite().all()) for gradient in half.gradients.values())
             assert bool(half.root.isfinite().all())

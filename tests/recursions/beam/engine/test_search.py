@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.engine.cells import FusedGatedCell
 from nestree.recursions.beam.engine.columns import carry, first_of_equal, top
-from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.recursion import Forest
 from nestree.recursions.beam.engine.scoring import scoring_of
 from nestree.recursions.beam.engine.search import Search, SearchResult
@@ -158,7 +158,7 @@ def test_identical_beams_share_every_node() -> None:
 def test_fixed_shapes_compose_every_beams_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case((9,), 3, arity=None)
     assert searched(case).store.rows < 9 + 8 * 3
-    monkeypatch.setattr(Composer, "compact", property(lambda _: False, lambda *_: None), raising=False)
+    monkeypatch.setattr(devices, "on_host", lambda _: False)
     assert searched(case).store.rows == 9 + 8 * 3
 
 
@@ -187,7 +187,7 @@ def test_with_fixed_shapes_the_steps_never_wait_for_the_host(
     case = Case((9, 4, 2), 3, arity=None, dropout=0.5, merge_equal=merge_equal)
     engine = case.tree("torch").fast(case.outer())  # draws as in real training
     packed = case.leaves(case.states().detach()).packed()
-    monkeypatch.setattr(Composer, "compact", property(lambda _: compact, lambda *_: None), raising=False)
+    monkeypatch.setattr(devices, "on_host", lambda _: compact)
     waits, run = Waits(), Search.run
 
     def watched(search: Search) -> SearchResult:
@@ -198,6 +198,30 @@ def test_with_fixed_shapes_the_steps_never_wait_for_the_host(
     with torch.no_grad():
         engine.search(packed, list(case.lengths), record=True)
     assert waits.found == ({"nonzero"} if compact else set())
+
+
+@pytest.mark.parametrize("arity", [None, 4], ids=["flat", "grouped"])
+def test_on_an_accelerator_a_training_step_never_waits_for_the_host(
+    arity: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case((23, 9, 4, 1), 3, arity=arity, dropout=0.5)
+    tree, states, waits = case.tree("torch"), case.states(), Waits()
+    monkeypatch.setattr(devices, "on_host", lambda _: False)
+    with waits:
+        root = tree.recurse(case.leaves(states), case.outer(), draws=None).root
+        root.square().sum().backward()
+    assert states.grad is not None
+    assert not waits.found
+
+
+def test_on_an_accelerator_activations_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case((9, 4), dropout=0.0)
+    engine, leaves = case.tree("torch").fast(case.outer(), case.draws()), case.leaves(case.states())
+    assert activations(engine(leaves)[1]) > 0
+    monkeypatch.setattr(devices, "on_host", lambda _: False)
+    root, forest = engine(leaves)
+    assert root.requires_grad
+    assert activations(forest) == 0
 
 
 # --- what is kept

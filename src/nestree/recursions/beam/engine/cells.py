@@ -15,6 +15,7 @@ from torch.nn import functional
 from nestree.layers import GatedRecursiveCell
 from nestree.layers.cell import Cell, mask_width
 from nestree.layers.plain import is_plain_cell
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.engine.recomputed import Recomputed
 from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.draws import dropout_mask
@@ -115,7 +116,9 @@ class FusedGatedCell(HoldsTensors):
         self.mask_width = mask_width(cell)
         self.record = record
         self.capacity = capacity
-        rows = capacity if record else 0
+        self.keeps = record and devices.on_host(leaves.device)
+        """Whether activations are kept: eight times the memory of the states."""
+        rows = capacity if self.keeps else 0
         self.hidden = leaves.new_empty(rows, cell.hidden_dim)
         """Before the GELU."""
         self.gates = leaves.new_empty(rows, 4 * cell.dim)
@@ -124,34 +127,47 @@ class FusedGatedCell(HoldsTensors):
 
     def forward(self, rows: slice, children: ChildStates, random_bits: RandomBits | None) -> States:
         """Compose; see [`EngineCell.forward`][]."""
-        cell = self.module
-        hidden_weight, hidden_bias, gates_weight, gates_bias, norm_weight, norm_bias = self.parameters
-        count, _, dim = children.shape
-        hidden = self.hidden[rows] if self.record else children.new_empty(count, cell.hidden_dim)
-        gates = self.gates[rows] if self.record else children.new_empty(count, 4 * dim)
-        torch.addmm(hidden_bias, children.view(-1, 2 * dim), hidden_weight.T, out=hidden)
-        active = functional.gelu(hidden)
-        scale = 1.0
-        if random_bits is not None:
-            scale = 1 / (1 - cell.dropout)
-            active.mul_(dropout_mask(random_bits, cell.dropout, active.dtype))
-            if self.record:
-                if self.random_bits is None:
-                    self.random_bits = random_bits.new_empty(self.capacity, cell.hidden_dim)
-                self.random_bits[rows] = random_bits
-        torch.addmm(gates_bias, active, gates_weight.T, alpha=scale, out=gates)
+        dim = children.shape[-1]
+        tables = (self.hidden[rows], self.gates[rows]) if self.keeps else self._workspace(children)
+        if random_bits is not None and self.record:
+            if self.random_bits is None:
+                self.random_bits = random_bits.new_empty(self.capacity, self.mask_width)
+            self.random_bits[rows] = random_bits
+        _, gates = self._activations(children, random_bits, *tables)
         new = gates[:, 3 * dim :]
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
         mixed = mix(children[:, 0], children[:, 1], new, opened)
-        return functional.layer_norm(mixed, (dim,), norm_weight, norm_bias, self.eps)
+        return functional.layer_norm(mixed, (dim,), *self.parameters[4:], self.eps)
+
+    def _workspace(self, children: ChildStates) -> tuple[Tensor, Tensor]:
+        count, _, dim = children.shape
+        return children.new_empty(count, self.module.hidden_dim), children.new_empty(count, 4 * dim)
+
+    def _activations(
+        self, children: ChildStates, random_bits: RandomBits | None, hidden: Tensor, gates: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fill ``hidden`` (M, 4 D), before the GELU, and ``gates`` (M, 4 D), before the sigmoids; return both."""
+        hidden_weight, hidden_bias, gates_weight, gates_bias, _, _ = self.parameters
+        torch.addmm(hidden_bias, children.view(len(children), -1), hidden_weight.T, out=hidden)
+        active = functional.gelu(hidden)
+        scale = 1.0
+        if random_bits is not None:
+            scale = 1 / (1 - self.module.dropout)
+            active.mul_(dropout_mask(random_bits, self.module.dropout, active.dtype))
+        torch.addmm(gates_bias, active, gates_weight.T, alpha=scale, out=gates)
+        return hidden, gates
 
     def backward(self, rows: Rows, children: ChildStates, above: States, gradients: list[Tensor] | None) -> ChildStates:
         """Pull gradients back; see [`EngineCell.backward`][]."""
         cell, dim = self.module, children.shape[-1]
         hidden_weight, _, gates_weight, _, norm_weight, _ = self.parameters
         left, right = children.unbind(1)
-        hidden = self.hidden.index_select(0, rows)
-        gates = self.gates.index_select(0, rows).view(-1, 4, dim)
+        random_bits = None if self.random_bits is None else self.random_bits.index_select(0, rows)
+        if self.keeps:
+            hidden, gates = self.hidden.index_select(0, rows), self.gates.index_select(0, rows)
+        else:
+            hidden, gates = self._activations(children, random_bits, *self._workspace(children))
+        gates = gates.view(-1, 4, dim)
         new, opened = gates[:, 3], gates[:, :3].sigmoid()
 
         centred, spread = standardize(mix(left, right, new, opened), self.eps)
@@ -164,8 +180,7 @@ class FusedGatedCell(HoldsTensors):
 
         active = functional.gelu(hidden)
         of_active = of_gates @ gates_weight
-        if self.random_bits is not None:
-            random_bits = self.random_bits.index_select(0, rows)
+        if random_bits is not None:
             let_through = dropout_mask(random_bits, cell.dropout, hidden.dtype).mul_(1 / (1 - cell.dropout))
             active.mul_(let_through)
             of_active.mul_(let_through)

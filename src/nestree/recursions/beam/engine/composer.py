@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.engine.columns import first_of_equal
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.draws import Draws, Sites
@@ -28,8 +29,7 @@ class Composer:
         self.sites = sites
         self.beam_size = beam_size
         self.dropout = dropout
-        # Data-dependent shapes would synchronize an accelerator with the host; on a CPU they save work.
-        self.compact = device.type == "cpu"
+        self.compact = devices.on_host(device)
         self.keys = torch.empty(len(sites), most, dtype=torch.int64, device=device)
         self.nodes = torch.empty_like(self.keys)
         self.used = 0

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nestree.layers.scorer import PairScorer, Scorer
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
@@ -39,7 +40,9 @@ from nestree.recursions.shapes import (
 )
 
 PAIRS_PER_CHUNK = 4096
-"""Number of pairs per call when gradients are pulled back through a scorer's own ``forward``."""
+"""Number of pairs per chunk in the backward pass, so that their activations stay in the processor's cache."""
+PAIRS_PER_LAUNCH = 262_144
+"""The same on an accelerator."""
 
 
 class PairScoring(HoldsTensors, ABC):
@@ -125,7 +128,9 @@ class PairScoring(HoldsTensors, ABC):
         none = self.store.left.new_zeros(0)
         if not gradients:
             return self.pull_back(none, none, state_gradient.new_zeros(0), state_gradient), none
-        pairs = _distinct(torch.cat(left), torch.cat(right), torch.cat(gradients), self.store.capacity)
+        pairs = torch.cat(left), torch.cat(right), torch.cat(gradients)
+        if devices.on_host(none.device):
+            pairs = _distinct(*pairs, self.store.capacity)
         return self.pull_back(*pairs, state_gradient), none
 
     def slopes(self, histories: list[History]) -> PairSlopes:
@@ -161,21 +166,23 @@ class FusedPairScoring(PairScoring):
         self, left: Rows, right: Rows, gradient: RowWeights, state_gradient: TableStates | None
     ) -> list[Tensor]:
         """Pull the gradients of pairs' logits back; see [`PairScoring.pull_back`][]."""
-        weight, _, of_score = self.parameters
+        weight, bias, of_score = self.parameters
         rows, width = self.store.rows, self.scorer.width
-        hidden = self._hidden(left, right)
-        gradient = gradient.to(hidden.dtype)
-        score_weight = (functional.gelu(hidden) * gradient.unsqueeze(-1)).sum(0, keepdim=True)
-        hidden_gradient = torch.ops.aten.gelu_backward(gradient.unsqueeze(-1) * of_score, hidden)
-        halves = hidden.new_zeros(rows, 2 * width)
-        halves[:, :width].index_add_(0, left, hidden_gradient)
-        halves[:, width:].index_add_(0, right, hidden_gradient)
+        score_weight, of_bias = torch.zeros_like(of_score), torch.zeros_like(bias)
+        halves = self.left_half.new_zeros(rows, 2 * width)
+        for own_left, own_right, above in _pieces(left, right, gradient):
+            hidden, above = self._hidden(own_left, own_right), above.to(halves.dtype).unsqueeze(-1)
+            score_weight += (functional.gelu(hidden) * above).sum(0, keepdim=True)
+            hidden_gradient = torch.ops.aten.gelu_backward(above * of_score, hidden)
+            of_bias += hidden_gradient.sum(0)
+            halves[:, :width].index_add_(0, own_left, hidden_gradient)
+            halves[:, width:].index_add_(0, own_right, hidden_gradient)
         seen = self.store.states[:rows, :width]
         if state_gradient is not None:
             state_gradient[:, :width].addmm_(halves[:, :width], weight[:, :width])
             state_gradient[:, :width].addmm_(halves[:, width:], weight[:, width:])
         hidden_weight = torch.cat([halves[:, :width].T @ seen, halves[:, width:].T @ seen], dim=1)
-        return [hidden_weight, hidden_gradient.sum(0), score_weight]
+        return [hidden_weight, of_bias, score_weight]
 
     def slope(self, left: Rows, right: Rows) -> tuple[Slices, Slices]:
         """Return the derivatives, each (M, S)."""
@@ -213,7 +220,7 @@ class AnyPairScoring(PairScoring):
         """Return the logits of pairs of rows; on a CPU each distinct pair is scored once."""
         shape, capacity = left.shape, self.store.capacity
         left, right = left.flatten(), right.flatten()
-        if left.device.type != "cpu":
+        if not devices.on_host(left.device):
             return self._ask(left, right).view(shape)
         pairs, place = (left * capacity + right).unique(return_inverse=True)
         return self._ask(pairs // capacity, pairs % capacity).take(place).view(shape)
@@ -251,7 +258,8 @@ class AnyPairScoring(PairScoring):
 def _pieces(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Split columns of equal length into chunks."""
     if len(columns[0]):
-        yield from zip(*(column.split(PAIRS_PER_CHUNK) for column in columns), strict=True)
+        size = PAIRS_PER_CHUNK if devices.on_host(columns[0].device) else PAIRS_PER_LAUNCH
+        yield from zip(*(column.split(size) for column in columns), strict=True)
 
 
 def _distinct(

@@ -15,7 +15,7 @@ from nestree.recursions.beam.engine.composer import Composer
 from nestree.recursions.beam.engine.history import Choice, History
 from nestree.recursions.beam.engine.pairs import Chosen, Neighbours
 from nestree.recursions.beam.engine.recomputed import Recomputed
-from nestree.recursions.beam.engine.replay import ROWS_PER_CHUNK
+from nestree.recursions.beam.engine.replay import chunks
 from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.store import NodeStore
 from nestree.recursions.shapes import (
@@ -130,10 +130,9 @@ class ParentScoring(HoldsTensors, ABC):
     def pull_all_back(self, rows: Rows, of_logits: Float[Tensor, " u"], state_gradient: TableStates) -> list[Tensor]:
         """Pull the gradients of logits (U,), at ``rows`` (M,), back into the scorer and the states."""
         gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
-        for part in rows.split(ROWS_PER_CHUNK):
-            if len(part):
-                above = of_logits[part].to(state_gradient.dtype)
-                state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
+        for part in chunks(rows):
+            above = of_logits[part].to(state_gradient.dtype)
+            state_gradient.index_add_(0, part, self.pull_back(part, above, gradients))
         return gradients
 
     def slopes(self, histories: list[History]) -> ParentSlopes:
@@ -229,4 +228,4 @@ class ParentSlopes:
 
     def _composed(self) -> list[Rows]:
         rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
-        return [part for part in rows.split(ROWS_PER_CHUNK) if len(part)]
+        return chunks(rows)

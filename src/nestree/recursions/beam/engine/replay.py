@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nestree.recursions.beam.engine import devices
 from nestree.recursions.beam.engine.cells import no_gradients
 from nestree.recursions.beam.engine.history import History
 from nestree.recursions.beam.engine.store import NodeStore
@@ -19,6 +20,8 @@ from nestree.recursions.shapes import Bits, KeptScores, Rows, RowWeights, TableS
 
 ROWS_PER_CHUNK = 1024
 """Number of nodes per chunk in the backward pass, so that their activations stay in the processor's cache."""
+ROWS_PER_LAUNCH = 65_536
+"""The same on an accelerator, where small chunks cost more in launches than they save."""
 
 
 def score_gradient(history: History, gradient: KeptScores) -> tuple[KeptScores, RowWeights]:
@@ -66,13 +69,28 @@ def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) ->
         Gradients of the cell's parameters.
     """
     gradients = no_gradients(store.cell)
-    for rows in reachable_by_height(store, roots):
-        for part in rows.split(ROWS_PER_CHUNK):  # nodes of equal height are independent
-            if not len(part):
-                continue
+    device = state_gradient.device
+    found = reachable_by_height(store, roots) if devices.on_host(device) else all_by_step(store, device)
+    for rows in found:
+        for part in chunks(rows):  # nodes of equal height, or of one step, are independent
             below = store.pull_back(part, state_gradient.index_select(0, part), gradients)
             state_gradient.index_add_(0, store.children(part).flatten(), below.flatten(0, 1))
     return gradients
+
+
+def chunks(rows: Rows) -> list[Rows]:
+    """Split rows for the backward pass; there are no empty parts."""
+    size = ROWS_PER_CHUNK if devices.on_host(rows.device) else ROWS_PER_LAUNCH
+    return [part for part in rows.split(size) if len(part)]
+
+
+def all_by_step(store: NodeStore, device: torch.device) -> Iterator[Rows]:
+    """Yield all composed rows, one step of the search at a time, the last one first.
+
+    Gradients of nodes that did not survive are 0.
+    """
+    for step in reversed(store.appended):
+        yield torch.arange(step.start, step.stop, device=device)
 
 
 def reachable_by_height(store: NodeStore, roots: Bits) -> Iterator[Rows]:

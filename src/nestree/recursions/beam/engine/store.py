@@ -40,6 +40,8 @@ class NodeStore(HoldsTensors):
         self.right = torch.zeros_like(self.left)
         self.height = torch.zeros_like(self.left)
         self.record = record
+        self.appended: list[range] = []
+        """The rows of each call of [`append`][]; children come from earlier ones."""
         self.code = leaf_codes(capacity, leaves.device) if coded else None
         """Hash code of each node's tree, for finding equal frontiers."""
 
@@ -52,6 +54,7 @@ class NodeStore(HoldsTensors):
             self.code[rows] = parent_code(*self.code.take(both).unbind(1))
         self.height[rows] = self.height.take(both).amax(1) + 1
         self.states[rows] = self.cell.forward(rows, self._states_of(both), random_bits)
+        self.appended.append(range(rows.start, rows.stop))
         self.rows = rows.stop
 
     def children(self, rows: Rows) -> Children:
