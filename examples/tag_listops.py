@@ -3,9 +3,9 @@
     python examples/tag_listops.py                           # rir-ebt-grc, two minutes
     python examples/tag_listops.py --encoders rir-ebt-grc transformer s4d --minutes 10
 
-The labels are exact and need no annotation. Training starts with short expressions and ends with the whole training
-split (at most 100 tokens); the tests are near-IID, and 500 to 600 tokens. Accuracy is reported over all tokens, and
-over ``]`` alone, whose label depends on the whole list.
+The labels are exact and need no annotation. Training goes through the stages of ListOps' curriculum, sums first, by
+time; no expression has more than 100 tokens. The tests are near-IID, and 500 to 600 tokens. Accuracy is reported over
+all tokens, and over ``]`` alone, whose label depends on the whole list.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from torch.nn import functional
 
 import nestree
 from nestree.data import RaggedExamples
-from nestree.data.batches import budget_batches, collate, epoch_batches
+from nestree.data.batches import budget_batches, collate
 from nestree.models import ClassifierOptions
-from nestree.tasks.listops import VOCABULARY, load_split
+from nestree.tasks.listops import VOCABULARY, ListOps, ListOpsOptions, load_split
 from nestree.tasks.listops.tags import closings, list_values
 
 ENCODERS = {
-    "rir-ebt-grc": {"token_rounds": 1, "beam_size": 3, "arity": 30, "partial": 0.5, "s4d": False, "noise": False},
+    "rir-ebt-grc": {
+        "token_rounds": 1,
+        "beam_size": 3,
+        "arity": 300,
+        "training_arities": (30, 100),
+        "partial": 0.5,
+        "s4d": False,
+        "noise": False,
+    },
     "ebt-grc": {"token_rounds": 1, "beam_size": 3, "noise": False},
     "transformer": {"layers": 4, "heads": 4, "feedforward": 256},
     "s4d": {"layers": 4},
 }
 """About 90,000 to 200,000 parameters each at width 64."""
-STAGES = (12, 25, 50, 100)
-"""Maximum number of tokens of an expression in each quarter of the training."""
+ENDS = (0.06, 0.1, 0.25, 0.4, 1.0)
+"""When the stages of the curriculum end, as shares of the training time."""
 
 
 def tags(examples: RaggedExamples, indices: np.ndarray, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,38 +54,30 @@ def tags(examples: RaggedExamples, indices: np.ndarray, longest: int) -> tuple[t
     return labels, closes
 
 
-def train(model: nestree.Tagger, examples: RaggedExamples, minutes: float, batch: int, rate: float) -> None:
-    """Train for ``minutes``, the longest expressions last."""
+def train(model: nestree.Tagger, examples: RaggedExamples, minutes: float, batch: int, rate: float, seed: int) -> None:
+    """Train for ``minutes``, stage after stage of the curriculum, with some sums in each."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98))
-    began, step, epoch = time.monotonic(), 0, 0
-    while True:
-        done = (time.monotonic() - began) / 60 / minutes
-        longest = STAGES[min(len(STAGES) - 1, int(done * len(STAGES)))]
-        rows = np.flatnonzero(examples.lengths <= longest)
-        for part in epoch_batches(examples.lengths[rows], batch=batch, window=2, seed=0, epoch=epoch):
-            done = (time.monotonic() - began) / 60 / minutes
-            if done >= 1:
-                return
-            if STAGES[min(len(STAGES) - 1, int(done * len(STAGES)))] != longest:
-                break
-            for group in optimizer.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / 50, 2.5 * (1 - done) + 0.02)
-            one = collate(examples, rows[part])
-            labels, closes = tags(examples, rows[part], one.tokens.shape[1])
-            logits = model.train()(one.tokens, one.lengths)
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            if step % 50 == 0:
-                right = (logits.argmax(-1) == labels)[closes].float().mean()
-                print(
-                    f"  {done:4.0%}  step {step:5}  up to {longest:3} tokens  loss {loss:.3f}  ] {right:.1%}",
-                    flush=True,
-                )
-            step += 1
-        epoch += 1
+    stages, rng = ListOpsOptions(curriculum="sums-first").stages[: len(ENDS)], np.random.default_rng(seed)
+    draws = [stage.sampler(ListOps(), examples) for stage in stages]
+    began, step = time.monotonic(), 0
+    while (done := (time.monotonic() - began) / 60 / minutes) < 1:
+        stage = next(number for number, end in enumerate(ENDS) if done < end)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 50, 1.25 * (1 - done) + 0.005)
+        sums = batch // 20 if stage > 0 else 0
+        drawn = RaggedExamples.concatenate([draws[stage](batch - sums, rng), *([draws[0](sums, rng)] if sums else [])])
+        one = collate(drawn, np.arange(batch))
+        labels, closes = tags(drawn, np.arange(batch), one.tokens.shape[1])
+        logits = model.train()(one.tokens, one.lengths)
+        loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 100 == 0:
+            right = (logits.argmax(-1) == labels)[closes].float().mean()
+            print(f"  {done:4.0%}  step {step:5}  {stages[stage].name:12}  loss {loss:.3f}  ] {right:.1%}", flush=True)
+        step += 1
 
 
 @torch.no_grad()
@@ -115,7 +115,7 @@ def main() -> None:
         encoder = nestree.build(name, dim=given.dim, dropout=0.0, **ENCODERS[name])
         model = nestree.Tagger(encoder, vocabulary_size=len(VOCABULARY), classes=10, options=options)
         print(f"{name}: {sum(parameter.numel() for parameter in model.parameters()):,} parameters", flush=True)
-        train(model, examples, given.minutes, given.batch, given.rate)
+        train(model, examples, given.minutes, given.batch, given.rate, given.seed)
         for test, split in tests.items():
             every, closing = accuracy(model, split)
             print(f"{name}  {test}: {every:.1%} of tokens, {closing:.1%} of ]", flush=True)
