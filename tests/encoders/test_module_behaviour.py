@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -301,6 +302,8 @@ def test_traces_and_exports_are_refused(name: str) -> None:
     encoder = build(name).eval()
     with pytest.raises(RuntimeError, match="an encoder cannot be traced"):
         torch.jit.trace(lambda states: encoder(states, LENGTHS).root, states_of(), check_trace=False)
+    with pytest.raises(RuntimeError, match="an encoder cannot be traced"):
+        torch.onnx.export(encoder, (states_of(), torch.tensor(LENGTHS)), io.BytesIO(), dynamo=False)
 
 
 COMPILED = """

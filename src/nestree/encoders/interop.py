@@ -22,6 +22,8 @@ def not_compiled(function: Function) -> Function:
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
+        if torch.onnx.is_in_onnx_export():  # here, as it passes keyword arguments by position
+            refuse_tracing()
         if "torch._dynamo" not in sys.modules:  # importing it takes seconds
             return function(*arguments, **options)
         return as_it_is()(*arguments, **options)
