@@ -47,8 +47,13 @@ class Level(ctypes.Structure):
         *((name, c_int64) for name in ("groups", "beams", "items", "beam_size", "most_roots")),
         *((name, c_void_p) for name in ("frontier", "scores", "size", "roots", "part", "sequence", "group", "base")),
         *((name, c_int64) for name in ("level", "seed", "noise", "dropout", "parts")),
-        *((name, c_void_p) for name in ("nodes", "final_scores", "used")),
+        *((name, c_void_p) for name in ("nodes", "final_scores", "used", "compose")),
     )
+
+
+Compose = ctypes.CFUNCTYPE(c_int, c_int64, c_int64, *[c_void_p] * 3)
+"""Composes nodes for the library: their number, the first row, and the addresses of left children, right children and
+keys of dropout masks. Returns whether it failed."""
 
 
 class ReplayCall(ctypes.Structure):

@@ -58,18 +58,13 @@ struct Model {
           // As in `dropout_mask`: 16-bit numbers below this give 0.
           least(std::min<long>(std::lround(w.dropout * 65536.0), 65535) - 32768),
           factors(has_bfloat16<T> && w.bfloat16 && multiplies_bfloat16() ? Factors::bfloat16 : Factors::whole) {
-        if (backward) {
+        pack_halves(w, backward);
+        if (w.hidden_weight && backward) {  // null where the cell is not the library's
             gates_back = Packed<T>(4 * dim, hidden, factors, [&](int k, int n) { return w.gates_weight[long(k) * hidden + n]; });
             hidden_back = Packed<T>(hidden, 2 * dim, factors, [&](int k, int n) { return w.hidden_weight[long(k) * 2 * dim + n]; });
-            halves_back = Packed<T>(2 * width, width, Factors::whole, [&](int k, int n) {
-                return w.scorer_weight[long(k % width) * 2 * width + (k < width ? 0 : width) + n];
-            });
-        } else {
+        } else if (w.hidden_weight) {
             to_hidden = Packed<T>(2 * dim, hidden, factors, [&](int k, int n) { return w.hidden_weight[long(n) * 2 * dim + k]; });
             to_gates = Packed<T>(hidden, 4 * dim, factors, [&](int k, int n) { return w.gates_weight[long(n) * hidden + k]; });
-            to_halves = Packed<T>(width, 2 * width, Factors::whole, [&](int k, int n) {
-                return w.scorer_weight[long(n % width) * 2 * width + (n < width ? 0 : width) + k];
-            });
         }
         hidden_bias = padded_copy(w.hidden_bias, hidden);
         gates_bias = padded_copy(w.gates_bias, 4 * dim);
@@ -117,6 +112,17 @@ struct Model {
     std::vector<T> hidden_bias, gates_bias, norm_weight, norm_bias, halves_bias, score;
 
    private:
+    void pack_halves(const Weights<T>& w, bool backward) {
+        if (backward)
+            halves_back = Packed<T>(2 * width, width, Factors::whole, [&](int k, int n) {
+                return w.scorer_weight[long(k % width) * 2 * width + (k < width ? 0 : width) + n];
+            });
+        else
+            to_halves = Packed<T>(width, 2 * width, Factors::whole, [&](int k, int n) {
+                return w.scorer_weight[long(n % width) * 2 * width + (n < width ? 0 : width) + k];
+            });
+    }
+
     T kept(std::int16_t bits) const { return bits >= least ? scale : T(0); }
 };
 

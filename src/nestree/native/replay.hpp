@@ -65,10 +65,10 @@ class Replay {
             for (std::int64_t i = 0; i < count; ++i)
                 if (part[i] == number) add(rows[i], outside + i * model_.dim);
             pull_pairs(number, own);
-            pull_nodes(number, own);
+            if (to.hidden_weight) pull_nodes(number, own);
         });
         for (const Sums& own : sums) own.add_to(model_, to);
-        for (std::int64_t row = 0; row < store_.leaves; ++row) {
+        for (std::int64_t row = 0; to.leaves && row < store_.leaves; ++row) {
             T* leaf = to.leaves + row * model_.dim;
             if (touched_[row]) std::copy(at(row), at(row) + model_.dim, leaf);
             else std::fill(leaf, leaf + model_.dim, T(0));
@@ -102,8 +102,6 @@ class Replay {
         }
 
         void add_to(const Model<T>& m, const Gradients<T>& to) const {
-            add_rows(hidden_weight, m.hidden, 2 * m.dim, to.hidden_weight);
-            add_rows(gates_weight, 4 * m.dim, m.hidden, to.gates_weight);
             for (int i = 0; i < 2 * m.width; ++i)  // the two halves are adjacent in the scorer's weight
                 for (int j = 0; j < m.width; ++j)
                     to.scorer_weight[long(i % m.width) * 2 * m.width + (i < m.width ? 0 : m.width) + j] +=
@@ -111,12 +109,15 @@ class Replay {
             const auto add = [](const std::vector<T>& from, T* sum) {
                 for (std::size_t i = 0; i < from.size(); ++i) sum[i] += from[i];
             };
+            add(scorer_bias, to.scorer_bias);
+            add(score, to.score_weight);
+            if (!to.hidden_weight) return;  // the cell is not the library's
+            add_rows(hidden_weight, m.hidden, 2 * m.dim, to.hidden_weight);
+            add_rows(gates_weight, 4 * m.dim, m.hidden, to.gates_weight);
             add(hidden_bias, to.hidden_bias);
             add(gates_bias, to.gates_bias);
             add(norm_weight, to.norm_weight);
             add(norm_bias, to.norm_bias);
-            add(scorer_bias, to.scorer_bias);
-            add(score, to.score_weight);
         }
     };
 

@@ -9,6 +9,10 @@
 
 namespace nestree {
 
+// Composes nodes where the cell is not the library's: into consecutive rows, from these children and keys of dropout masks.
+// Returns whether it failed.
+using Compose = int (*)(std::int64_t count, std::int64_t first_row, const std::int64_t* left, const std::int64_t* right, const std::uint64_t* mask_keys);
+
 // The groups of one level, passed by Python.
 template <class T>
 struct Level {
@@ -24,6 +28,7 @@ struct Level {
     std::int64_t* nodes;  // (G, W, R) the result
     T* final_scores;      // (G, W), -inf where a group has fewer beams
     std::int64_t* used;   // (parts,) number of rows that each thread composed
+    Compose compose;      // null where the cell is the library's
 };
 
 // One choice of one group, recorded for the gradient of the scores.
@@ -148,7 +153,8 @@ class Search {
                 choose(*group, step);
                 merge(*group, step, jobs);
             }
-            composer.compose(jobs);
+            if (!level_.compose) composer.compose(jobs);
+            else if (!call(composer, jobs)) break;
             for (auto& group : groups)
                 if (step < group->merges()) go_on(*group, step);
         }
@@ -157,6 +163,25 @@ class Search {
     }
 
    private:
+    // Composes by the caller's cell; returns whether that worked.
+    bool call(Composer<T>& composer, const std::vector<Job>& jobs) {
+        if (jobs.empty()) return true;
+        std::vector<std::int64_t> left, right;
+        std::vector<std::uint64_t> mask_keys;
+        for (const Job& job : jobs) {
+            left.push_back(job.left);
+            right.push_back(job.right);
+            mask_keys.push_back(job.mask_key);
+            store_.left[job.row] = job.left;
+            store_.right[job.row] = job.right;
+            store_.height[job.row] = std::max(store_.height[job.left], store_.height[job.right]) + 1;
+        }
+        const std::int64_t first = jobs.front().row, count = static_cast<std::int64_t>(jobs.size());
+        if (level_.compose(count, first, left.data(), right.data(), mask_keys.data())) return false;
+        composer.project(first, first + count);
+        return true;
+    }
+
     std::unique_ptr<Group<T>> begin(std::int64_t number) {
         const std::int64_t size = level_.size[number];
         const Place place{static_cast<std::uint64_t>(level_.seed), static_cast<std::uint64_t>(level_.sequence[number]),

@@ -41,14 +41,32 @@ def test_serves_plain_parts() -> None:
 
 
 @compiled
-def test_leaves_other_parts_alone() -> None:
-    cell, scorer = GatedRecursiveCell(8), PairScorer(8)
+def test_calls_other_cells() -> None:
     normed, small = GatedRecursiveCell(8), GatedRecursiveCell(8)
     weight_norm(normed.gates)
     small.norm = nn.RMSNorm(8)  # pyright: ignore[reportAttributeAccessIssue]
-    assert not serves(OtherCell(8), scorer, LEAVES)
-    assert not serves(normed, scorer, LEAVES)
-    assert not serves(small, scorer, LEAVES)
+    for cell in (OtherCell(8), normed, small):
+        assert serves(cell, PairScorer(8), LEAVES)
+
+
+class FailingCell(GatedRecursiveCell):
+    def forward(self, left: Tensor, right: Tensor, mask: Tensor | None = None) -> Tensor:
+        raise KeyError("no such cell")
+
+
+@compiled
+def test_an_error_in_a_cell_ends_the_search_and_is_raised() -> None:
+    case = Case((5, 3))
+    tree = case.tree("fast")
+    tree.cell = FailingCell(case.dim).double()
+    for _ in range(2):
+        with pytest.raises(KeyError, match="no such cell"):
+            tree.recurse(case.leaves(case.states()), case.outer(), draws=case.draws())
+
+
+@compiled
+def test_leaves_other_parts_alone() -> None:
+    cell, scorer = GatedRecursiveCell(8), PairScorer(8)
     assert not serves(cell, ParentScorer(8), LEAVES)
     assert not serves(cell, scorer, LEAVES.bfloat16())
     assert not serves(cell, scorer, LEAVES.double())

@@ -137,7 +137,8 @@ class FusedGatedCell(HoldsTensors):
         new = gates[:, 3 * dim :]
         opened = gates[:, : 3 * dim].sigmoid().view(-1, 3, dim)
         mixed = mix(children[:, 0], children[:, 1], new, opened)
-        return functional.layer_norm(mixed, (dim,), *self.parameters[4:], self.eps)
+        _, _, _, _, norm_weight, norm_bias = self.parameters
+        return functional.layer_norm(mixed, (dim,), norm_weight, norm_bias, self.eps)
 
     def _workspace(self, children: ChildStates) -> tuple[Tensor, Tensor]:
         count, _, dim = children.shape

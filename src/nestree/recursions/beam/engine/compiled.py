@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterable, Sequence
-from ctypes import byref, c_int64, c_void_p
+from ctypes import byref, c_int64, c_void_p, cast
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from nestree.layers import GatedRecursiveCell, PairScorer
+from nestree.layers import Cell, PairScorer
+from nestree.layers.cell import mask_width
 from nestree.layers.plain import is_plain_cell, is_plain_pair_scorer
 from nestree.native import library
 from nestree.native.library import (
+    Compose,
     Functions,
     Gradients,
     Level,
@@ -24,11 +26,15 @@ from nestree.native.library import (
     address,
 )
 from nestree.native.memory import allocate
+from nestree.recursions.beam.engine.recomputed import tensors_of
+from nestree.recursions.beam.engine.replay import cell_gradient
 from nestree.recursions.beam.engine.saved import HoldsTensors
 from nestree.recursions.beam.engine.search import SearchResult
-from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites
+from nestree.recursions.beam.engine.store import NodeStore
+from nestree.recursions.draws import Draws, KeyedDraws, SearchDraws, Sites, mix_bits
 from nestree.recursions.shapes import (
     BeamScores,
+    Children,
     Frontier,
     KeptScores,
     Packed,
@@ -43,15 +49,15 @@ _NONE, _EXACT, _FAST = range(3)
 
 
 def serves(cell: nn.Module, scorer: nn.Module, packed: Packed, *draws: Draws | None) -> bool:
-    """Return whether the library supports this cell, scorer, input and source of random numbers."""
+    """Return whether the library supports this scorer, input and source of random numbers; cells may be any."""
     if packed.device.type != "cpu" or packed.dtype not in (torch.float32, torch.float64):
         return False
-    if not is_plain_cell(cell, packed) or not is_plain_pair_scorer(scorer, packed):
+    if not is_plain_pair_scorer(scorer, packed):
         return False
     if any(type(draw) not in (Draws, KeyedDraws) for draw in draws if draw is not None):
         return False
-    plain = all(tensor.is_contiguous() for tensor in (*cell.parameters(), *scorer.parameters()))
-    return plain and library.load() is not None
+    read = [*scorer.parameters(), *(cell.parameters() if is_plain_cell(cell, packed) else ())]
+    return all(tensor.is_contiguous() for tensor in read) and library.load() is not None
 
 
 class NativeHistory(HoldsTensors):
@@ -96,19 +102,24 @@ class NativeNodes:
     states: TableStates
     left: TableIndex
     right: TableIndex
+    height: TableIndex
     leaves: int
     rows: int
 
 
 class NativeBackend(HoldsTensors):
-    """The compiled library: loops over groups, with one matrix product for all nodes that a step composes."""
+    """The compiled library: loops over groups, with one matrix product for all nodes that a step composes.
+
+    Its own is the gated recursive cell. Another cell is called once in each step for all new nodes of the batch, and in
+    the replay once per height.
+    """
 
     def __init__(
         self,
         leaves: Packed,
         lengths: list[int],
         capacity: int,
-        cell: GatedRecursiveCell,
+        cell: Cell,
         scorer: PairScorer,
         beam_size: int,
         draws: SearchDraws,
@@ -124,34 +135,42 @@ class NativeBackend(HoldsTensors):
         functions = library.load()
         assert functions is not None
         self.functions = functions[leaves.dtype]
-        self.cell, self.beam_size, self.record, self.bfloat16 = cell, beam_size, record, bfloat16
-        dim, width = cell.dim, scorer.width
+        self.beam_size, self.record, self.bfloat16 = beam_size, record, bfloat16
+        dim, width, masked = leaves.shape[1], scorer.width, mask_width(cell) > 0
+        self.cell = cell if is_plain_cell(cell, leaves) else None
         self.draws = draws.noise or draws.dropout
-        self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if cell.dropout > 0 else _NONE
-        kept, masked = capacity if record else 0, capacity if record and self.dropout else 0
+        self.noise, self.dropout = _mode(draws.noise), _mode(draws.dropout) if masked else _NONE
+        own = capacity if self.cell is not None else 0
+        kept, hidden_dim = own if record else 0, 0 if self.cell is None else self.cell.hidden_dim
         number, whole = leaves.dtype, torch.int64
-        states, left_half, right_half, hidden, gates, mask_key, left, right, height = allocate(
-            ((capacity, dim), number), ((capacity, width), number), ((capacity, width), number),
-            ((kept, cell.hidden_dim), number), ((kept, 4 * dim), number), ((masked,), whole),
-            *[((capacity,), whole)] * 3,
+        self.left_half, self.right_half, states, self.hidden, self.gates, self.mask_key, left, right, height = allocate(
+            ((capacity, width), number), ((capacity, width), number),
+            ((own, dim), number), ((kept, hidden_dim), number), ((kept, 4 * dim), number),
+            ((kept if self.dropout else 0,), whole), *[((own,), whole)] * 3,
         )  # fmt: skip
-        states[: len(leaves)] = leaves
-        height[: len(leaves)] = 0
-        self.store = NativeNodes(states, left, right, len(leaves), len(leaves))
-        self.left_half, self.right_half, self.height = left_half, right_half, height
-        self.hidden, self.gates, self.mask_key = hidden, gates, mask_key
+        if self.cell is None:
+            self.store = NodeStore(leaves, capacity, cell, record=record)
+        else:
+            states[: len(leaves)] = leaves
+            height[: len(leaves)] = 0
+            self.store = NativeNodes(states, left, right, height, len(leaves), len(leaves))
         self.seed = self._seed()
-        self.parts = max(1, min(torch.get_num_threads(), len(lengths) if record else len(leaves) // 64))
+        most = len(lengths) if record else len(leaves) // 64
+        self.parts = 1 if self.cell is None else max(1, min(torch.get_num_threads(), most))
         self.part_of_sequence = _balance(lengths, self.parts)
-        self.model = self.functions.model(byref(self.weights([*cell.parameters(), *scorer.parameters()])))
+        self.model = self.functions.model(byref(self.weights([*tensors_of(cell).values(), *scorer.parameters()])))
         self._free = weakref.finalize(self, self.functions.free_model, self.model)
         self.functions.project(self.model, byref(self.table()))
 
     def weights(self, parameters: Sequence[Tensor]) -> Weights:
         """Return the addresses of the parameters of the cell and the scorer, given in module order."""
-        cell, width = self.cell, parameters[8].shape[1]
-        sizes = cell.dim, cell.hidden_dim, width
-        return Weights(*sizes, *map(address, parameters), cell.norm.eps, cell.dropout, self.bfloat16)
+        cell, width, of_scorer = self.cell, parameters[-1].shape[1], map(address, parameters[-3:])
+        if cell is None:
+            return Weights(self.store.states.shape[1], 0, width, *[None] * 6, *of_scorer, 0.0, 0.0, False)
+        of_cell = map(address, parameters[:-3])
+        return Weights(
+            cell.dim, cell.hidden_dim, width, *of_cell, *of_scorer, cell.norm.eps, cell.dropout, self.bfloat16
+        )
 
     def table(self) -> Store:
         """Return the addresses of the tables."""
@@ -159,7 +178,7 @@ class NativeBackend(HoldsTensors):
         return Store(
             *map(address, (store.states, self.left_half, self.right_half)),
             *(address(tensor) if len(tensor) else None for tensor in (self.hidden, self.gates, self.mask_key)),
-            *map(address, (store.left, store.right, self.height)),
+            *map(address, (store.left, store.right, store.height)),
             store.leaves,
             len(store.states),
         )
@@ -183,18 +202,23 @@ class NativeBackend(HoldsTensors):
         nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(base)
+        compose = _Composing(self)
         level = Level(
             groups, beams, items, beam_size, max(roots),
             *map(address, (frontier, scores, size, root_count, part, sequence, group, base)),
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
+            None if self.cell is not None else cast(compose.function, c_void_p),
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
+        history = NativeHistory(self.functions, handle, beams) if self.record else None
+        if compose.error is not None:
+            raise compose.error
         # Absent beams get the first beam's nodes: row 0 may belong to another thread, and the replay touches all rows.
         nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
         library.COUNTS.composed += int(used.sum())
-        return SearchResult(nodes, final, NativeHistory(self.functions, handle, beams) if self.record else None)
+        return SearchResult(nodes, final, history)
 
     def score_gradient(self, history: NativeHistory, gradient: KeptScores) -> tuple[BeamScores, None]:
         """Pull the gradient of scores back; the library stores that of the pairs' logits in the history."""
@@ -216,21 +240,30 @@ class NativeBackend(HoldsTensors):
         outside = outside.to(self.store.states.dtype)  # the library reads raw memory of this dtype
         histories = [history for history, _ in levels][::-1]
         gradients = [torch.zeros_like(parameter) for parameter in parameters]
-        leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
-        (working,) = allocate((self.store.states.shape, outside.dtype))
         part = self.part_of_sequence if sequence is None else self.part_of_sequence[sequence]
         part = part.unsqueeze(-1).expand_as(nodes).contiguous()
         nodes, outside = nodes.contiguous(), outside.contiguous()
+        if self.cell is None:
+            working, leaves = torch.zeros_like(self.store.states), None
+            to = Gradients(*[None] * 6, *map(address, gradients[-3:]), None)
+        else:
+            (working,) = allocate((self.store.states.shape, outside.dtype))
+            leaves = outside.new_empty(self.store.leaves, outside.shape[-1])
+            to = Gradients(*map(address, gradients), address(leaves))
         call = ReplayCall(
             len(histories), nodes.numel(), self.parts, self.dropout,
             (c_void_p * len(histories))(*(history.handle for history in histories)),
             *map(address, (nodes, part, outside, working)),
         )  # fmt: skip
         library.COUNTS.replayed += self.functions.replay(
-            byref(self.weights(parameters)), byref(self.table()), byref(call),
-            byref(Gradients(*map(address, gradients), address(leaves))),
-        )  # fmt: skip
-        return leaves, gradients
+            byref(self.weights(parameters)), byref(self.table()), byref(call), byref(to)
+        )
+        if leaves is not None:
+            return leaves, gradients
+        assert isinstance(self.store, NodeStore)
+        of_states = working[: self.store.rows]
+        of_cell = cell_gradient(self.store, (of_states != 0).any(-1).nonzero(), of_states)
+        return of_states[: self.store.leaves], [*of_cell, *gradients[-3:]]
 
     def _seed(self) -> int:
         if isinstance(self.draws, KeyedDraws):
@@ -238,6 +271,38 @@ class NativeBackend(HoldsTensors):
         if self.draws is None or not (self.noise or self.dropout):
             return 0
         return int(torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=self.draws.generator))
+
+
+class _Composing:
+    """What the library calls for another cell; an error ends the search, and is raised after it."""
+
+    def __init__(self, backend: NativeBackend) -> None:
+        self.store, self.exact = backend.store, backend.dropout == _EXACT
+        self.masked = backend.dropout != _NONE
+        self.error: BaseException | None = None
+        self.function = Compose(self._call)
+
+    def _call(self, count: int, first: int, *addresses: int) -> int:
+        try:
+            left, right, keys = (
+                torch.frombuffer((c_int64 * count).from_address(place), dtype=torch.int64) for place in addresses
+            )
+            self._compose(slice(first, first + count), torch.stack([left, right], dim=1), keys)
+        except BaseException as error:  # must not cross the library's frames
+            self.error = error
+        return int(self.error is not None)
+
+    def _compose(self, rows: slice, children: Children, keys: Rows) -> None:
+        store = self.store
+        assert isinstance(store, NodeStore)
+        states = store.states.index_select(0, children.flatten()).view(-1, 2, store.states.shape[1])
+        width = store.cell.mask_width
+        bits = None
+        if self.masked and self.exact:  # as in KeyedDraws.random_bits
+            bits = mix_bits(keys.unsqueeze(-1) + torch.arange(width)).to(torch.int16)
+        elif self.masked:
+            bits = mix_bits(keys.unsqueeze(-1) + torch.arange(0, width, 4)).view(torch.int16)[:, :width]
+        store.states[rows] = store.cell.forward(rows, states, bits)
 
 
 def _mode(draws: Draws | None) -> int:

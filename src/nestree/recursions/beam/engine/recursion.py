@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from nestree.layers import Cell, GatedRecursiveCell, PairScorer, Scorer
+from nestree.layers import Cell, PairScorer, Scorer
 from nestree.recursions.base import Leaves
 from nestree.recursions.beam.alignment import align
 from nestree.recursions.beam.engine.backend import Backend, Nodes, TorchBackend
@@ -193,11 +193,10 @@ class BeamRecursion:
         native = options.engine == "fast" and not options.merge_equal and self.temperature is None
         native = native and self.together is None
         if native and serves(self.cell, self.scorer, packed, draws.noise, draws.dropout):
-            cell, scorer = self.cell, self.scorer
-            assert isinstance(cell, GatedRecursiveCell)
-            assert isinstance(scorer, PairScorer)
+            assert isinstance(self.scorer, PairScorer)
+            parts = self.cell, self.scorer
             return NativeBackend(
-                packed, lengths, capacity, cell, scorer, options.beam_size, draws, record=record, bfloat16=bfloat16
+                packed, lengths, capacity, *parts, options.beam_size, draws, record=record, bfloat16=bfloat16
             )
         store = NodeStore(packed, capacity, self.cell, record=record, coded=options.merge_equal)
         scoring: Scoring = scoring_of(self.scorer, store)
