@@ -131,7 +131,7 @@ class FusedGatedCell(HoldsTensors):
         tables = (self.hidden[rows], self.gates[rows]) if self.keeps else self._workspace(children)
         if random_bits is not None and self.record:
             if self.random_bits is None:
-                self.random_bits = random_bits.new_empty(self.capacity, self.mask_width)
+                self.random_bits = random_bits.new_empty(self.capacity, self.module.hidden_dim)
             self.random_bits[rows] = random_bits
         _, gates = self._activations(children, random_bits, *tables)
         new = gates[:, 3 * dim :]

@@ -226,6 +226,6 @@ class ParentSlopes:
             self.store.pull_back(part, self.scoring.pull_back(part, self.of_logits[part], of_scorer), of_cell)
         return of_scorer
 
-    def _composed(self) -> list[Rows]:
+    def _composed(self) -> list[Tensor]:
         rows = torch.arange(self.store.leaves, self.store.rows, device=self.of_logits.device)
         return chunks(rows)

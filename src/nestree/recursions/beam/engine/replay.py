@@ -78,7 +78,7 @@ def cell_gradient(store: NodeStore, roots: Bits, state_gradient: TableStates) ->
     return gradients
 
 
-def chunks(rows: Rows) -> list[Rows]:
+def chunks(rows: Rows) -> list[Tensor]:
     """Split rows for the backward pass; there are no empty parts."""
     size = ROWS_PER_CHUNK if devices.on_host(rows.device) else ROWS_PER_LAUNCH
     return [part for part in rows.split(size) if len(part)]
