@@ -420,7 +420,7 @@ def test_a_quick_run(small_listops: None, tmp_path: Path, capsys) -> None:
         assert row["skipped"] is None
         assert row["sequences_per_second"] > 0
         assert row["cell_evaluations_per_token"] > 0
-        assert 0 < row["matrix_share"] < 1
+        assert 0 < row["matrix_share"] < (4 if row["engine"] == "bfloat16" else 1)  # of the float32 rate
         assert row["sequences_per_gflop"] > 0
         assert (row["speedup"] is not None) == (row["engine"] not in ("naive", None))
     assert (tmp_path / "bench.png").stat().st_size > 0
