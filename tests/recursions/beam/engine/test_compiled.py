@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -62,6 +64,24 @@ def test_an_error_in_a_cell_ends_the_search_and_is_raised() -> None:
     for _ in range(2):
         with pytest.raises(KeyError, match="no such cell"):
             tree.recurse(case.leaves(case.states()), case.outer(), draws=case.draws())
+
+
+@compiled
+@pytest.mark.parametrize("kind", [GatedRecursiveCell, OtherCell])
+def test_a_search_is_freed_without_the_garbage_collector(kind: type[GatedRecursiveCell]) -> None:
+    case = Case((5, 3))
+    tree = case.tree("fast")
+    tree.cell = kind(case.dim).double()
+    gc.collect()
+    gc.disable()
+    try:
+        root, forest = tree.fast(case.outer(), case.draws())(case.leaves(case.states()))
+        states = weakref.ref(forest.store.states)
+        root.sum().backward()
+        del root, forest
+        assert states() is None
+    finally:
+        gc.enable()
 
 
 @compiled

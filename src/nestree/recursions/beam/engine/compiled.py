@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterable, Sequence
-from ctypes import byref, c_int64, c_void_p, cast
+from ctypes import byref, c_int64, c_void_p
 from dataclasses import dataclass
 
 import torch
@@ -202,18 +202,19 @@ class NativeBackend(HoldsTensors):
         nodes = frontier[:, :1, :1].expand(-1, beam_size, max(roots)).clone()
         final = scores.new_full((groups, beam_size), -torch.inf)
         used = torch.empty_like(base)
-        compose = _Composing(self)
+        composing = None if self.cell is not None else _Composing(self)
+        compose = None if composing is None else Compose(composing.call)  # not in the object: no reference cycle
         level = Level(
             groups, beams, items, beam_size, max(roots),
             *map(address, (frontier, scores, size, root_count, part, sequence, group, base)),
             sites.level, self.seed, self.noise, self.dropout, self.parts,
             *map(address, (nodes, final, used)),
-            None if self.cell is not None else cast(compose.function, c_void_p),
+            None if compose is None else c_void_p.from_buffer(compose).value,
         )  # fmt: skip
         handle = self.functions.search(self.model, byref(self.table()), byref(level), int(self.record))
         history = NativeHistory(self.functions, handle, beams) if self.record else None
-        if compose.error is not None:
-            raise compose.error
+        if composing is not None and composing.error is not None:
+            raise composing.error
         # Absent beams get the first beam's nodes: row 0 may belong to another thread, and the replay touches all rows.
         nodes = torch.where((final == -torch.inf).unsqueeze(-1), nodes[:, :1], nodes)
         self.store.rows = int(base[-1] + used[-1])
@@ -280,9 +281,9 @@ class _Composing:
         self.store, self.exact = backend.store, backend.dropout == _EXACT
         self.masked = backend.dropout != _NONE
         self.error: BaseException | None = None
-        self.function = Compose(self._call)
 
-    def _call(self, count: int, first: int, *addresses: int) -> int:
+    def call(self, count: int, first: int, *addresses: int) -> int:
+        """Compose; see [`Compose`][nestree.native.library.Compose]."""
         try:
             left, right, keys = (
                 torch.frombuffer((c_int64 * count).from_address(place), dtype=torch.int64) for place in addresses
