@@ -220,7 +220,7 @@ def test_a_training_that_cannot_begin_is_one_line_and_leaves_nothing(
 def test_options_are_named_as_this_command_has_them(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_bytes(b"review\na\ncaf\xe9\n")
     said = fails(["predict", run, "new.csv", "-o", "out.csv"], capsys)
-    assert said == "nestree: new.csv:3: not UTF-8; --encoding can name another, such as latin-1\n"
+    assert said == "nestree: new.csv:3: not UTF-8; --encoding cp1252 fits the whole file\n"
     assert main(["predict", run, "new.csv", "-o", "out.csv", "--encoding", "latin-1"]) == 0
     assert b"caf\xe9," in Path("out.csv").read_bytes()
 

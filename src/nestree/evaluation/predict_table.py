@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -22,7 +22,8 @@ from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.text import OwnOptions, TextTask
-from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, table_format, text_of
+from nestree.tasks.text.table import Record, Table, cell_text, table_format, text_of
+from nestree.tasks.text.table_style import TEXT_FORMATS
 from nestree.tasks.text.table_writer import TableWriter
 
 ROWS = 4096
@@ -96,8 +97,11 @@ def predict_table(run: Run, model: Classifier, path: str, options: TableOptions,
     for name, wanted in zip(names, COLUMNS, strict=True):
         if name != wanted:
             console.print(f"{table.shown} has a column {wanted} already; the new one is {name}")
-    with _output(table, options.output, overwrite=options.overwrite) as file:
-        rows, known, right = _predict(run, model, table, columns, TableWriter(table, file, names))
+    with (
+        _output(table, options.output, overwrite=options.overwrite) as file,
+        TableWriter(table, file, names, _written(table, options.output)) as writer,
+    ):
+        rows, known, right = _predict(run, model, table, columns, writer)
     where = f", written to {options.output}" if options.output else ""
     console.print(f"{table.shown}: {rows:,} rows{where}")
     if known:
@@ -112,11 +116,10 @@ def predict_table(run: Run, model: Classifier, path: str, options: TableOptions,
 def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
     asked = {"encoding": options.encoding, "delimiter": options.delimiter, "quotes": options.quotes}
     given = {name: value for name, value in asked.items() if value is not None}
-    style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
-    kind = table_format(path)
-    if "delimiter" not in given and table_format(own.train or path) != kind:
-        style = TableStyle(style.encoding, None, style.quotes)  # the delimiter was of another format
-    return Table(path, style)
+    style = own.style()
+    if table_format(own.train or path) != table_format(path):
+        style = replace(style, delimiter=None)  # it was of another format
+    return Table(path, replace(style, **given))
 
 
 def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
@@ -128,8 +131,12 @@ def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -
         if name is None:
             raise OptionError(option, f"must name a column of {table.shown}: inputs of {task.name} are two texts")
         table.check_column(name, option)
-    label = own.label if table.columns.count(own.label) == 1 else None
-    return _Columns(tuple(name for _, name in named[: task.sides] if name is not None), label)
+    try:
+        label = table.column(own.label)
+    except KeyError:
+        label = None
+    texts = tuple(table.column(name) for _, name in named[: task.sides] if name is not None)
+    return _Columns(texts, label if table.columns.count(label or "") == 1 and label not in texts else None)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
@@ -190,6 +197,12 @@ def _parts(
         yield records, encoded
 
 
+def _written(table: Table, output: str | None) -> str:
+    """Return the format to write: CSV instead of a binary one if that is asked for, or for standard output."""
+    is_text = table.format in TEXT_FORMATS
+    return "csv" if not is_text and (output is None or table_format(output) == "csv") else table.written
+
+
 @contextmanager
 def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
     """Open the output: standard output, or a file that is written atomically.
@@ -208,11 +221,11 @@ def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[b
         raise OptionError("output", f"must be another file than the table itself, not {path}")
     if target.exists() and not overwrite:
         raise OptionError("overwrite", "replaces it", problem=f"{path} exists already: name another file")
-    if table_format(target) not in (None, table.format):
-        raise OptionError("output", f"must end in .{table.format}, the format of {table.shown}, not {path}")
+    if table_format(target) not in (None, _written(table, path)):
+        raise OptionError("output", f"must end in .{table.written}, the format of {table.shown}, not {path}")
     try:
         with replacing(target) as temporary:
-            packed = target.suffix == ".gz"
+            packed = target.suffix.lower() == ".gz"
             with cast(IO[bytes], gzip.open(temporary, "wb")) if packed else temporary.open("wb") as file:
                 yield file
     except OSError as error:

@@ -330,6 +330,28 @@ def test_a_delimiter_that_is_not_certain_is_only_named() -> None:
     assert one.columns == ("text", "label;stars")
 
 
+def test_a_delimiter_between_quoted_columns_is_found() -> None:
+    table = written("x.csv", '"text";"label"\n"a ""b""; c";"1"\n')
+    for name in ("text", "label"):
+        table.check_column(name, name)
+    assert read(table) == [('a "b"; c', "1")]
+    wrong = written("x.csv", '"text"x,label\n')
+    assert error(lambda: wrong.check_column("text", "text")).startswith("x.csv:1: text follows a closing quote")
+
+
+def test_without_a_header_a_delimiter_must_be_certain() -> None:
+    style = TableStyle(header=False)
+    both = written("x.csv", "a, b;1\nc, d;2\n", style)
+    said = "x.csv: the columns may be separated by ',' or ';'; delimiter must say which"
+    assert error(lambda: both.check_column("2", "label")) == said
+    tabs = written("x.tsv", "a, b\t1\nc, d\t2\n", style)
+    tabs.check_column("2", "label")
+    assert [record.values["2"] for record in tabs.records()] == ["1", "2"]
+    alone = written("x.csv", "good; bad\ngood; worse\n", style)
+    alone.check_column("1", "text")
+    assert [record.values["1"] for record in alone.records()] == ["good; bad", "good; worse"]
+
+
 def test_columns_have_numbers() -> None:
     table = written("x.csv", "words,stars,1\na,5,x\n")
     assert [table.column(name) for name in ("1", "2", "stars")] == ["1", "stars", "stars"]

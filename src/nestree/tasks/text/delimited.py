@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -76,30 +77,24 @@ class Delimited(Grid):
             open_quote |= any(field[:1] == '"' and not _CLOSED.fullmatch(field) for field in fields)
         return not open_quote
 
-    def choose_delimiter(self, fits: Callable[[tuple[str, ...]], bool]) -> str | None:
-        """Use another delimiter if the style names none and exactly one of the common ones fits.
+    def fitting_delimiters(self, fits: Callable[[tuple[str, ...]], bool]) -> list[str]:
+        """Return the common delimiters that separate columns with names that ``fits`` accepts.
 
-        Args:
-            fits: whether columns of these names are what is looked for.
-
-        Returns:
-            the delimiter; None if it remains as it is.
+        All but the present one must find at least two columns. Without a header, the first rows must also have the same
+        number of columns.
         """
-        if self.style.delimiter is not None or self.sep_line:
-            return None
-        before, found = self._chosen, []
+        before, present, found = self._chosen, self.delimiter, []
         for delimiter in COMMON:
-            self._use(delimiter)
-            try:
-                columns = self.columns
-                if len(columns) > 1 and fits(columns) and (self.header or self.is_even()):
+            self.use(delimiter)
+            with suppress(UserError):  # the first row cannot be read this way
+                several = len(self.columns) > 1 or delimiter == present
+                if several and fits(self.columns) and (self.header or self.is_even()):
                     found.append(delimiter)
-            except UserError:  # the first row cannot be read this way
-                continue
-        self._use(found[0] if len(found) == 1 else before)
-        return found[0] if len(found) == 1 else None
+        self.use(before)
+        return found
 
-    def _use(self, delimiter: str | None) -> None:
+    def use(self, delimiter: str | None) -> None:
+        """Use a delimiter unless the style or the file names one; None: the one of the format."""
         self._chosen = delimiter
         for name in ("first", "quotes"):
             vars(self).pop(name, None)  # cached

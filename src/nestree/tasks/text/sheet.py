@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nestree.errors import UserError
-from nestree.tasks.text.lines import shown
+from nestree.tasks.text.lines import reading, shown
 from nestree.tasks.text.rows import Cells, Grid
 
 
@@ -33,27 +33,20 @@ class Sheet(Grid):
             UserError: the workbook cannot be read, or has no sheet of this name.
         """
         openpyxl = needed("openpyxl", self.shown)
-        with _readable(self.shown), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and extensions, which do not matter here
-            book = openpyxl.load_workbook(self.path, read_only=True, data_only=True)
-        try:
+        with reading(self.path), self.path.open("rb") as file:
+            with _readable(self.shown), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of styles and extensions, which do not matter here
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             sheet = self._sheet(book)
             sheet.reset_dimensions()  # some programs write wrong ones, and cells outside would be left out
             width = 0
-            rows = enumerate(sheet.iter_rows(), start=1)
-            while True:
-                with _readable(self.shown):
-                    number, row = next(rows, (0, ()))
-                if not number:
-                    return
+            for number, row in _all(sheet.iter_rows(), self.shown):
                 cells = [_value(cell) for cell in row]
                 while len(cells) > width and cells[-1] is None:
                     cells.pop()
                 if any(cell is not None for cell in cells):
                     width = width or len(cells)
                     yield Cells(f"{self.shown}:{number}", cells + [None] * (width - len(cells)))
-        finally:
-            book.close()
 
     def _sheet(self, book: Any) -> Any:
         names = [sheet.title for sheet in book.worksheets]
@@ -89,6 +82,17 @@ def _value(cell: Any) -> Any:
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date()
     return value
+
+
+def _all(rows: Iterator[Any], name: str) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of a sheet with their numbers; errors of reading name the workbook."""
+    numbered = enumerate(rows, start=1)
+    while True:
+        with _readable(name):
+            found = next(numbered, None)
+        if found is None:
+            return
+        yield found
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -106,9 +107,9 @@ class Table:
             UserError: there is none, or more than one; names ``option`` and lists the columns.
         """
         self._asked.append(name)
-        missing = not has_column(self.columns, name)
-        uneven = isinstance(self.rows, Delimited) and not self.rows.header and not self.rows.is_even()
-        if (missing or uneven) and not self._separated_otherwise() and missing:
+        if isinstance(self.rows, Delimited) and self.style.delimiter is None and not self.rows.sep_line:
+            self._choose_delimiter(self.rows, name)
+        if not has_column(self.columns, name):
             self._explain(name, option)
         check_column(self.columns, name, option, self.shown)
 
@@ -143,16 +144,25 @@ class Table:
             return JsonLines(self.path, self.encoding)
         return Delimited(self.path, self.style, self.format, self.encoding)
 
-    def _separated_otherwise(self) -> bool:
-        """Return whether all columns that were asked for are found with another delimiter, which is then used."""
-        if not isinstance(self.rows, Delimited):
-            return False
-        delimiter = self.rows.choose_delimiter(lambda names: all(has_column(names, name) for name in self._asked))
-        if delimiter is None:
-            return False
-        sign = "a tab" if delimiter == "\t" else repr(delimiter)
-        note(f"{self.shown}: columns are separated by {sign}, as data.delimiter names no other")
-        return True
+    def _choose_delimiter(self, rows: Delimited, name: str) -> None:
+        """Use another delimiter if only with that one all columns that were asked for are found, and say so.
+
+        Raises:
+            UserError: there is no header, and the rows could be separated in several ways.
+        """
+        with suppress(OptionError):  # of quotes, which are in unexpected places with a wrong delimiter
+            if rows.header and has_column(rows.columns, name):
+                return
+        found = rows.fitting_delimiters(lambda names: all(has_column(names, asked) for asked in self._asked))
+        if rows.delimiter in found and (rows.kind == "tsv" or len(rows.columns) == 1):
+            return
+        names = ["a tab" if delimiter == "\t" else repr(delimiter) for delimiter in found]
+        if not rows.header and len(found) > 1:
+            problem = f"{self.shown}: the columns may be separated by {' or '.join(names)}"
+            raise OptionError("delimiter", "must say which", problem=problem)
+        if len(found) == 1 and found[0] != rows.delimiter:
+            rows.use(found[0])
+            note(f"{self.shown}: columns are separated by {names[0]}, as data.delimiter names no other")
 
     def _explain(self, name: str, option: str) -> None:
         """Raise a UserError for a missing column if its likely reason is the delimiter, or that there is no header."""
