@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from nestree.errors import UserError
+from nestree.tasks.official_files import note
 from nestree.tasks.text.own import OwnOptions
 from nestree.tasks.text.record import text_of
 from nestree.tasks.text.table import Table, TableStyle, cell_text
@@ -29,6 +30,7 @@ NOON = datetime.datetime(2024, 1, 31, 12)
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    note.cache_clear()
     monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
 
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
+from nestree.tasks.official_files import note
 from nestree.tasks.text.table import Table, TableStyle, cell_text, table_format
 from nestree.tasks.text.table_writer import TableWriter
 
@@ -28,6 +29,7 @@ ROWS = st.lists(st.tuples(TEXT, TEXT), max_size=6)
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    note.cache_clear()
 
 
 def written(name: str, content: str | bytes, style: TableStyle | None = None) -> Table:
@@ -310,7 +312,7 @@ def test_another_delimiter_is_found_if_the_columns_are(sign: str, shown: str, ca
     for name in ("text", "label"):
         table.check_column(name, name)
     assert read(table) == [("1", f"a{sign}b, c")]
-    assert caplog.messages == [f"x.csv: columns are separated by {shown}, as data.delimiter names no other"]
+    assert caplog.messages == [f"x.csv: columns are separated by {shown}, as no delimiter is named"]
     assert read(written("x.tsv", "text,label\na,1\n")) == [("a,1",)]  # nothing was asked for
     comma = written("x.tsv", "text,label\na,1\n")
     comma.check_column("text", "text")

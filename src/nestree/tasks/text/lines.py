@@ -29,7 +29,8 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """
     number, name = 0, shown(path)
     with reading(path), opened(path) as binary:
-        encoding = file_encoding(path, encoding)
+        encoding = actual_encoding(binary.read(4), encoding)
+        binary.seek(0)
         # Encodings such as UTF-16 cannot be split into lines as bytes.
         by_bytes = "\n".encode(encoding) == b"\n"
         file = binary if by_bytes else io.TextIOWrapper(binary, encoding, newline="\n")

@@ -162,7 +162,7 @@ class Table:
             raise OptionError("delimiter", "must say which", problem=problem)
         if len(found) == 1 and found[0] != rows.delimiter:
             rows.use(found[0])
-            note(f"{self.shown}: columns are separated by {names[0]}, as data.delimiter names no other")
+            note(f"{self.shown}: columns are separated by {names[0]}, as no delimiter is named")
 
     def _explain(self, name: str, option: str) -> None:
         """Raise a UserError for a missing column if its likely reason is the delimiter, or that there is no header."""
