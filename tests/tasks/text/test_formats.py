@@ -200,7 +200,6 @@ def test_a_folder_per_class(caplog: pytest.LogCaptureFixture) -> None:
     before = table.digest()
     Path("films/pos/2.txt").write_text("other")
     assert Table("films").digest() != before
-    folder(pos__3_txt="")
     Path("films/pos/9.txt").write_bytes(b"a\nb\xe9\n")
     assert error(lambda: read(Table("films"))) == "films/pos/9.txt:2: not UTF-8; encoding cp1252 fits the whole file"
     assert ("a\nbé", "pos", "pos/9.txt") in read(Table("films", TableStyle("cp1252")))
