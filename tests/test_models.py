@@ -81,6 +81,24 @@ def test_dropout_is_for_training() -> None:
     assert not torch.equal(model(tokens, lengths), model(tokens, lengths))
 
 
+def test_word_dropout_drops_whole_tokens() -> None:
+    model = classifier("grc", word_dropout=0.5, input_dropout=0.0)
+    tokens, lengths = torch.randint(1, 10, (8, 50)), torch.full((8,), 50)
+    states = model.states(tokens)
+    whole = (states == 2 * model.embedding(tokens)).all(-1)  # those that are kept are scaled, as dropout does
+    dropped = (states == 0).all(-1)
+    assert bool((whole | dropped).all())
+    assert 0.4 < float(dropped.float().mean()) < 0.6
+    assert torch.equal(model.eval().states(tokens), model.embedding(tokens))
+    assert torch.equal(model(tokens, lengths), classifier("grc").eval()(tokens, lengths))
+
+
+def test_the_embedding_begins_at_its_scale() -> None:
+    small, usual = classifier("grc", embedding_scale=0.1), classifier("grc")
+    assert torch.allclose(small.embedding.weight, 0.1 * usual.embedding.weight)
+    assert torch.equal(small.head.layers[1].weight, usual.head.layers[1].weight)
+
+
 def test_weights_travel_as_safetensors(tmp_path: Path) -> None:
     model = randomize(classifier(), 3).eval()
     save_file(model.state_dict(), tmp_path / "weights.safetensors")

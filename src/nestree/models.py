@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nestree.buckets import pack, plan
-from nestree.checks import check_at_least, check_lengths, check_probability, check_tokens
+from nestree.checks import check_at_least, check_lengths, check_positive, check_probability, check_tokens
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
@@ -33,7 +33,11 @@ class ClassifierOptions:
     """
 
     input_dropout: float = 0.1
-    """Dropout rate of the embedding."""
+    """Dropout rate of the embedding's features."""
+    word_dropout: float = 0.0
+    """Share of tokens whose whole embedding is dropped during training."""
+    embedding_scale: float = 1.0
+    """Standard deviation of the initial embedding; of pretrained word vectors nothing is scaled."""
     head_hidden: int | None = 128
     """Width of the classification head's hidden layer; null: the head is a single linear layer."""
     head_dropout: float = 0.1
@@ -45,6 +49,8 @@ class ClassifierOptions:
 
     def __post_init__(self) -> None:
         check_probability("input_dropout", self.input_dropout)
+        check_probability("word_dropout", self.word_dropout)
+        check_positive("embedding_scale", self.embedding_scale)
         check_probability("head_dropout", self.head_dropout)
         for name in ("head_hidden", "embedding_dim"):
             if getattr(self, name) is not None:
@@ -84,8 +90,13 @@ class Classifier(nn.Module):
         self.sides = sides
         width = options.embedding_dim or encoder.dim
         self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
+        if options.embedding_scale != 1.0:
+            with torch.no_grad():
+                self.embedding.weight.mul_(options.embedding_scale)
         self.embedding.weight.requires_grad_(options.train_embedding)
         self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, encoder.dim)
+        # Dropout1d, which zeroes the channels of (B, C, L), zeroes the tokens of (B, L, D) and (L, D).
+        self.word_dropout = nn.Dropout1d(options.word_dropout) if options.word_dropout else nn.Identity()
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.encoder = encoder
         features = encoder.dim * (4 if sides == 2 else 1)
@@ -119,7 +130,7 @@ class Classifier(nn.Module):
         return self._embedded(tokens)
 
     def _embedded(self, tokens: Integer[Tensor, "*rows"]) -> Float[Tensor, "*rows d"]:
-        return self.projection(self.input_dropout(self.embedding(tokens.long())))
+        return self.projection(self.input_dropout(self.word_dropout(self.embedding(tokens.long()))))
 
     def tree_log_prob(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], trees: Sequence[Tree]
