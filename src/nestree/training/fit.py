@@ -24,6 +24,7 @@ from nestree.config.config import Config
 from nestree.config.options import TrainerOptions
 from nestree.config.selection import SELECTIONS
 from nestree.data.batches import EvaluationBatches
+from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
@@ -338,6 +339,8 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
     with console.status(f"preparing {options.task} (on first use only)"):
         train = task.load("train")
         validation = task.load("validation")
+    for examples in (train, validation):
+        check_token_ids(examples, task.vocabulary_size)
     if options.validation_longest is not None:
         validation = validation.select(validation.lengths <= options.validation_longest)
     if options.train_size is not None:
