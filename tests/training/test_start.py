@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from tests.support.training import QUIET, config, saved_run
 
 from nestree.config.config import Config
 from nestree.errors import UserError
@@ -20,6 +19,7 @@ from nestree.runs import Run, build_model
 from nestree.tasks.text import TextTask
 from nestree.training.fit import Training, load_examples
 from nestree.training.start import start_from
+from support.training import QUIET, config, saved_run
 
 FIRST = [("good film", "yes"), ("bad film", "no"), ("café bad", "maybe")]
 

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from nestree.data import RaggedExamples
+from nestree.data.cache import check_token_ids
 from nestree.data.text import SPLITTER
 from nestree.errors import UserError
+from nestree.evaluation.predictions import encode_all
 from nestree.tasks.text.own import OwnOptions, sorted_labels
 from nestree.tasks.text.task import TextTask
 
@@ -246,6 +248,18 @@ def test_token_numbers_beyond_the_vocabulary_are_one_line() -> None:
     )
     path.unlink()
     assert opened().load("train").checksum == examples.checksum
+    # A task of a plugin keeps its files where it likes; its examples are checked by name.
+    where = Path("cache").absolute() / "own"
+    assert f"delete {where}, and it is prepared again" in error(lambda: check_token_ids(examples, 3))
+
+
+def test_token_numbers_of_an_input_beyond_the_vocabulary_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("train.csv", [("one two", "a"), ("one three", "b")] * 10)
+    task = opened()
+    assert [ids.tolist() for (ids,) in encode_all(task, ["one three", "two"])] == [[2, 3], [4]]
+    monkeypatch.setattr(TextTask, "vocabulary_size", 4)
+    said = "input 2: has a token number beyond the vocabulary of 4"
+    assert error(lambda: encode_all(task, ["one three", "two"])) == said
 
 
 @pytest.mark.parametrize("level", ["byte", "char"])
