@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,26 +63,41 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise UserError(f"{path}: folder {path.parent} does not exist")
 
 
+INHERITED = "NESTREE_LOCKS"
+"""Environment variable with the file descriptors of the locks that a child process inherits, separated by commas."""
+
+
 @contextmanager
 def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
     """Lock a folder for this process, and for child processes that inherit the yielded file descriptor.
 
     The lock ends with the last of these processes, even if it crashes. If another process has locked the folder, yield
-    None, or with ``wait``, wait for it.
+    None, or with ``wait``, wait for it. A lock that this process has inherited (see [`INHERITED`][]) is its own.
     """
     import fcntl  # not available on Windows
 
     number = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(number)
-        yield None
-        return
-    try:
+        if (own := _inherited(number)) is not None:
+            yield own
+            return
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
         yield number
     finally:
         os.close(number)
+
+
+def _inherited(number: int) -> int | None:
+    """Return the inherited file descriptor of the same folder, if there is one."""
+    for other in filter(str.isdecimal, os.environ.get(INHERITED, "").split(",")):
+        with suppress(OSError):  # closed in the meantime
+            if os.path.samestat(os.fstat(int(other)), os.fstat(number)):
+                return int(other)
+    return None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
