@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shlex
 import shutil
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 """Default folder of new runs."""
+
+CHECKSUMS = "checksums"
+"""Key in ``run.json``: the SHA-256 of the weights, the checkpoint and the task, and the previous one of each."""
 
 SHARED = (
     *("config.yaml", "run.json", "task.json", "weights.safetensors", "evaluation.json"),
@@ -176,8 +180,11 @@ class Run:
         return self
 
     def _write_all(self, folder: Path, config: Config, task: Task | None, about: Mapping[str, Any]) -> None:
+        about = dict(about)
         if state := (config.data.open() if task is None else task).state():
-            write_json(folder / self.task_file.name, state)
+            kept = folder / self.task_file.name
+            write_json(kept, state)
+            about[CHECKSUMS] = {kept.name: [_checksum(kept)]}
         write_json(folder / self.about_file.name, about)
         _write_config(folder / self.config_file.name, config)
 
@@ -471,6 +478,7 @@ class Run:
         Raises:
             UserError: files that it needs are missing.
         """
+        self.check(self.task_file)
         return self.config.data.open(read_json(self.task_file) or None)
 
     @property
@@ -508,8 +516,29 @@ class Run:
     def save_weights(self, model: Classifier, **facts: float) -> None:
         """Write a model's weights; ``facts`` go into the file's header."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        with replacing(self.weights) as temporary:
-            safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
+        content = safetensors.torch.save(tensors, metadata={"about": json.dumps(facts, sort_keys=True)})
+        with self.replacing(self.weights) as temporary:
+            temporary.write_bytes(content)  # with the umask's permissions; save_file's are the owner's alone
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """Replace a file of the run as [`nestree.data.files.replacing`][] does, and keep its checksum."""
+        with replacing(path) as temporary:
+            yield temporary
+            # Whether or not the rename below still happens, one of the last two checksums is right.
+            known = self.about().get(CHECKSUMS, {})
+            kept = [*known.get(path.name, [])[-1:], _checksum(temporary)]
+            self.note(**{CHECKSUMS: {**known, path.name: kept}})
+
+    def check(self, path: Path) -> None:
+        """Check that a file of the run is as it was written; the files of older runs have no checksums.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        known = self.about().get(CHECKSUMS, {}).get(path.name)
+        if known and path.is_file() and _checksum(path) not in known:
+            raise UserError(f"{path}: damaged, its content is not what was written (its checksum differs)")
 
     def read_weights(self, model: Classifier, *, whole: bool = True) -> list[str]:
         """Load the run's best weights into ``model``.
@@ -526,6 +555,7 @@ class Run:
         """
         if not self.weights.is_file():
             raise UserError(f"{self.name} has no weights yet: training ended before the first validation")
+        self.check(self.weights)
         try:
             state = safetensors.torch.load_file(self.weights)
         except (OSError, SafetensorError) as error:
@@ -539,8 +569,19 @@ class Run:
             have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
             if have != want:
                 raise UserError(f"{self.weights} does not fit the model: {name} is {have}, should be {want}")
+            if name in state and name in wanted and state[name].dtype != wanted[name].dtype:
+                kinds = f"{name} is {state[name].dtype}, should be {wanted[name].dtype}"
+                raise UserError(f"{self.weights} does not fit the model: {kinds}")
+            if name in state and not state[name].isfinite().all():
+                raise UserError(f"{self.weights}: damaged, {name} has values that are not finite")
         model.load_state_dict(state, strict=not kept)
         return sorted(kept)
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_config(path: Path, config: Config) -> None:

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
-from nestree.data.files import replacing
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.runs.provenance import peak_memory
@@ -266,7 +265,7 @@ class Keeper(Callback):
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero:
-            with replacing(self.run.checkpoint) as temporary:
+            with self.run.replacing(self.run.checkpoint) as temporary:
                 trainer.save_checkpoint(temporary)
         else:
             trainer.save_checkpoint(self.run.checkpoint)  # contributes its states; only the first process writes

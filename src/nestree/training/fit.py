@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -231,6 +232,8 @@ class Training:
 
     def _fit(self) -> None:
         checkpoint = self.run.checkpoint if self.run.checkpoint.is_file() else None
+        if checkpoint is not None:
+            self.run.check(checkpoint)
         try:
             self.trainer.fit(self.module, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
         except (UnpicklingError, EOFError, KeyError, RuntimeError) as error:
@@ -261,6 +264,7 @@ class Training:
                 logger=self._loggers(),
                 callbacks=self._callbacks(),
                 enable_checkpointing=False,
+                plugins=[CheckpointFile()],
                 enable_model_summary=False,
                 default_root_dir=self.run.path,
             )
@@ -349,6 +353,14 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
     if options.validation_size is not None:
         validation = validation.sample(options.validation_size, seed=options.seed)
     return train, validation
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes checkpoints directly to their file; Lightning would write them to the system's temporary folder first."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        torch.save(checkpoint, path)
 
 
 @contextmanager
