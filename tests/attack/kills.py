@@ -2,9 +2,9 @@
 
     python tests/attack/kills.py FOLDER SECONDS SEED
 
-Every training is the command line's, in a forked process, so that Python and PyTorch are imported only once. First one
-is trained to its end. Then, until the time is over, others are killed right before a file operation in their folder, all in
-random order, or get a signal after a random time, and are resumed. Prints one JSON object per attack.
+Every training is the command line's, in a forked process, so that Python and PyTorch are imported only once. One is
+trained to its end. Then, until the time is over, others are killed before a file operation in their folder, all of them
+in random order, or get a signal after a random time, and are resumed. Prints one JSON object per attack.
 """
 
 from __future__ import annotations
@@ -16,48 +16,22 @@ import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from attack.children import in_child
+from attack.tiny import prepare
 from nestree.cli.main import main
 
-RECIPE = """
-recipe: attacked
-seed: 3
-data: {task: own, train: TRAIN, batch: 8, window: 2, min_count: 1, validation_share: 0.2}
-encoder: {name: grc, dim: 8}
-model: {head_hidden: 8}
-trainer: {devices: 1, threads: 1, max_epochs: 3, max_steps: 18, validate_every: 5, checkpoint_every: 3, log_every: 1}
-"""
 KILLED = 9
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 INTERRUPTED = 130
 ATTACKED_AGAIN = 0.33
 """Share of the trainings whose resumption is attacked as well."""
-
-
-def in_child(action: Callable[[], int], output: Path) -> int:
-    """Run an action in a forked process, and return its exit code, or -N if signal N ended it."""
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            number = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(number, 1)
-            os.dup2(number, 2)
-            code = action()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def counting(folder: Path, stop_at: int | None, report: Path | None = None) -> None:
@@ -104,7 +78,7 @@ def attacked(recipe: Path, folder: Path, output: Path, how: int | signal.Signals
             counting(folder, how)
         return train(recipe, folder)
 
-    return in_child(action, output)
+    return in_child(action, output).code
 
 
 def judge(folder: Path, whole: Path, output: Path) -> list[str]:
@@ -137,7 +111,7 @@ def attack(place: Path, number: int, rng: random.Random, operations: list[int], 
     codes = [attacked(recipe, folder, output, how, after)]
     if rng.random() < ATTACKED_AGAIN:
         codes.append(attacked(recipe, folder, output, rng.choice(operations), 0.0))
-    codes += [in_child(lambda: train(recipe, folder), output)]
+    codes += [in_child(lambda: train(recipe, folder), output).code]
     wrong = judge(folder, place / "whole", output) if codes[-1] == 0 else [output.read_text()[-2000:]]
     allowed = {0, KILLED, INTERRUPTED, -signal.SIGKILL}
     if isinstance(how, signal.Signals) and codes[0] < 0 and how != signal.SIGKILL:
@@ -149,22 +123,15 @@ def attack(place: Path, number: int, rng: random.Random, operations: list[int], 
 
 def run(place: Path, limit: float, seed: int) -> None:
     """Attack until the time is over."""
-    torch.set_num_threads(1)
-    rows = [f"{'good' if number % 2 else 'bad'} film {number % 7},{number % 2}" for number in range(60)]
-    (place / "train.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    (place / "recipe.yaml").write_text(RECIPE.replace("TRAIN", str(place / "train.csv")))
-    os.environ["NESTREE_CACHE"] = str(place / "cache")
-    import nestree.cli.train
-    import nestree.training.session  # noqa: F401 (imported once, for all children)
-
+    recipe = prepare(place)
     began = time.monotonic()
     counted = place / "operations.txt"
 
     def whole() -> int:
         counting(place / "whole", None, counted)
-        return train(place / "recipe.yaml", place / "whole")
+        return train(recipe, place / "whole")
 
-    if in_child(whole, place / "whole.txt") != 0:
+    if in_child(whole, place / "whole.txt").code != 0:
         sys.exit((place / "whole.txt").read_text())
     seconds = time.monotonic() - began
     rng = random.Random(seed)

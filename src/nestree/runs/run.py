@@ -534,10 +534,12 @@ class Run:
         """Check that a file of the run is as it was written; the files of older runs have no checksums.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged or missing.
         """
         known = self.about().get(CHECKSUMS, {}).get(path.name)
-        if known and path.is_file() and _checksum(path) not in known:
+        if known and not path.is_file():
+            raise UserError(f"{path}: is missing, although it was written")
+        if known and _checksum(path) not in known:
             raise UserError(f"{path}: damaged, its content is not what was written (its checksum differs)")
 
     def read_weights(self, model: Classifier, *, whole: bool = True) -> list[str]:
