@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from nestree.errors import UserError
 from nestree.runs import Run, load
 from nestree.runs.history import read_history, series
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce, random_states, restore_random_states
+from nestree.training.fit import Training
 from nestree.training.module import NotFinite
 from support.training import after_step, assert_same, config, everything, saved_run, training
 
@@ -94,7 +96,18 @@ def test_best_weights_patience_and_plateau_go_by_what_is_selected(
     with safe_open(trained.run.weights, "pt") as file:
         assert json.loads(file.metadata()["about"])["step"] == best
     resumed = training(tmp_path / "run", made)
-    assert resumed.over() == facts["why"]
+    assert_nothing_more(resumed, facts)
+
+
+def assert_nothing_more(resumed: Training, facts: dict[str, Any]) -> None:
+    """Resuming a complete training makes no step, whatever ``run.json`` says: a kill may have come before its note."""
+    weights, checkpoint = resumed.run.weights.read_bytes(), resumed.run.checkpoint.read_bytes()
+    resumed.run.note(state="training", steps=0)
+    again = resumed.fit()
+    measured = {"ended", "minutes", "peak_memory_bytes"}
+    assert {**facts, **dict.fromkeys(measured)} == {**again, **dict.fromkeys(measured)}
+    assert resumed.was_over
+    assert (weights, checkpoint) == (resumed.run.weights.read_bytes(), resumed.run.checkpoint.read_bytes())
 
 
 def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
@@ -102,7 +115,7 @@ def test_a_limit_of_sequences_is_kept_exactly(tmp_path: Path) -> None:
     whole = training(tmp_path / "whole", made)
     facts = whole.fit()
     assert (facts["sequences"], facts["steps"], facts["why"]) == (101, 14, "reached 101 sequences")  # 60 + 41
-    assert whole.over()
+    assert_nothing_more(training(tmp_path / "whole", made), facts)
     stopped = training(tmp_path / "stopped", made)
     after_step(stopped, 9, lambda: setattr(stopped.keeper, "interrupted", True))
     with pytest.raises(Interrupted):
@@ -229,10 +242,9 @@ def test_limits_may_rise_and_the_run_goes_on(tmp_path: Path) -> None:
     whole.fit()
     short = training(tmp_path / "longer", config(trainer={"max_steps": 12}))
     short.fit()
-    assert short.over()
     longer = training(tmp_path / "longer", config())
-    assert longer.over() is None
     longer.fit()
+    assert not longer.was_over
     assert_same(everything(whole), everything(longer))
 
 
@@ -242,7 +254,7 @@ def test_a_minute_limit_ends_with_a_validation(tmp_path: Path) -> None:
     assert facts["why"] == "reached 0.0001 minutes"
     assert 1 <= facts["steps"] < 20
     assert trained.run.weights.is_file()
-    assert trained.over()
+    assert_nothing_more(training(tmp_path / "run", trained.config), facts)
 
 
 def test_the_weights_at_the_end_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -273,7 +285,7 @@ def test_without_improvement_the_rate_falls_and_training_stops(tmp_path: Path) -
     assert facts["why"] == "5 validations without a better accuracy"
     assert facts["best_step"] == 1
     assert trained.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-13)
-    assert trained.over()
+    assert_nothing_more(training(tmp_path / "run", trained.config), facts)
 
 
 def test_without_patience_training_goes_on(tmp_path: Path) -> None:
@@ -350,6 +362,7 @@ SCRIPT = """
 import sys
 import time
 from pathlib import Path
+from typing import Any
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})

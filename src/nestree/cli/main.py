@@ -71,7 +71,7 @@ def _dispatch(arguments: list[str]) -> int:
         # Imported only now, as PyTorch and Lightning take seconds, and some commands need neither.
         return importlib.import_module(f"nestree.cli.{command}").main(rest)
     except SystemExit as done:  # a parser that has printed its help
-        return done.code if isinstance(done.code, int) else 0
+        return done.code if isinstance(done.code, int) else 1
 
 
 def _help() -> str:

@@ -16,7 +16,7 @@ from nestree.consoles import messages, output
 from nestree.errors import INTERRUPTED, OptionError, UserError
 from nestree.recipes import recipe_names
 from nestree.runs import Run
-from nestree.training.parallel import is_further_process
+from nestree.training.parallel import end_with_parent, is_further_process
 from nestree.training.train import base_values, run_to_train
 
 _FLAGS = ("-h", "--help", "--report")
@@ -24,6 +24,7 @@ _FLAGS = ("-h", "--help", "--report")
 
 def main(arguments: Sequence[str]) -> int:
     """Train a recipe or resume a run; return 130 after Ctrl-C."""
+    end_with_parent()
     seeds, arguments = take_seeds(arguments)
     recipe, rest = _split_recipe(arguments)
     resumed = option_value(rest, "--resume")

@@ -105,8 +105,7 @@ class Comparison:
                 raise UserError(f"{name!r} is the {what} of {count} recipes: give each a label, LABEL=RECIPE")
         settled = _settled(plan, console)
         for contender, (config, task) in zip(plan.contenders, settled, strict=True):
-            run = comparison.run(contender).begin(config, command=comparison.command(contender))
-            run.keep_task(task)
+            comparison.run(contender).begin(config, task, command=comparison.command(contender))
         write_json(comparison.path / "plan.json", {"format": FORMAT, **plan.as_dict()})
         return comparison
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ import yaml
 
 from nestree.errors import OptionError, UserError
 
+LARGEST_YAML = 100_000
+"""Maximal number of values in a YAML file."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name in the folder of ``path``; the file written there replaces ``path`` when the block ends.
 
     If the block fails, ``path`` stays as it was and the temporary file is removed. Two processes may write the same
-    path at once: the one that finishes last wins.
+    path at once: the one that finishes last wins. After a power cut ``path`` is the old file or the new one, whole.
 
     Examples:
         >>> with replacing("table.tsv") as temporary:
@@ -31,24 +37,47 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file or the names in a folder are on the disk, where the system can."""
+    with suppress(OSError):  # Windows opens no folders, and some file systems do not sync
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder, renamed to ``path`` when the block ends; ``path`` must not exist yet.
 
-    If the block fails, or ``path`` exists by then, the temporary folder is removed with everything in it.
+    If the block fails, or ``path`` exists by then, the temporary folder is removed with everything in it; one that a
+    killed process left behind is removed by the next that makes a folder next to it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(left.name) and left.is_dir():
+            with suppress(OSError), locked(left) as lock:
+                if lock is not None:
+                    shutil.rmtree(left, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     temporary.mkdir()
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with locked(temporary):
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -63,26 +92,41 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise UserError(f"{path}: folder {path.parent} does not exist")
 
 
+INHERITED = "NESTREE_LOCKS"
+"""Environment variable with the file descriptors of the locks that a child process inherits, separated by commas."""
+
+
 @contextmanager
 def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
     """Lock a folder for this process, and for child processes that inherit the yielded file descriptor.
 
     The lock ends with the last of these processes, even if it crashes. If another process has locked the folder, yield
-    None, or with ``wait``, wait for it.
+    None, or with ``wait``, wait for it. A lock that this process has inherited (see [`INHERITED`][]) is its own.
     """
     import fcntl  # not available on Windows
 
     number = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(number)
-        yield None
-        return
-    try:
+        if (own := _inherited(number)) is not None:
+            yield own
+            return
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
         yield number
     finally:
         os.close(number)
+
+
+def _inherited(number: int) -> int | None:
+    """Return the inherited file descriptor of the same folder, if there is one."""
+    for other in filter(str.isdecimal, os.environ.get(INHERITED, "").split(",")):
+        with suppress(OSError):  # closed in the meantime
+            if os.path.samestat(os.fstat(int(other)), os.fstat(number)):
+                return int(other)
+    return None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -92,7 +136,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read or is not a YAML mapping; names the file and the line.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        text = path.read_text(encoding="utf-8")
+        _check_size(yaml.compose(text, yaml.SafeLoader), path)
+        values = yaml.safe_load(text)
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except yaml.YAMLError as error:
@@ -104,18 +152,46 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return dict(values)
 
 
+def _check_size(root: yaml.Node | None, path: Path) -> None:
+    """Check how large a document is once its aliases are replaced by what they stand for.
+
+    Raises:
+        UserError: it is larger than a configuration can be, or contains itself.
+    """
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            if (known := sizes[id(node)]) is None:
+                raise UserError(f"{path}: an alias stands for something that contains it")
+            return known
+        sizes[id(node)] = None
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        total = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, parts)))
+        sizes[id(node)] = total
+        return total
+
+    if root is not None and size(root) > LARGEST_YAML:
+        raise UserError(f"{path}: has more than {LARGEST_YAML:,} values, aliases included")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; an empty one if there is no such file.
 
     Raises:
-        UserError: the file cannot be read or is not JSON; names the file.
+        UserError: the file cannot be read or is not a JSON object; names the file.
     """
     try:
-        return json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: not a JSON object")
+    return values
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

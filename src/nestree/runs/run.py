@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -19,7 +22,7 @@ from torch import Tensor
 
 from nestree.config.config import Config, read_config
 from nestree.consoles import messages
-from nestree.data.files import read_json, read_yaml, replacing, replacing_folder, write_json
+from nestree.data.files import locked, read_json, read_yaml, replacing, replacing_folder, write_json
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 """Default folder of new runs."""
+
+CHECKSUMS = "checksums"
+"""Key in ``run.json``: the SHA-256 of the weights, the checkpoint and the task, and the previous one of each."""
 
 SHARED = (
     *("config.yaml", "run.json", "task.json", "weights.safetensors", "evaluation.json"),
@@ -75,8 +81,14 @@ class Run:
             path: the folder.
             address: the address of a model on the Hub, ``hf:OWNER/NAME``; None for others.
         """
-        self.path = Path(path)
         self.address = address
+        self.automatic = False
+        """Whether the name was chosen by [`new`][], so that another one is as good."""
+        self._model: tuple[tuple[str | None, int | None], Classifier] | None = None
+        self._place(Path(path))
+
+    def _place(self, path: Path) -> None:
+        self.path = path
         self.config_file = self.path / "config.yaml"
         self.about_file = self.path / "run.json"
         self.task_file = self.path / "task.json"
@@ -88,7 +100,6 @@ class Run:
         self.card = self.path / "README.md"
         self.written_about = self.path / "about.md"
         self.thin_log = self.path / "log.csv"
-        self._model: tuple[tuple[str | None, int | None], Classifier] | None = None
 
     @classmethod
     def new(cls, recipe: str, path: str | Path | None = None) -> Run:
@@ -101,12 +112,11 @@ class Run:
         Raises:
             UserError: the folder is not empty.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        run = cls(RUNS / f"{recipe}-{stamp}" if path is None else path)
-        number = 2
-        while path is None and run.path.exists():
-            run = cls(RUNS / f"{recipe}-{stamp}-{number}")
-            number += 1
+        run = cls(RUNS / f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}" if path is None else path)
+        if path is None:
+            run.automatic = True
+            if run.path.exists():
+                run.take_next_name()
         if run.path.exists() and not run.path.is_dir():
             raise UserError(f"{run.path} is a file: name another folder")
         if run.config_file.exists():
@@ -116,34 +126,85 @@ class Run:
             raise UserError(f"{run.path} is not empty: name another folder")
         return run
 
-    def begin(self, config: Config, *, command: str | None = None) -> Run:
-        """Create the folder, with the configuration and its provenance.
+    def take_next_name(self) -> None:
+        """Append -2, -3 ... to an automatic name until there is no such folder."""
+        name = self.path.name
+        number = 2
+        while (path := self.path.with_name(f"{name}-{number}")).exists():
+            number += 1
+        self._place(path)
+
+    def begin(
+        self,
+        config: Config,
+        task: Task | None = None,
+        *,
+        command: str | None = None,
+        start: Mapping[str, Any] | None = None,
+        held: bool = False,
+    ) -> Run:
+        """Create the folder in one step, with the configuration, what the task found in the data, and the provenance.
 
         Args:
             config: the configuration.
+            task: the configuration's task, if it is open; its labels and words are kept for [`task`][].
             command: command that repeats the run; None for the command line of this process.
+            start: ``run.json`` of the run whose weights this one starts from.
+            held: the caller has locked the folder.
 
         Raises:
+            FileExistsError: another run took the folder in the meantime.
             UserError: the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.write_config(config)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from None
-        self.note(
-            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            command=command or shlex.join(sys.argv),
-            seed=config.seed,
+        about = {
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": command or shlex.join(sys.argv),
+            "seed": config.seed,
             **provenance(),
-        )
+            **({} if start is None else {"start": start}),
+        }
+        self.__dict__.pop("config", None)
+        self.__dict__.pop("task", None)
+        try:
+            if self.path.exists():  # the configuration last: without it a folder is no run
+                with nullcontext(True) if held else locked(self.path) as lock:
+                    if not lock or self.config_file.exists():
+                        raise FileExistsError(self.path)
+                    self._write_all(self.path, config, task, about)
+            else:
+                with replacing_folder(self.path) as temporary:
+                    self._write_all(temporary, config, task, about)
+        except OSError as error:
+            if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(f"{self.path} is a run already: name another folder") from None
+            raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from None
         return self
+
+    def _write_all(self, folder: Path, config: Config, task: Task | None, about: Mapping[str, Any]) -> None:
+        about = dict(about)
+        if state := (config.data.open() if task is None else task).state():
+            kept = folder / self.task_file.name
+            write_json(kept, state)
+            about[CHECKSUMS] = {kept.name: [_checksum(kept)]}
+        write_json(folder / self.about_file.name, about)
+        _write_config(folder / self.config_file.name, config)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the run for this process, and for child processes that inherit the lock.
+
+        Raises:
+            UserError: another process trains the run.
+        """
+        with locked(self.path) as lock:
+            if lock is None:
+                raise UserError(f"{self.path} is in use: another process trains this run")
+            yield
 
     def write_config(self, config: Config) -> None:
         """Write the configuration, replacing the previous one."""
         self.__dict__.pop("config", None)
-        with replacing(self.config_file) as temporary:
-            temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
+        _write_config(self.config_file, config)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -411,11 +472,6 @@ class Run:
         """Add facts to ``run.json``, replacing those of the same name."""
         write_json(self.about_file, {**self.about(), **facts})
 
-    def keep_task(self, task: Task) -> None:
-        """Write what the task found in the data and the model depends on (labels, words), if anything."""
-        if state := task.state():
-            write_json(self.task_file, state)
-
     @cached_property
     def task(self) -> Task:
         """The run's task, as it was in training.
@@ -423,6 +479,7 @@ class Run:
         Raises:
             UserError: files that it needs are missing.
         """
+        self.check(self.task_file)
         return self.config.data.open(read_json(self.task_file) or None)
 
     @property
@@ -460,8 +517,31 @@ class Run:
     def save_weights(self, model: Classifier, **facts: float) -> None:
         """Write a model's weights; ``facts`` go into the file's header."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        with replacing(self.weights) as temporary:
-            safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
+        content = safetensors.torch.save(tensors, metadata={"about": json.dumps(facts, sort_keys=True)})
+        with self.replacing(self.weights) as temporary:
+            temporary.write_bytes(content)  # with the umask's permissions; save_file's are the owner's alone
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """Replace a file of the run as [`nestree.data.files.replacing`][] does, and keep its checksum."""
+        with replacing(path) as temporary:
+            yield temporary
+            # Whether or not the rename below still happens, one of the last two checksums is right.
+            known = self.about().get(CHECKSUMS, {})
+            kept = [*known.get(path.name, [])[-1:], _checksum(temporary)]
+            self.note(**{CHECKSUMS: {**known, path.name: kept}})
+
+    def check(self, path: Path) -> None:
+        """Check that a file of the run is as it was written; the files of older runs have no checksums.
+
+        Raises:
+            UserError: the file is damaged or missing.
+        """
+        known = self.about().get(CHECKSUMS, {}).get(path.name)
+        if known and not path.is_file():
+            raise UserError(f"{path}: is missing, although it was written")
+        if known and _checksum(path) not in known:
+            raise UserError(f"{path}: damaged, its content is not what was written (its checksum differs)")
 
     def read_weights(
         self,
@@ -485,6 +565,7 @@ class Run:
         """
         if not self.weights.is_file():
             raise UserError(f"{self.name} has no weights yet: training ended before the first validation")
+        self.check(self.weights)
         try:
             state = safetensors.torch.load_file(self.weights)
         except (OSError, SafetensorError) as error:
@@ -499,8 +580,24 @@ class Run:
             have, want = (str(tuple(part[name].shape)) if name in part else "missing" for part in (state, wanted))
             if have != want:
                 raise UserError(f"{self.weights} does not fit the model: {name} is {have}, should be {want}")
+            if name in state and name in wanted and state[name].dtype != wanted[name].dtype:
+                kinds = f"{name} is {state[name].dtype}, should be {wanted[name].dtype}"
+                raise UserError(f"{self.weights} does not fit the model: {kinds}")
+            if name in state and not state[name].isfinite().all():
+                raise UserError(f"{self.weights}: damaged, {name} has values that are not finite")
         model.load_state_dict(state, strict=not kept)
         return sorted(kept)
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_config(path: Path, config: Config) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False))
 
 
 def _part(name: str) -> str:

@@ -39,7 +39,7 @@ def _try(sweep: Sweep, taken: Taken, train: Train) -> tuple[TrialState, float | 
         except UserError as error:  # values that are valid individually may not fit together
             run.note(state="failed", error=str(error))
             return TrialState.FAIL, None
-        run.begin(config, command=sweep.command(trial.params)).keep_task(task)
+        run.begin(config, task, command=sweep.command(trial.params), held=True)
     watch = _Watch(trial, run)
     state = run.about().get("state")
     if state not in (*OVER, "pruned"):

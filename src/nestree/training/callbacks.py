@@ -19,12 +19,12 @@ from torch import Tensor
 
 from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
-from nestree.data.files import replacing
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.runs.provenance import peak_memory
 from nestree.training.curriculum import Curriculum, Left, Spent
 from nestree.training.module import ClassifierModule
+from nestree.training.parallel import SIGNALS
 from nestree.training.stream import TrainingStream
 
 
@@ -201,15 +201,42 @@ class Keeper(Callback):
         steps: maximal number of steps.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints; there is one after each validation too.
+        over: returns why training is complete, or None; asked once the checkpoint to resume from is loaded.
+        note: records the progress of the training in the run.
     """
 
-    def __init__(self, run: Run, stream: TrainingStream, *, steps: int, validate_every: int, checkpoint_every: int):
+    def __init__(
+        self,
+        run: Run,
+        stream: TrainingStream,
+        *,
+        steps: int,
+        validate_every: int,
+        checkpoint_every: int,
+        over: Callable[[], str | None],
+        note: Callable[[], object],
+    ) -> None:
         self.run = run
         self.stream = stream
         self.steps = steps
         self.validate_every = validate_every
         self.checkpoint_every = checkpoint_every
+        self.over = over
+        self.note = note
+        self.started = False
+        """Whether training has started, from the beginning or from a checkpoint that could be read."""
+        self.already_over = False
+        """Whether the checkpoint was of a complete training."""
         self.interrupted = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make no further step if the checkpoint is of a complete training."""
+        self.started = True
+        self.already_over = self.stream.position > 0 and self.over() is not None
+        if self.already_over:
+            trainer.should_stop = True
+        else:
+            self.note()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -238,15 +265,16 @@ class Keeper(Callback):
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero:
-            with replacing(self.run.checkpoint) as temporary:
+            with self.run.replacing(self.run.checkpoint) as temporary:
                 trainer.save_checkpoint(temporary)
         else:
             trainer.save_checkpoint(self.run.checkpoint)  # contributes its states; only the first process writes
+        self.note()
         random.setstate(before)  # the names of temporary files draw from it
 
     @contextmanager
     def watching_signals(self) -> Iterator[None]:
-        """Stop after the current step on the first Ctrl-C (or SIGTERM), and immediately on the second."""
+        """Stop after the current step on the first of [`SIGNALS`][], and immediately on the second."""
 
         def stop(signum: int, _frame: FrameType | None) -> None:
             if self.interrupted:
@@ -256,7 +284,9 @@ class Keeper(Callback):
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread is signalled
             return
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # nohup ignores SIGHUP, and that remains so.
+        taken = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, stop) for number in taken}
         try:
             yield
         finally:

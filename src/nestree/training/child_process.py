@@ -16,9 +16,11 @@ import torch
 from rich.console import Console
 
 from nestree.config.config import Config
+from nestree.data.files import INHERITED
 from nestree.errors import INTERRUPTED
 from nestree.runs import Run
 from nestree.tasks import Task
+from nestree.training.parallel import PARENT, SIGNALS
 
 POLL_EVERY = 0.25
 """Time between two checks whether training should stop, seconds."""
@@ -69,7 +71,7 @@ def train_in_child_process(run: Run, *, stop: Callable[[], bool] = lambda: False
     """Train in a child process; see [`Train`][].
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; training has saved a checkpoint and ended.
+        KeyboardInterrupt: a signal came; training has saved a checkpoint and ended.
     """
     command = [sys.executable, "-m", "nestree", "train", "--resume", str(run.path)]
     code, signalled = attended(command, stop=stop, keep=keep, output=subprocess.DEVNULL)
@@ -85,7 +87,7 @@ def attended(
     keep: Sequence[int] = (),
     output: int | None = None,
 ) -> tuple[int, bool]:
-    """Run a command to its end, forwarding SIGINT and SIGTERM to it.
+    """Run a command to its end, forwarding [`SIGNALS`][] to it.
 
     Args:
         command: the command.
@@ -103,6 +105,7 @@ def attended(
             stdout=output,
             start_new_session=True,  # otherwise a terminal's Ctrl-C would reach it twice, and stop it immediately
             pass_fds=keep,
+            env={**os.environ, INHERITED: ",".join(map(str, keep)), PARENT: str(os.getpid())},
         )
         asked, sent = False, 0
         while (code := _ended(process)) is None:
@@ -128,13 +131,13 @@ def note_end(run: Run, code: int) -> str:
 
 @contextmanager
 def _collected_signals() -> Iterator[list[int]]:
-    """Catch SIGINT and SIGTERM; yield the list that they are appended to."""
+    """Catch [`SIGNALS`][]; yield the list that they are appended to."""
     came: list[int] = []
 
     def collect(signum: int, _frame: FrameType | None) -> None:
         came.append(signum)
 
-    before = {number: signal.signal(number, collect) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, collect) for number in SIGNALS}
     try:
         yield came
     finally:

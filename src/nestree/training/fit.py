@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -157,6 +158,8 @@ class Training:
             steps=self.most_steps,
             validate_every=self.validate_every,
             checkpoint_every=options.checkpoint_every,
+            over=self._over,
+            note=lambda: self._note("training"),
         )
         with quiet_lightning():
             self.trainer = self._trainer(options, devices)
@@ -188,17 +191,6 @@ class Training:
             return None
         return library.status()[1]
 
-    def over(self) -> str | None:
-        """Return why training is complete; None if it is not."""
-        about = self.run.about()
-        if about.get("state") != "finished":
-            return None
-        minutes, sequences = self.config.trainer.max_minutes, self.config.trainer.max_sequences
-        done = about["steps"] >= self.most_steps or (sequences is not None and about["sequences"] >= sequences)
-        if done or (minutes is not None and about["minutes"] >= minutes):
-            return f"{about['why']}; raise the limit to continue (trainer.max_epochs, max_steps, max_minutes)"
-        return about["why"] if about["early"] else None
-
     def fit(self) -> dict[str, Any]:
         """Train from the beginning or from the run's checkpoint, and return the facts written to ``run.json``.
 
@@ -209,9 +201,8 @@ class Training:
             NotFinite: the loss became infinite or NaN; says where the last good checkpoint is.
             Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
             InterruptedAtOnce: a second Ctrl-C or SIGTERM; no further checkpoint was written.
-            UserError: the checkpoint is damaged.
+            UserError: the checkpoint is damaged; ``run.json`` is unchanged.
         """
-        self._note("training")
         try:
             with quiet_lightning(), self.keeper.watching_signals():
                 self._fit()
@@ -220,19 +211,31 @@ class Training:
             self._note("not finite", error=said)
             raise NotFinite(said) from None
         except (Interrupted, InterruptedAtOnce):
-            self._note("interrupted")
+            if self.keeper.started:
+                self._note("interrupted")
             raise
         except Exception as error:
-            self._note("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+            if self.keeper.started:  # else nothing has changed since the last note
+                self._note("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
             raise
         return self._note("finished")
 
+    @property
+    def was_over(self) -> bool:
+        """Whether the checkpoint that [`fit`][] resumed from was of a complete training, so that nothing was trained.
+
+        Lightning does not even start if the time is over.
+        """
+        return self.keeper.already_over or not self.keeper.started
+
     def _fit(self) -> None:
         checkpoint = self.run.checkpoint if self.run.checkpoint.is_file() else None
+        if checkpoint is not None:
+            self.run.check(checkpoint)
         try:
             self.trainer.fit(self.module, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
         except (UnpicklingError, EOFError, KeyError, RuntimeError) as error:
-            if checkpoint is None or self.stream.position:
+            if checkpoint is None or self.keeper.started:
                 raise
             raise UserError(f"{checkpoint}: cannot be read ({str(error).splitlines()[0]})") from None
 
@@ -245,7 +248,7 @@ class Training:
     def _trainer(self, options: TrainerOptions, devices: int) -> pl.Trainer:
         # For Lightning, training is one endless epoch: it resumes exactly only in the middle of an epoch.
         try:
-            return pl.Trainer(
+            trainer = pl.Trainer(
                 accelerator=options.accelerator,
                 devices=devices,
                 precision="bf16-mixed" if options.precision == "bf16-mixed" else "32-true",
@@ -259,12 +262,16 @@ class Training:
                 logger=self._loggers(),
                 callbacks=self._callbacks(),
                 enable_checkpointing=False,
+                plugins=[CheckpointFile()],
                 enable_model_summary=False,
                 default_root_dir=self.run.path,
             )
         except MisconfigurationException as error:
             reason = f"{options.accelerator} cannot be used with {devices} devices: {error}"
             raise OptionError("trainer.accelerator", reason) from None
+        # The keeper handles signals. Lightning's handler of SIGTERM broadcasts, and hangs unless all processes get one.
+        trainer._signal_connector.register_signal_handlers = lambda: None
+        return trainer
 
     def _callbacks(self) -> list[pl.Callback]:
         # The order matters: random states are restored first, and the keeper depends on all other decisions.
@@ -291,7 +298,7 @@ class Training:
         """Return the state and results of the training for ``run.json``."""
         return {
             "state": state,
-            "why": self._why() if state == "finished" else state,
+            "why": (self._over() or state) if state == "finished" else state,
             "early": self.patience.wait_count >= self.patience.patience,
             "steps": self.stream.position,
             "epochs": round(self.stream.epoch, 3),
@@ -313,15 +320,16 @@ class Training:
             "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def _why(self) -> str:
-        """Return why training ended."""
+    def _over(self) -> str | None:
+        """Return why training is complete; None if it is not."""
         if self.stream.ended:
             return f"reached {self.config.trainer.max_sequences} sequences"
         if self.stream.position >= self.most_steps:
             return f"reached {self.most_steps} steps"
         if self.patience.wait_count >= self.patience.patience:
             return f"{self.patience.wait_count} validations without a {self.best.selection.comparative}"
-        return f"reached {self.config.trainer.max_minutes:g} minutes"
+        remaining = self.timer.time_remaining()
+        return None if remaining is None or remaining > 0 else f"reached {self.config.trainer.max_minutes:g} minutes"
 
     def _advice(self) -> str:
         """Return what to do after a loss that is not finite."""
@@ -345,6 +353,14 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
     if options.validation_size is not None:
         validation = validation.sample(options.validation_size, seed=options.seed)
     return train, validation
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes checkpoints directly to their file; Lightning would write them to the system's temporary folder first."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        torch.save(checkpoint, path)
 
 
 @contextmanager

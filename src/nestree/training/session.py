@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -44,39 +45,64 @@ def train_run(run: Run, config: Config, *, resumed: bool, command: str, console:
     """
     first = not is_further_process()
     console = console if first else Console(quiet=True)
-    if resumed and first:
-        _check_resumable(run.config, config)
-    task = run.task if resumed or not first else config.data.open()
-    train, validation = load_examples(task, config.data, console)
-    training = Training(run, config, task, train, validation, console=console)
-    _introduce(console, training)
-    if first:
-        if resumed:
+    with run.held() if resumed and first else nullcontext():
+        if resumed and first:
+            _check_resumable(run, config)
+        task = run.task if resumed or not first else config.data.open()
+        train, validation = load_examples(task, config.data, console)
+        training = Training(run, config, task, train, validation, console=console)
+        if first and not resumed:
+            training = _begun(run, training, command, console)
+        _introduce(console, training)
+        if resumed and first:
             run.remove_temporary_files()
             run.write_config(training.config)
+        with nullcontext() if resumed or not first else run.held():
+            return _train(training, console)
+
+
+def _begun(run: Run, training: Training, command: str, console: Console) -> Training:
+    """Create the run, and return its training: another one if the automatic name was taken in the meantime."""
+    start = training.config.trainer.start
+    about = None if start is None else Run.open(start).about()
+    while True:
+        try:
+            run.begin(training.config, training.task, command=command, start=about)
+        except FileExistsError as error:
+            if not run.automatic:
+                raise UserError(str(error)) from None
+            run.take_next_name()
+            examples = training.stream.examples, training.data.validation
+            training = Training(run, training.config, training.task, *examples, console=console)
         else:
-            run.begin(training.config, command=command).keep_task(task)
-            if (start := training.config.trainer.start) is not None:
-                run.note(start=Run.open(start).about())
+            return training
+
+
+def _train(training: Training, console: Console) -> bool:
+    run = training.run
     try:
-        if (over := training.over()) is None:
-            with run_folder_known(run):
-                facts = training.fit()
-            _conclude(console, run, facts)
-        else:
-            console.print(f"{run.path} is finished: {over}")
+        with run_folder_known(run):
+            facts = training.fit()
     except Interrupted:
         console.print(f"stopped after step {training.stream.position}; to continue: nestree train --resume {run.path}")
         return False
     except InterruptedAtOnce:
         console.print(f"stopped immediately; to continue from the checkpoint: nestree train --resume {run.path}")
         return False
+    if training.was_over:
+        raised = "" if facts["early"] else "; raise the limit to continue (trainer.max_epochs, max_steps, max_minutes)"
+        console.print(f"{run.path} is finished: {facts['why']}{raised}")
+    else:
+        _conclude(console, run, facts)
     return True
 
 
-def _check_resumable(before: Config, now: Config) -> None:
-    """Raise a UserError if an option has changed that may not change on resuming."""
-    old, new = before.as_dict(), replace(now, data=now.data.settled()).as_dict()
+def _check_resumable(run: Run, now: Config) -> None:
+    """Raise a UserError if the run cannot be resumed, or an option has changed that may not change on resuming."""
+    if run.weights.is_file() and not run.checkpoint.is_file():
+        problem = f"{run.path} has weights but no checkpoint ({run.checkpoint.name}) to resume from"
+        raise OptionError("trainer.start", f"{run.path} starts a new run from its weights", problem=problem)
+    old, new = run.config.as_dict(), replace(now, data=now.data.settled()).as_dict()
     if old["seed"] != new["seed"]:
         raise OptionError("seed", f"cannot change when a run is resumed (it is {old['seed']})")
     for section in ("data", "encoder", "model", "optimizer", "trainer"):

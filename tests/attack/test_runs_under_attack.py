@@ -1,0 +1,35 @@
+"""Attacks on runs: killed and signalled trainings resume to the same weights; damaged files are one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from attack.long import seconds
+
+
+def attacks(script: str, place: Path, length: float) -> list[dict[str, Any]]:
+    """Run a script of attacks for that many seconds, and return what it prints."""
+    command = [sys.executable, Path(__file__).with_name(script), place, str(length), "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found
+    return found
+
+
+def test_killed_trainings_resume_equal(tmp_path: Path) -> None:
+    found = attacks("kills.py", tmp_path, seconds(12))
+    print(f"kills: {len(found)} trainings, {sum(len(one['codes']) for one in found)} processes")
+    assert [one for one in found if one["wrong"]] == []
+
+
+def test_damaged_files_are_one_line(tmp_path: Path) -> None:
+    found = attacks("damage.py", tmp_path, seconds(12))
+    codes = Counter(one["code"] for one in found)
+    print(f"damage: {len(found)} commands, exit codes {dict(codes)}, {max(one['memory'] for one in found) >> 20} MB")
+    assert [one for one in found if one["wrong"]] == []
