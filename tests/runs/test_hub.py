@@ -252,7 +252,7 @@ def test_a_model_takes_the_place_of_the_one_before(hub: FakeHub, run: Run) -> No
 
 def test_what_does_not_load_is_not_shared(hub: FakeHub, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.weights.write_bytes(b"nothing")
-    assert "weights.safetensors: cannot be read" in fails(["share", str(run.path), MINE], capsys)
+    assert "weights.safetensors: damaged" in fails(["share", str(run.path), MINE], capsys)
     assert hub.asked == []
 
 

@@ -40,8 +40,7 @@ def table(name: str, rows: Sequence[tuple[str, ...]], header: Sequence[str] = ("
 def kept(configuration: Config, folder: str) -> Run:
     """A run with fresh weights."""
     task = configuration.data.open()
-    run = Run(folder).begin(configuration, command="test")
-    run.keep_task(task)
+    run = Run(folder).begin(configuration, task, command="test")
     run.save_weights(build_model(configuration, task))
     return run
 
