@@ -45,7 +45,7 @@ class Tagger(nn.Module):
         width = options.embedding_dim or dim
         self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
         self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
-        self.embedding.weight.requires_grad_(options.train_embedding)
+        self.embedding.weight.requires_grad_(options.train_embedding is not False)
         self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, dim)
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.layers = nn.ModuleList(Contextualizer(encoder) for encoder in encoders)

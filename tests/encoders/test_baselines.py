@@ -1,4 +1,4 @@
-"""The S4D stack, the Transformer, the LSTM and the bag of words against loops over single positions, with every gradient."""
+"""S4D, Transformer, LSTM and bag of words against loops over single positions, with every gradient."""
 
 from __future__ import annotations
 
@@ -190,13 +190,8 @@ def bilstm(encoder: LSTM, sequences: Sequences) -> Tensor:
             last = [ahead[-1]] if back is None else [ahead[-1], back[0]]
             items = ahead if back is None else [torch.cat(both) for both in zip(ahead, back, strict=True)]
         seen = encoder.projection(torch.stack(items))
-        roots.append(
-            {
-                "max": lambda: seen.amax(0),
-                "mean": lambda: seen.sum(0) / len(seen),
-                "last": lambda: encoder.projection(torch.cat(last)),
-            }[encoder.pool]()
-        )
+        pooled = {"max": seen.amax(0), "mean": seen.sum(0) / len(seen), "last": encoder.projection(torch.cat(last))}
+        roots.append(pooled[encoder.pool])
     return torch.stack(roots)
 
 

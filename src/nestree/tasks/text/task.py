@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.cache import source_digest
+from nestree.data.language_model import STATE, ModelTokens
 from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import OptionError, UserError
 from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
+
+MODEL = "model"
+"""Level of the tokens of a language model."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,16 @@ class TextOptions(DataOptions):
     """File of word vectors in GloVe's text format, to initialise the embedding (see model.embedding_dim); null:
     none."""
 
+    features: str | None = None
+    """Folder of a pretrained language model (Hugging Face or sentence-transformers, in safetensors), whose token states
+    the encoder reads; level, vocabulary_size and min_count are then ignored; null: none."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.features is not None:
+            if self.vectors is not None:
+                raise OptionError("vectors", "must be left out where features is set")
+            object.__setattr__(self, "features", os.path.abspath(os.path.expanduser(self.features)))
         if self.level is not None:
             check_one_of("level", self.level, LEVELS)
         if self.max_tokens is not None:
@@ -106,7 +119,7 @@ class TextTask:
     def __init__(self, texts: Texts, options: TextOptions, state: Mapping[str, Any] | None = None) -> None:
         self.texts = texts
         self.options = options
-        self.level = options.level or texts.level
+        self.level = MODEL if options.features is not None else options.level or texts.level
         self.max_tokens = options.max_tokens or texts.max_tokens
         self._state = dict(state or {})
 
@@ -146,8 +159,10 @@ class TextTask:
         return BYTE_IDS if self.vocabulary is None else len(self.vocabulary)
 
     @cached_property
-    def vocabulary(self) -> Vocabulary | None:
-        """Words (or characters) of the training split; None at byte level."""
+    def vocabulary(self) -> Vocabulary | ModelTokens | None:
+        """Words (or characters) of the training split, or a language model's tokens; None at byte level."""
+        if self.options.features is not None:
+            return ModelTokens.open(self.options.features, self._state.get(STATE))
         if self.level == "byte":
             return None
         if "words" in self._state:
@@ -243,7 +258,7 @@ class TextTask:
         """
         if self.options.vectors is None:
             return None
-        if self.vocabulary is None:
+        if not isinstance(self.vocabulary, Vocabulary):
             raise OptionError(f"{SECTION}.vectors", f"needs words: {SECTION}.level must be word, not {self.level}")
         return read_vectors(self.options.vectors, self.vocabulary.words)
 
