@@ -21,6 +21,9 @@ OPTION = "data.features"
 STATE = "features"
 """Key of a task's state."""
 
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+"""Files of tokenizers."""
+
 TEXT = "a"
 """Any text with a token, to see which special tokens come before and behind."""
 
@@ -52,6 +55,9 @@ class ModelTokens:
                 transformers is not installed.
         """
         folder = model_folder(path)
+        if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
+            # transformers would silently make a tokenizer to which every word is unknown.
+            raise OptionError(OPTION, f"must be a folder with a model and its tokenizer, and {folder} has no tokenizer")
         try:
             from transformers import AutoTokenizer
         except ImportError:
@@ -59,7 +65,7 @@ class ModelTokens:
         try:
             with silent_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # tokenizers raises nothing narrower
             raise OptionError(OPTION, f"has no tokenizer that can be read: {folder} ({_line(error)})") from None
         tokens = cls(folder, tokenizer, known or {})
         if tokens.known.get("tokens", tokens.digest) != tokens.digest:

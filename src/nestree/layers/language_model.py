@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nestree.data.batches import PADDING
@@ -137,7 +138,7 @@ def load_model(tokens: ModelTokens) -> Any:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         line = str(error).strip().partition("\n")[0]
         raise OptionError(OPTION, f"has no model that can be read: {tokens.folder} ({line})") from None
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
