@@ -13,13 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nestree.buckets import pack, plan
-from nestree.checks import check_at_least, check_lengths, check_positive, check_probability, check_tokens
+from nestree.checks import (
+    check_at_least,
+    check_bool,
+    check_lengths,
+    check_positive,
+    check_probability,
+    check_tokens,
+    real_positions,
+)
 from nestree.data.batches import PADDING
 from nestree.data.batches import pad as pad
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.inputs import as_lengths
 from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
+from nestree.layers.language_model import LanguageModel
 from nestree.recursions.draws import Draws
 from nestree.trees import Tree
 
@@ -44,17 +53,34 @@ class ClassifierOptions:
     """Dropout rate before each layer of the head."""
     embedding_dim: int | None = None
     """Width of the embedding, which a linear layer projects to the encoder's width; null: that width, no projection."""
-    train_embedding: bool = True
-    """Train the embedding; false freezes it, which is only useful with pretrained word vectors."""
+    train_embedding: bool | None = None
+    """Train the embedding: false freezes word vectors, and true also trains a language model (data.features); null:
+    train everything but a language model."""
 
     def __post_init__(self) -> None:
         check_probability("input_dropout", self.input_dropout)
         check_probability("word_dropout", self.word_dropout)
         check_positive("embedding_scale", self.embedding_scale)
         check_probability("head_dropout", self.head_dropout)
+        if self.train_embedding is not None:
+            check_bool("train_embedding", self.train_embedding)
         for name in ("head_hidden", "embedding_dim"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
+
+    def embedding(self, vocabulary_size: int, width: int) -> nn.Embedding:
+        """Return a new embedding of that many tokens."""
+        made = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
+        if self.embedding_scale != 1.0:
+            with torch.no_grad():
+                made.weight.mul_(self.embedding_scale)
+        made.weight.requires_grad_(self.train_embedding is not False)
+        return made
+
+    def dropping_words(self) -> nn.Module:
+        """Return the dropout of whole tokens of states (B, L, D) or (L, D)."""
+        # Dropout1d, which zeroes the channels of (B, C, L), zeroes tokens here.
+        return nn.Dropout1d(self.word_dropout) if self.word_dropout else nn.Identity()
 
 
 class Classifier(nn.Module):
@@ -68,9 +94,10 @@ class Classifier(nn.Module):
         classes: number of labels.
         sides: sequences per example, 1 or 2.
         options: dropout, embedding and head; None for the defaults.
+        features: a language model whose token states are the embedding, always projected; None for a table of vectors.
 
     Raises:
-        ValueError: ``vocabulary_size``, ``classes`` or ``sides`` is out of range.
+        ValueError: ``vocabulary_size``, ``classes``, ``sides`` or ``options.embedding_dim`` is out of range.
     """
 
     def __init__(
@@ -81,6 +108,7 @@ class Classifier(nn.Module):
         classes: int,
         sides: int = 1,
         options: ClassifierOptions | None = None,
+        features: LanguageModel | None = None,
     ) -> None:
         super().__init__()
         options = options or ClassifierOptions()
@@ -88,19 +116,20 @@ class Classifier(nn.Module):
         if sides not in (1, 2):
             raise OptionError("sides", f"must be 1 or 2, not {sides!r}")
         self.sides = sides
-        width = options.embedding_dim or encoder.dim
-        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
-        if options.embedding_scale != 1.0:
-            with torch.no_grad():
-                self.embedding.weight.mul_(options.embedding_scale)
-        self.embedding.weight.requires_grad_(options.train_embedding)
-        self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, encoder.dim)
-        # Dropout1d, which zeroes the channels of (B, C, L), zeroes the tokens of (B, L, D) and (L, D).
-        self.word_dropout = nn.Dropout1d(options.word_dropout) if options.word_dropout else nn.Identity()
+        if features is not None:
+            if options.embedding_dim not in (None, features.width):
+                raise OptionError("embedding_dim", f"must be null or {features.width}, the language model's width")
+            self.embedding, width = features, features.width
+        else:
+            width = options.embedding_dim or encoder.dim
+            self.embedding = options.embedding(vocabulary_size, width)
+        projected = features is not None or options.embedding_dim is not None
+        self.projection = nn.Linear(width, encoder.dim) if projected else nn.Identity()
+        self.word_dropout = options.dropping_words()
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.encoder = encoder
-        features = encoder.dim * (4 if sides == 2 else 1)
-        self.head = ClassificationHead(features, classes, hidden=options.head_hidden, dropout=options.head_dropout)
+        read = encoder.dim * (4 if sides == 2 else 1)
+        self.head = ClassificationHead(read, classes, hidden=options.head_hidden, dropout=options.head_dropout)
 
     def encode(
         self,
@@ -112,6 +141,9 @@ class Classifier(nn.Module):
     ) -> Encoding:
         """Return the encoding of ``tokens``, with trees if ``trees`` is set."""
         check_tokens(tokens, self.vocabulary_size)
+        if self._in_context:  # it reads whole sequences, without what is in the padding
+            real = real_positions(torch.as_tensor(as_lengths(lengths), device=tokens.device), tokens.shape[1])
+            return self.encoder(self._embedded(tokens.masked_fill(~real, PADDING)), lengths, trees=trees, draws=draws)
         if isinstance(self.encoder, Encoder) and self.encoder.takes_packed and len(tokens):
             host = check_lengths(as_lengths(lengths), *tokens.shape)
             # A batch with little padding stays padded, so that a seed gives the dropout masks that it always gave.
@@ -129,8 +161,15 @@ class Classifier(nn.Module):
         check_tokens(tokens, self.vocabulary_size)
         return self._embedded(tokens)
 
+    @property
+    def _in_context(self) -> bool:
+        return isinstance(self.embedding, LanguageModel)
+
     def _embedded(self, tokens: Integer[Tensor, "*rows"]) -> Float[Tensor, "*rows d"]:
-        return self.projection(self.input_dropout(self.word_dropout(self.embedding(tokens.long()))))
+        states = self.embedding(tokens.long())
+        if self._in_context and not torch.is_autocast_enabled(states.device.type):
+            states = states.to(next(self.projection.parameters()).dtype)
+        return self.projection(self.input_dropout(self.word_dropout(states)))
 
     def tree_log_prob(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], trees: Sequence[Tree]
@@ -172,6 +211,7 @@ class Classifier(nn.Module):
         Raises:
             ValueError: the matrix has another width than the embedding, or more rows.
         """
+        assert isinstance(self.embedding, nn.Embedding)
         weight = self.embedding.weight
         if matrix.shape[1] != weight.shape[1]:
             raise OptionError(

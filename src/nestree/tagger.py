@@ -6,7 +6,6 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from nestree.checks import check_at_least, check_tokens
-from nestree.data.batches import PADDING
 from nestree.encoders.base import Encoder
 from nestree.encoders.tokens import Contextualizer
 from nestree.layers import ClassificationHead
@@ -44,9 +43,9 @@ class Tagger(nn.Module):
         dim = encoders[0].dim
         width = options.embedding_dim or dim
         self.vocabulary_size = check_at_least("vocabulary_size", vocabulary_size, 2)
-        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=PADDING)
-        self.embedding.weight.requires_grad_(options.train_embedding)
+        self.embedding = options.embedding(vocabulary_size, width)
         self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, dim)
+        self.word_dropout = options.dropping_words()
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.layers = nn.ModuleList(Contextualizer(encoder) for encoder in encoders)
         self.head = ClassificationHead(dim, classes, hidden=options.head_hidden, dropout=options.head_dropout)
@@ -58,7 +57,7 @@ class Tagger(nn.Module):
             ValueError: a token number is not in the vocabulary, or as for [`Encoder.forward`][].
         """
         check_tokens(tokens, self.vocabulary_size)
-        states = self.projection(self.input_dropout(self.embedding(tokens.long())))
+        states = self.projection(self.input_dropout(self.word_dropout(self.embedding(tokens.long()))))
         for layer in self.layers:
             states = layer(states, lengths)
         return self.head(states.flatten(0, 1)).view(*tokens.shape, -1)

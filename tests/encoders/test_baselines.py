@@ -1,4 +1,4 @@
-"""The S4D stack and the Transformer against loops over single positions, with every gradient."""
+"""S4D, Transformer, LSTM and bag of words against loops over single positions, with every gradient."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import nestree
 from nestree.buckets import Buckets
+from nestree.encoders.lstm import LSTM
 from nestree.encoders.s4d import S4DLayer, S4DStack, normalized
 from nestree.encoders.transformer import Transformer, sinusoids
 from nestree.layers.s4d import S4D, SHORT
@@ -165,6 +166,59 @@ def test_transformer_is_its_equations(heads: int, training: bool, lengths: list[
     assert_same(encoder, states, root, expected, 1e-9)
 
 
+def lstm(weights: dict[str, Tensor], suffix: str, sequence: list[Tensor]) -> list[Tensor]:
+    """One direction of one layer: a state per step."""
+    hidden = weights[f"weight_hh{suffix}"].shape[1]
+    state = cell = torch.zeros(hidden, dtype=torch.float64)
+    states = []
+    for x in sequence:
+        gates = weights[f"weight_ih{suffix}"] @ x + weights[f"bias_ih{suffix}"]
+        gates = gates + weights[f"weight_hh{suffix}"] @ state + weights[f"bias_hh{suffix}"]
+        keep, forget, new, out = gates.view(4, hidden)
+        cell = forget.sigmoid() * cell + keep.sigmoid() * new.tanh()
+        state = out.sigmoid() * cell.tanh()
+        states.append(state)
+    return states
+
+
+def bilstm(encoder: LSTM, sequences: Sequences) -> Tensor:
+    weights, roots = dict(encoder.lstm.named_parameters()), []
+    for items in sequences:
+        for layer in range(encoder.lstm.num_layers):
+            ahead = lstm(weights, f"_l{layer}", items)
+            back = lstm(weights, f"_l{layer}_reverse", items[::-1])[::-1] if encoder.lstm.bidirectional else None
+            last = [ahead[-1]] if back is None else [ahead[-1], back[0]]
+            items = ahead if back is None else [torch.cat(both) for both in zip(ahead, back, strict=True)]
+        seen = encoder.projection(torch.stack(items))
+        pooled = {"max": seen.amax(0), "mean": seen.sum(0) / len(seen), "last": encoder.projection(torch.cat(last))}
+        roots.append(pooled[encoder.pool])
+    return torch.stack(roots)
+
+
+@pytest.mark.parametrize("pool", ["max", "mean", "last"])
+@pytest.mark.parametrize("options", [{}, {"layers": 2, "hidden": 3}, {"bidirectional": False}], ids=str)
+@settings(max_examples=5)
+@given(lengths=LENGTHS, seed=st.integers(0, 99))
+def test_lstm_is_its_equations(pool: str, options: dict, lengths: list[int], seed: int) -> None:
+    encoder = randomize(LSTM(DIM, pool=pool, dropout=0.0, **options).double(), seed)
+    states, sequences = states_of(lengths)
+    assert_same(encoder, states, encoder(states, torch.tensor(lengths)).root, bilstm(encoder, sequences), 1e-9)
+
+
+@pytest.mark.parametrize("pool", ["mean", "sum", "max"])
+@settings(max_examples=5)
+@given(lengths=LENGTHS)
+def test_a_bag_of_words_is_one_sum_or_maximum(pool: str, lengths: list[int]) -> None:
+    states, sequences = states_of(lengths)
+    found = nestree.build("bow", dim=DIM, pool=pool).eval()(states, torch.tensor(lengths)).root
+    whole = {"mean": lambda s: sum(s) / len(s), "sum": sum, "max": lambda s: torch.stack(s).amax(0)}[pool]
+    torch.testing.assert_close(found, torch.stack([whole(sequence) for sequence in sequences]))
+
+
+def test_an_lstm_of_an_odd_width_is_projected() -> None:
+    assert nestree.build("bilstm", dim=5)(torch.zeros(1, 2, 5), [2]).root.shape == (1, 5)
+
+
 @pytest.mark.parametrize("name", ["s4d", "transformer"])
 @pytest.mark.parametrize("length", [40, 200])
 def test_float32_is_close_to_float64(name: str, length: int) -> None:
@@ -267,6 +321,11 @@ def test_all_attention_weights_are_never_held_at_once(
         ("transformer", {"heads": 0}, "heads must be an integer of at least 1, not 0"),
         ("transformer", {"layers": 0}, "layers must be an integer of at least 1, not 0"),
         ("transformer", {"feedforward": 1.5}, "feedforward must be an integer of at least 1, not 1.5"),
+        ("bilstm", {"layers": 0}, "layers must be an integer of at least 1, not 0"),
+        ("bilstm", {"hidden": 0}, "hidden must be an integer of at least 1, not 0"),
+        ("bilstm", {"pool": "sum"}, "pool must be one of max, mean, last, not 'sum'"),
+        ("bow", {"pool": "last"}, "pool must be one of mean, sum, max, not 'last'"),
+        ("bow", {"layers": -1}, "layers must be an integer of at least 0, not -1"),
         ("s4d", {"layers": 0}, "layers must be an integer of at least 1, not 0"),
     ],
 )

@@ -21,7 +21,7 @@ from support.reference import padded, randomize
 
 DIM = 6
 EVERY_ENCODER = pytest.mark.parametrize("name", nestree.ENCODERS)
-TREELESS = ("s4d", "transformer")
+TREELESS = ("s4d", "transformer", "bilstm", "bow")
 """Encoders that find no trees."""
 BATCH_NORMALIZED = ("s4d",)
 """Encoders whose training depends on the whole batch."""

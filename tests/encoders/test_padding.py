@@ -23,7 +23,14 @@ from support.reference import padded, randomize
 DIM = 6
 MIXED = [2, 41, 3, 1, 17, 2, 40, 3, 18, 1, 2, 16, 3, 2]
 EVERY = pytest.mark.parametrize("name", nestree.ENCODERS)
-WITH_TOKENS = {"transformer": {}, "s4d": {}, "rir-ebt-grc": {"token_rounds": 1}, "ebt-grc": {"token_rounds": 1}}
+TREELESS = ("s4d", "transformer", "bilstm", "bow")
+WITH_TOKENS = {
+    "transformer": {},
+    "s4d": {},
+    "bilstm": {},
+    "rir-ebt-grc": {"token_rounds": 1},
+    "ebt-grc": {"token_rounds": 1},
+}
 SMALL = {"dim": DIM, "arity": 4, "beam_size": 2, "scorer_width": 3, "layers": 2, "heads": 2}
 
 
@@ -88,7 +95,7 @@ def test_a_mixed_batch_is_what_each_sequence_gives_alone(name: str) -> None:
         torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", [name for name in nestree.ENCODERS if name not in ("s4d", "transformer")])
+@pytest.mark.parametrize("name", [name for name in nestree.ENCODERS if name not in TREELESS])
 @splitting
 def test_trees_of_a_mixed_batch_are_those_of_each_sequence_alone(name: str) -> None:
     encoder = build(name).eval()

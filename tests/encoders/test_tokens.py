@@ -14,7 +14,10 @@ from support.engines import assert_same_gradients
 from support.reference import padded, randomize
 
 BEAM_TREES = {"rir-ebt-grc": {"arity": 4}, "ebt-grc": {}, "bt-grc": {}}
-WITH_TOKENS = {**{name: {**of, "token_rounds": 2} for name, of in BEAM_TREES.items()}, "transformer": {}, "s4d": {}}
+WITH_TOKENS = {
+    **{name: {**of, "token_rounds": 2} for name, of in BEAM_TREES.items()},
+    **{name: {} for name in ("transformer", "s4d", "bilstm")},
+}
 LENGTHS = [17, 1, 2, 9]
 
 beam_trees = pytest.mark.parametrize("name", BEAM_TREES)

@@ -12,7 +12,7 @@ from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import command_parser, parse_command, shared_options
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
-from nestree.comparison.plan import Comparison, Plan
+from nestree.comparison.plan import BAG_OF_WORDS, REFERENCES, Comparison, Plan
 from nestree.consoles import messages, output
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import INTERRUPTED, OptionError, UserError
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _carry_out(comparison: Comparison, console: Console) -> int:
     # Imported once the options are checked, as Lightning and Matplotlib are slow to import.
+    from nestree.comparison.references import reference_rows
     from nestree.comparison.results_table import screen_table
     from nestree.comparison.rows import rows
     from nestree.comparison.run_plan import carry_out
@@ -51,7 +52,8 @@ def _carry_out(comparison: Comparison, console: Console) -> int:
         return INTERRUPTED
     found, shown = rows(comparison), output()
     title = f"{comparison.task.name}, {comparison.plan.budget} each"
-    shown.print(screen_table(found, comparison.tests, title=title, console=shown))
+    listed = [*found, *reference_rows(comparison)]
+    shown.print(screen_table(listed, comparison.tests, title=title, console=shown))
     shown.print("\n".join(notes(comparison, found)), markup=False, soft_wrap=True)
     print(comparison.path / "comparison.md")
     return 0 if whole else 1
@@ -69,7 +71,8 @@ def _parser() -> ArgumentParser:
         type=str,
         default=[],
         help="RECIPE, or RECIPE:option=value,option=value to change options of this recipe alone, for example "
-        "listops-rir:encoder.s4d=false; LABEL= in front of it sets its name in the table.",
+        "listops-rir:encoder.s4d=false; LABEL= in front of it sets its name in the table. "
+        f"{BAG_OF_WORDS} is no recipe but scikit-learn's bag of words.",
     )
     parser.add_argument(
         "--budget",
@@ -93,7 +96,8 @@ def _parser() -> ArgumentParser:
 
 
 def _plan(parsed: Namespace, shared: Sequence[str], *, command: str) -> Plan:
-    if not parsed.recipe:
+    recipes = [text for text in parsed.recipe if text not in REFERENCES]
+    if not recipes:
         raise UserError("name the recipes to compare (nestree recipes lists them), or --resume DIR")
     if parsed.budget is None:
         raise OptionError("budget", "is missing: how long each recipe is trained, such as 10m or 50000seq")
@@ -102,11 +106,12 @@ def _plan(parsed: Namespace, shared: Sequence[str], *, command: str) -> Plan:
     if parsed.inference is not None:
         check_one_of("inference", parsed.inference, (*INFERENCES, BOTH))
     return Plan(
-        contenders=tuple(Contender.parse(text) for text in parsed.recipe),
+        contenders=tuple(Contender.parse(text) for text in recipes),
         budget=Budget.parse(parsed.budget),
         shared=tuple(shared),
         tests=tuple(dict.fromkeys(parsed.tests)),
         limit=parsed.limit,
         inference=parsed.inference,
         command=command,
+        references=tuple(name for name in REFERENCES if name in parsed.recipe),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nestree.comparison.bag_of_words import check_installed
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.config.config import Config
@@ -24,6 +25,9 @@ from nestree.tasks import Task
 from nestree.training.child_process import settle
 
 FORMAT = "nestree-compare-1"
+BAG_OF_WORDS = "bow-sklearn"
+REFERENCES = (BAG_OF_WORDS,)
+"""Contenders that are no recipes: nestree does not train them."""
 TEST_OPTIONS = ("task", "seed", "path", "protocol", "depth", "max_args")
 """Data options that decide which examples the tests have."""
 
@@ -43,6 +47,8 @@ class Plan:
     inference: str | None = None
     """grouped, flat or both; None: as configured."""
     command: str = ""
+    references: tuple[str, ...] = ()
+    """Some of [`REFERENCES`][]."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -52,7 +58,7 @@ class Plan:
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
         """Return the plan of values that [`as_dict`][] returned."""
         contenders = tuple(Contender(**{**one, "options": tuple(one["options"])}) for one in values["contenders"])
-        lists = {name: tuple(values[name]) for name in ("shared", "tests")}
+        lists = {name: tuple(values.get(name, ())) for name in ("shared", "tests", "references")}
         return cls(**{**values, **lists, "contenders": contenders, "budget": Budget(**values["budget"])})
 
 
@@ -62,6 +68,7 @@ class Comparison:
     ================== ==================================================
     ``plan.json``      the plan
     one folder each    the runs of the contenders
+    ``bow-sklearn.*``  facts and results of scikit-learn's bag of words
     ``comparison.*``   the results: ``.md``, ``.json`` and the plot ``.png``
     ================== ==================================================
     """
@@ -99,8 +106,11 @@ class Comparison:
             raise OptionError(
                 "resume", "continues with it", problem=f"{comparison.path} is not empty: name another folder"
             )
+        for name in plan.references:
+            check_installed(name)
         for what in ("label", "folder"):
-            name, count = Counter(getattr(contender, what) for contender in plan.contenders).most_common(1)[0]
+            names = [getattr(contender, what) for contender in plan.contenders]
+            name, count = Counter([*names, *plan.references]).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{name!r} is the {what} of {count} recipes: give each a label, LABEL=RECIPE")
         settled = _settled(plan, console)

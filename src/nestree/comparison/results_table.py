@@ -8,23 +8,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nestree.comparison.references import ReferenceRow
 from nestree.comparison.rows import Row
 from nestree.evaluation.evaluate import Result
 from nestree.reports.tables import percent
+
+AnyRow = Row | ReferenceRow
 
 FIGURES = ("sequences/s", "peak MB", "parameters", "steps", "sequences", "minutes")
 """Columns after those of the tests."""
 _NAMES = {"begun": "waiting", "training": "in training", "interrupted": "stopped"}
 
 
-def header(rows: Sequence[Row], tests: Sequence[str]) -> list[str]:
+def header(rows: Sequence[AnyRow], tests: Sequence[str]) -> list[str]:
     """Return the names of the columns; those of tests include the mean length."""
     lengths = {test: result.mean_length for row in rows for test, result in row.results.items()}
     named = [f"{test} ({lengths[test]:.0f} tokens)" if test in lengths else test for test in tests]
     return ["recipe", *named, *FIGURES]
 
 
-def cells(row: Row, tests: Sequence[str], *, screen: bool = False) -> list[str]:
+def cells(row: AnyRow, tests: Sequence[str], *, screen: bool = False) -> list[str]:
     """Return the cells of a row; unknown values are empty."""
     about = row.about
     speed, memory = about.get("sequences_per_second"), about.get("peak_memory_bytes")
@@ -38,14 +41,14 @@ def cells(row: Row, tests: Sequence[str], *, screen: bool = False) -> list[str]:
     ]
 
 
-def baseline_cells(rows: Sequence[Row], tests: Sequence[str]) -> list[str]:
+def baseline_cells(rows: Sequence[AnyRow], tests: Sequence[str]) -> list[str]:
     """Return the cells of the baseline's row."""
     known: dict[str, Result] = {test: result for row in rows for test, result in row.results.items()}
     shares = [percent(known[test].baseline) if test in known else "" for test in tests]
     return ["baseline", *shares, *("" for _ in FIGURES)]
 
 
-def screen_table(rows: Sequence[Row], tests: Sequence[str], *, title: str, console: Console) -> Table:
+def screen_table(rows: Sequence[AnyRow], tests: Sequence[str], *, title: str, console: Console) -> Table:
     """Return the table for the terminal: intervals in whole per cent, and as many of [`FIGURES`][] as fit."""
     unbounded = console.options.update_width(10_000)  # otherwise the measured width is cut at the terminal's
     table = _screen_table(rows, tests, title, len(FIGURES))
@@ -56,7 +59,7 @@ def screen_table(rows: Sequence[Row], tests: Sequence[str], *, title: str, conso
     return table
 
 
-def _screen_table(rows: Sequence[Row], tests: Sequence[str], title: str, figures: int) -> Table:
+def _screen_table(rows: Sequence[AnyRow], tests: Sequence[str], title: str, figures: int) -> Table:
     columns = 1 + len(tests) + figures
     table = Table(title=escape(title), title_justify="left", padding=(0, 0, 0, 1), show_lines=True)
     for number, name in enumerate(header(rows, tests)[:columns]):
@@ -67,7 +70,7 @@ def _screen_table(rows: Sequence[Row], tests: Sequence[str], title: str, figures
     return table
 
 
-def _accuracy(row: Row, test: str, *, screen: bool) -> str:
+def _accuracy(row: AnyRow, test: str, *, screen: bool) -> str:
     """Return accuracy and interval in per cent, or why there is no result."""
     result = row.results.get(test)
     if result is not None:

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from nestree.comparison.contender import inferences
 from nestree.comparison.plan import Comparison
+from nestree.comparison.references import fit_references, reference_rows
 from nestree.comparison.rows import known, rows
 from nestree.comparison.write import write
 from nestree.data.files import locked
@@ -50,7 +51,9 @@ def carry_out(comparison: Comparison, *, console: Console, train: Train = train_
             if state == "finished":
                 _evaluate(comparison, run, console)
             write(comparison)
-    return all(row.failed is None for row in rows(comparison))
+        fit_references(comparison, console)
+        write(comparison)
+    return all(row.failed is None for row in [*rows(comparison), *reference_rows(comparison)])
 
 
 def _evaluate(comparison: Comparison, run: Run, console: Console) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nestree.comparison.plan import FORMAT, Comparison
 from nestree.comparison.plot import plot
+from nestree.comparison.references import reference_rows
 from nestree.comparison.results_table import FIGURES, baseline_cells, cells, header
 from nestree.comparison.rows import Row, rows
 from nestree.data.files import replacing, write_json
@@ -35,6 +36,7 @@ def write(comparison: Comparison) -> None:
             "plan": comparison.plan.as_dict(),
             "tests": list(comparison.tests),
             "rows": [row.as_dict() for row in found],
+            "references": [row.as_dict() for row in reference_rows(comparison)],
         },
     )
     with replacing(comparison.path / "comparison.md") as temporary:
@@ -58,6 +60,7 @@ def notes(comparison: Comparison, found: Sequence[Row]) -> list[str]:
         f"Data: {protocol_about(comparison.task.protocol)}.",
         *([f"Trained with a curriculum, not only on the published distribution: {taught}."] if taught else []),
         *(f"{row.contender.label}: {row.failed}" for row in _once(found) if row.failed is not None),
+        *(row.note for row in reference_rows(comparison)),
     ]
 
 
@@ -69,12 +72,13 @@ def _once(found: Sequence[Row]) -> list[Row]:
 def _markdown(comparison: Comparison, found: Sequence[Row], about: dict[str, Any], drawn: Sequence[str]) -> list[str]:
     """Return the paragraphs; ``drawn`` is the caption of the plot, empty if there is none."""
     plan, tests = comparison.plan, comparison.tests
-    body = [cells(row, tests) for row in found]
+    listed = [*found, *reference_rows(comparison)]
+    body = [cells(row, tests) for row in listed]
     versions = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
     return [
         f"# {comparison.task.name}: {len(plan.contenders)} recipes, each trained for {plan.budget}",
         markdown_table(
-            header(found, tests), [*body, baseline_cells(found, tests)], right=range(1, 1 + len(tests) + len(FIGURES))
+            header(listed, tests), [*body, baseline_cells(listed, tests)], right=range(1, 1 + len(tests) + len(FIGURES))
         ),
         *(["![Accuracy](comparison.png)", " ".join(drawn)] if drawn else []),
         *notes(comparison, found),

@@ -43,6 +43,8 @@ class OptimizerOptions:
     """Learning rate at the start; for cosine and wsd, the highest."""
     ssm_learning_rate: float = 1e-3
     """Maximal learning rate of state-space parameters, which also have no weight decay."""
+    language_model_learning_rate: float = 2e-5
+    """Maximal learning rate of a language model (data.features) that is trained too (model.train_embedding)."""
     muon_learning_rate: float = 1e-2
     """Learning rate of Muon; learning_rate then applies only to what AdamW optimizes."""
     weight_decay: float = 1e-2
@@ -86,6 +88,7 @@ class OptimizerOptions:
         check_one_of("name", self.name, OPTIMIZERS)
         check_positive("learning_rate", self.learning_rate)
         check_positive("ssm_learning_rate", self.ssm_learning_rate)
+        check_positive("language_model_learning_rate", self.language_model_learning_rate)
         check_positive("muon_learning_rate", self.muon_learning_rate)
         check_probability("beta1", self.beta1)
         check_probability("beta2", self.beta2)

@@ -16,6 +16,8 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from nestree.data.language_model import ModelTokens
+
 LEVELS = ("byte", "char", "word")
 """Kinds of tokens."""
 
@@ -168,7 +170,7 @@ class Vocabulary:
 def encode_text(
     text: str,
     level: str,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | ModelTokens | None = None,
     max_tokens: int | None = None,
     splitter: int = SPLITTER,
 ) -> NDArray[np.unsignedinteger]:
@@ -177,13 +179,15 @@ def encode_text(
     Args:
         text: any text.
         level: one of [`LEVELS`][].
-        vocabulary: the vocabulary of that level; None for bytes.
+        vocabulary: the vocabulary of that level, or a language model's tokens; None for bytes.
         max_tokens: keep the first ``max_tokens`` tokens.
         splitter: the vocabulary's, see [`tokens_of`][]; bytes are those of the text as it is written.
 
     Raises:
         ValueError: ``vocabulary`` is missing.
     """
+    if isinstance(vocabulary, ModelTokens):
+        return vocabulary.encode(text, max_tokens)
     if level == "byte":
         cut = text if max_tokens is None else text[:max_tokens]  # a character has at least one byte
         content = cut.encode("utf-8", "replace")[:max_tokens] or b" "
@@ -194,13 +198,15 @@ def encode_text(
     return np.array(found or [UNKNOWN], vocabulary.dtype)
 
 
-def words_of(tokens: NDArray[np.unsignedinteger], vocabulary: Vocabulary | None = None) -> list[str]:
+def words_of(tokens: NDArray[np.unsignedinteger], vocabulary: Vocabulary | ModelTokens | None = None) -> list[str]:
     """Return the word, character or byte of each id; ``<unknown>``, and ``\\xNN`` for bytes that are not ASCII.
 
     Args:
         tokens: ids from [`encode_text`][], shape (tokens,), without padding.
         vocabulary: the vocabulary of these ids; None for bytes.
     """
+    if isinstance(vocabulary, ModelTokens):
+        return vocabulary.words(tokens)
     if vocabulary is None:
         return [chr(token - 1) if token <= 128 else f"\\x{token - 1:02x}" for token in tokens.tolist()]
     return [UNKNOWN_WORD if token == UNKNOWN else vocabulary.words[token - FIRST_WORD] for token in tokens.tolist()]

@@ -2,6 +2,8 @@
 
 from nestree.encoders.base import Encoder as Encoder
 from nestree.encoders.base import Encoding as Encoding
+from nestree.encoders.bow import BagOfWords as BagOfWords
+from nestree.encoders.lstm import LSTM as LSTM
 from nestree.encoders.registry import ENCODERS as ENCODERS
 from nestree.encoders.registry import build as build
 from nestree.encoders.registry import register as register

@@ -232,6 +232,6 @@ class Encoder(nn.Module, ABC):
         found = self.encode(states, lengths, trees=trees, draws=draws)
         if found.tokens is None:
             raise ValueError(
-                "tokens must be False: only Transformer, S4D, and beam trees built with token_rounds have them"
+                "tokens must be False: only Transformer, S4D, LSTM, and beam trees built with token_rounds have them"
             )
         return found

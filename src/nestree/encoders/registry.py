@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 
 from nestree.encoders.base import Encoder
+from nestree.encoders.bow import BagOfWordsOptions
 from nestree.encoders.bt import BTGRCOneSoftOptions, BTGRCOptions
 from nestree.encoders.crvnn import CRvNNOptions, RIRCRvNNOptions
 from nestree.encoders.ebt import EBTGRCOptions
 from nestree.encoders.gumbel import EGTGRCOptions, GTGRCOptions
+from nestree.encoders.lstm import LSTMOptions
 from nestree.encoders.om import OMOptions, RIROMOptions
 from nestree.encoders.options import EncoderOptions, preset
 from nestree.encoders.rir import RIREBTGRCOptions, RIRGRCOptions
@@ -55,6 +57,8 @@ BUILT_IN: dict[str, type[EncoderOptions]] = {
     "grc": GRCOptions,
     "s4d": S4DOptions,
     "transformer": TransformerOptions,
+    "bilstm": LSTMOptions,
+    "bow": BagOfWordsOptions,
     "om": OMOptions,
     "crvnn": CRvNNOptions,
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nestree.checks import check_at_least, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
+from nestree.encoders.pooling import mean_over
 from nestree.errors import OptionError
 from nestree.recursions.draws import Draws
 from nestree.recursions.lengths import Lengths
@@ -80,11 +81,6 @@ def sinusoids(length: int, dim: int, like: Tensor) -> Float[Tensor, "l d"]:
     rates = torch.exp(torch.arange(0, dim, 2, device=like.device, dtype=precise) * (-math.log(10_000) / dim))
     angles = torch.arange(length, device=like.device, dtype=precise)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim].to(like.dtype)
-
-
-def mean_over(states: Float[Tensor, "b l d"], real: Tensor) -> Float[Tensor, "b d"]:
-    """Return the mean over the positions (B, L) that are ``real``."""
-    return states.masked_fill(~real.unsqueeze(-1), 0).sum(1) / real.sum(1, keepdim=True)
 
 
 def check_heads(heads: int, dim: int) -> int:

@@ -292,6 +292,33 @@ class _TransformerOptions(TypedDict, total=False):
     """Hidden width of each layer's feed-forward block."""
 
 
+class _LSTMOptions(TypedDict, total=False):
+    dim: int
+    """Width D of the states, in features."""
+    dropout: float
+    """Dropout rate of what each layer returns."""
+    layers: int
+    """Number of LSTM layers."""
+    hidden: int | None
+    """Width of each direction, projected to ``dim``; null: ``dim`` divided by the number of directions, not projected
+    unless that is odd."""
+    bidirectional: bool
+    """Read from both ends."""
+    pool: str
+    """Root of a sequence: max or mean over its token states; or last, each direction's state after its last step."""
+
+
+class _BagOfWordsOptions(TypedDict, total=False):
+    dim: int
+    """Width D of the states, in features."""
+    dropout: float
+    """Dropout rate of the pooled features, and of what each layer returns."""
+    layers: int
+    """Number of feed-forward layers on the pooled features."""
+    pool: str
+    """Mean, sum or max over the tokens."""
+
+
 class _OMOptions(TypedDict, total=False):
     dim: int
     """Width D of the states, in features."""
@@ -350,6 +377,10 @@ class Build(Protocol):
     def __call__(self, name: Literal["s4d"], **options: Unpack[_S4DOptions]) -> Encoder: ...
     @overload
     def __call__(self, name: Literal["transformer"], **options: Unpack[_TransformerOptions]) -> Encoder: ...
+    @overload
+    def __call__(self, name: Literal["bilstm"], **options: Unpack[_LSTMOptions]) -> Encoder: ...
+    @overload
+    def __call__(self, name: Literal["bow"], **options: Unpack[_BagOfWordsOptions]) -> Encoder: ...
     @overload
     def __call__(self, name: Literal["om"], **options: Unpack[_OMOptions]) -> Encoder: ...
     @overload

@@ -6,11 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from nestree.config.config import Config
+from nestree.data.language_model import ModelTokens
 from nestree.encoders.registry import check_known
 from nestree.errors import UserError, within
+from nestree.layers.language_model import LanguageModel
 from nestree.models import Classifier
 from nestree.runs.run import Run
 from nestree.tasks import Task
+from nestree.tasks.text import TextTask
 
 
 def load(run: str | Path | Run, **encoder_options: object) -> Classifier:
@@ -47,10 +50,14 @@ def build_model(config: Config, task: Task, **encoder_options: object) -> Classi
         raise
     except ValueError as error:
         raise UserError(f"encoder: {error}") from None
+    tokens = task.vocabulary if isinstance(task, TextTask) else None
+    trained = config.model.train_embedding is True
+    features = LanguageModel(tokens, trained=trained) if isinstance(tokens, ModelTokens) else None
     return Classifier(
         encoder,
         vocabulary_size=task.vocabulary_size,
         classes=len(task.label_names),
         sides=task.sides,
         options=config.model,
+        features=features,
     )

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from nestree.config.options import OptimizerOptions
+from nestree.layers.language_model import LanguageModel
 from nestree.layers.s4d import ssm_parameters
 
 
@@ -18,6 +19,7 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
     """Return the optimizer that ``options`` names, with decoupled weight decay.
 
     State-space parameters are a separate group, without weight decay and with a capped learning rate (Gu et al. 2022).
+    A language model that is trained too is a group with a capped learning rate.
 
     Args:
         model: the model to optimize; for Muon, a [`Classifier`][nestree.models.Classifier].
@@ -25,12 +27,18 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions) -> Optimizer:
     """
     ssm = ssm_parameters(model)
     matrices = encoder_matrices(model) if options.name == "muon" else []
-    grouped = {id(parameter) for parameter in (*ssm, *matrices)}
+    features = [
+        parameter for part in model.modules() if isinstance(part, LanguageModel) for parameter in part.parameters()
+    ]
+    grouped = {id(parameter) for parameter in (*ssm, *matrices, *features)}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in grouped and parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": rest, "lr": options.learning_rate, "weight_decay": options.weight_decay}]
     if ssm:
         rate = min(options.ssm_learning_rate, options.learning_rate)
         groups.append({"params": ssm, "lr": rate, "weight_decay": 0.0})
+    if features:
+        rate = min(options.language_model_learning_rate, options.learning_rate)
+        groups.append({"params": features, "lr": rate, "weight_decay": options.weight_decay})
     betas = (options.beta1, options.beta2)
     if options.name == "muon":
         adam = [{**group, "use_muon": False, "betas": betas, "eps": ADAM_EPS} for group in groups]

@@ -14,6 +14,7 @@ from nestree.config.config import Config
 from nestree.config.options import ENDLESS
 from nestree.data import RaggedExamples
 from nestree.errors import OptionError, UserError
+from nestree.layers.language_model import LanguageModel
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
@@ -120,6 +121,10 @@ def _introduce(console: Console, training: Training) -> None:
     label = [training.task.protocol, *([config.data.plan.name] if config.data.plan is not None else [])]
     console.print(f"recipe      {config.recipe}, seed {config.seed}")
     console.print(f"encoder     {config.encoder_name}, {training.module.model.parameter_count():,} parameters")
+    if isinstance(features := training.module.model.embedding, LanguageModel):
+        kind = type(features.language_model()).__name__
+        about = f"{kind} of width {features.width}, {'trained' if features.trained else 'frozen'}"
+        console.print(f"features    {about}, at most {features.window} tokens at once")
     console.print(
         f"data        {config.data.task} ({LABEL.join(label)}): {len(stream.examples):,} training examples "
         f"(longest {stream.examples.lengths.max()} tokens), {len(training.data.validation):,} for validation"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nestree.data.text import FIRST_WORD, normal
+from nestree.data.language_model import ModelTokens
+from nestree.data.text import FIRST_WORD, Vocabulary, normal
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.runs import Run
@@ -86,8 +87,11 @@ def _match(before: Task, now: Task) -> _Match:
         problem = f"its tokens are of level {before.level}, and this training's of level {now.level}"
         raise UserError(f"{problem}: data.level must be {before.level}")
     labels = _places(before.label_names, now.label_names)
-    words: list[int | None] = list(range(now.vocabulary_size))  # bytes
-    if before.vocabulary is not None and now.vocabulary is not None:
+    words: list[int | None] = list(range(now.vocabulary_size))  # bytes, and language models
+    if isinstance(before.vocabulary, ModelTokens) and isinstance(now.vocabulary, ModelTokens):
+        if before.vocabulary.digest != now.vocabulary.digest:
+            raise UserError(f"its language model is {before.vocabulary.folder}, which has other tokens")
+    elif isinstance(before.vocabulary, Vocabulary) and isinstance(now.vocabulary, Vocabulary):
         found = _places(before.vocabulary.words, now.vocabulary.words)
         words = [*range(FIRST_WORD), *(None if place is None else place + FIRST_WORD for place in found)]
         if not any(place is not None for place in [*found, *labels]):

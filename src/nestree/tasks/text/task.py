@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.cache import check_token_ids, source_digest
+from nestree.data.language_model import STATE, ModelTokens
 from nestree.data.text import (
     BYTE_IDS,
     FIRST_SPLITTER,
@@ -38,6 +40,9 @@ from nestree.tasks.text.coverage import LEAST_KNOWN, Coverage, known_line
 SPACELESS = 0.3
 """With a larger share of letters of scripts without spaces between words, character level is suggested."""
 
+MODEL = "model"
+"""Level of the tokens of a language model."""
+
 
 @dataclass(frozen=True)
 class TextOptions(DataOptions):
@@ -59,8 +64,16 @@ class TextOptions(DataOptions):
     """File of word vectors in GloVe's text format, to initialise the embedding (see model.embedding_dim); null:
     none."""
 
+    features: str | None = None
+    """Folder of a pretrained language model (Hugging Face or sentence-transformers, in safetensors), whose token states
+    the encoder reads; level, vocabulary_size and min_count are then ignored; null: none."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.features is not None:
+            if self.vectors is not None:
+                raise OptionError("vectors", "must be left out where features is set")
+            object.__setattr__(self, "features", os.path.abspath(os.path.expanduser(self.features)))
         if self.level is not None:
             check_one_of("level", self.level, LEVELS)
         if self.max_tokens is not None:
@@ -120,7 +133,7 @@ class TextTask:
     def __init__(self, texts: Texts, options: TextOptions, state: Mapping[str, Any] | None = None) -> None:
         self.texts = texts
         self.options = options
-        self.level = options.level or texts.level
+        self.level = MODEL if options.features is not None else options.level or texts.level
         self.max_tokens = options.max_tokens or texts.max_tokens
         self._state = dict(state or {})
         self.splitter = _splitter(self._state) if "labels" in self._state else texts.splitter
@@ -163,8 +176,10 @@ class TextTask:
         return BYTE_IDS if self.vocabulary is None else len(self.vocabulary)
 
     @cached_property
-    def vocabulary(self) -> Vocabulary | None:
-        """Words (or characters) of the training split; None at byte level."""
+    def vocabulary(self) -> Vocabulary | ModelTokens | None:
+        """Words (or characters) of the training split, or a language model's tokens; None at byte level."""
+        if self.options.features is not None:
+            return ModelTokens.open(self.options.features, self._state.get(STATE))
         if self.level == "byte":
             return None
         if "words" in self._state:
@@ -176,6 +191,11 @@ class TextTask:
         found = self._count_words()
         load_or_write(path, lambda temporary: temporary.write_text(json.dumps(found.state()), encoding="utf-8"))
         return found
+
+    @property
+    def _words(self) -> Vocabulary | None:
+        """The vocabulary, outside of which words or characters are unknown; None for bytes and language models."""
+        return self.vocabulary if isinstance(self.vocabulary, Vocabulary) else None
 
     def _count_words(self) -> Vocabulary:
         """Count the words (or characters) of the training split.
@@ -251,8 +271,8 @@ class TextTask:
         return words_of(tokens, self.vocabulary)
 
     def known_share(self, tokens: NDArray[np.unsignedinteger]) -> float | None:
-        """Return the share of token ids that are in the vocabulary; None at byte level, where all are."""
-        if self.vocabulary is None:
+        """Return the share of token ids that are in the vocabulary; None for bytes and language models."""
+        if self._words is None:
             return None
         return 1 - np.count_nonzero(tokens == UNKNOWN) / max(len(tokens), 1)
 
@@ -273,17 +293,17 @@ class TextTask:
         """
         counts, lines = self.encoded, []
         share = 1 - counts.unknown / max(counts.tokens, 1)
-        if self.vocabulary is not None and counts.tokens and not (only_low and share >= LEAST_KNOWN):
+        if self._words is not None and counts.tokens and not (only_low and share >= LEAST_KNOWN):
             lines.append(known_line(what, share, self._help()))
         cut = counts.cut_line(what, self.max_tokens)
         return [*lines, *([] if cut is None else [cut])]
 
     def spaceless_remark(self, train: RaggedExamples) -> str | None:
         """Return a suggestion if many training texts are in a script without spaces between words."""
-        if self.level != "word" or self.vocabulary is None:
+        if self.level != "word" or self._words is None:
             return None
-        counts = np.bincount(train.tokens, minlength=len(self.vocabulary))[FIRST_WORD:].tolist()
-        share = spaceless_share(dict(zip(self.vocabulary.words, counts, strict=True)))
+        counts = np.bincount(train.tokens, minlength=len(self._words))[FIRST_WORD:].tolist()
+        share = spaceless_share(dict(zip(self._words.words, counts, strict=True)))
         if share <= SPACELESS:
             return None
         return f"{share:.0%} of the letters are of a script without spaces between words: try --data.level char"
@@ -291,7 +311,7 @@ class TextTask:
     def _help(self) -> str:
         """Return the options of training that would leave fewer tokens unknown."""
         options = ["--data.min_count 1"] if self.options.min_count > 1 else []
-        if self.vocabulary is not None and len(self.vocabulary.words) >= self.options.vocabulary_size:
+        if self._words is not None and len(self._words.words) >= self.options.vocabulary_size:
             options.append("a larger --data.vocabulary_size")
         return " or ".join([*options, f"--data.level {'char' if self.level == 'word' else 'byte'}"])
 
@@ -311,7 +331,7 @@ class TextTask:
     def state(self) -> dict[str, Any]:
         """Return labels and words as JSON values."""
         words = {} if self.vocabulary is None else self.vocabulary.state()
-        if words and self.splitter != FIRST_SPLITTER:
+        if self._words is not None and self.splitter != FIRST_SPLITTER:
             words["splitter"] = self.splitter
         return {"labels": list(self.label_names), **words, **self.texts.state()}
 
@@ -323,9 +343,9 @@ class TextTask:
         """
         if self.options.vectors is None:
             return None
-        if self.vocabulary is None:
+        if self._words is None:
             raise OptionError(f"{SECTION}.vectors", f"needs words: {SECTION}.level must be word, not {self.level}")
-        return read_vectors(self.options.vectors, self.vocabulary.words)
+        return read_vectors(self.options.vectors, self._words.words)
 
     def _ids(self, text: str) -> NDArray[np.unsignedinteger]:
         """Return all token ids of a text, also those beyond the limit."""
