@@ -59,8 +59,9 @@ def main(arguments: Sequence[str]) -> int:
         "evaluate",
         "Measure the accuracy of a run's best weights, with 95 % intervals, in total and by length, root operator and "
         "depth; macro F1, calibration (ECE), and precision, recall and F1 of each label. Texts as words are also "
-        "classified by a bag of words, if scikit-learn is installed. The results are also written to evaluation.json in the run folder (for a model of the package or the "
-        "Hub, in a copy in runs/). --encoder.option, as for nestree train, changes an option for this evaluation only.",
+        "classified by a bag of words, if scikit-learn is installed. The results are also written to evaluation.json "
+        "in the run folder (for a model of the package or the Hub, in a copy in runs/). --encoder.option, as for "
+        "nestree train, changes an option for this evaluation only.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -123,7 +124,7 @@ def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool)
     show_classes(console, shown)
     for result in results:
         for sentence in bag_about(result, run.task):
-            console.print(f"{test_name(result)}: {sentence}", markup=False, soft_wrap=True)
+            console.print(f"{test_name(result)}, {sentence}", markup=False, soft_wrap=True)
     if measured and not shown and not generated:
         console.print(f"{measured[0][1]} labels: --classes shows precision, recall and F1 of each")
 

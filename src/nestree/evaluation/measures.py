@@ -236,7 +236,7 @@ def _pairs(
     answers: NDArray[np.integer], labels: NDArray[np.integer], names: Sequence[str]
 ) -> tuple[tuple[str, str, int], ...]:
     """Return the most frequent pairs of label and wrong answer."""
-    counts = Counter(zip(labels.tolist(), answers.tolist(), strict=True))
+    counts = Counter[tuple[int, int]](zip(labels.tolist(), answers.tolist(), strict=True))
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
     return tuple((names[label], names[answer], count) for (label, answer), count in most)
 

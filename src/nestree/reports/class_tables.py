@@ -9,6 +9,7 @@ from rich.console import Console
 from nestree.evaluation.bag_of_words import EXTRA, fits_bag_of_words, is_installed
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.measures import BINS, ClassMeasures
+from nestree.reports.class_plots import MOST_NUMBERS
 from nestree.reports.tables import percent, text_table
 from nestree.tasks import Task
 
@@ -41,6 +42,14 @@ def pair_rows(measures: ClassMeasures) -> tuple[list[str], list[list[str]]]:
     return ["correct label", "predicted", "examples", "% of the label"], rows
 
 
+def confusion_about(measures: ClassMeasures) -> str:
+    """Return a sentence that explains the picture of the confusion matrix."""
+    numbers = "The numbers are examples; a" if len(measures.classes) <= MOST_NUMBERS else "A"
+    missing = [one.label for one in measures.classes if not one.support]
+    none = f" Without examples in this test: {', '.join(missing)}." if missing else ""
+    return f"Confusion matrix: a row per correct label. {numbers} cell is darker the larger its share of the row.{none}"
+
+
 def calibration_about(result: Result) -> str:
     """Return sentences about the calibration."""
     assert result.measures is not None
@@ -59,7 +68,7 @@ def certainty(result: Result, task: Task) -> list[str]:
     said = [f"Accuracy {percent(result.total.accuracy)} % (95 % interval {percent(low)} to {percent(high)})."]
     if result.baseline is not None:
         said.append(f"Always answering {task.baseline_about}: {percent(result.baseline)} %, {_place(result)}.")
-    return said + bag_about(result, task)
+    return said + [sentence[:1].upper() + sentence[1:] for sentence in bag_about(result, task)]
 
 
 def bag_about(result: Result, task: Task) -> list[str]:
@@ -67,25 +76,26 @@ def bag_about(result: Result, task: Task) -> list[str]:
     bag = result.bag_of_words
     if bag is not None and result.right is not None:
         difference, low, high = bag.behind(result.right)
-        verdict = "better" if low > 0 else "worse" if high < 0 else "no clear difference"
+        verdict = "better" if low > 0 else "worse" if high < 0 else "neither clearly better nor worse"
         return [
-            f"Bag of words (TF-IDF, logistic regression, {bag.trained_on:,} training texts): {percent(bag.accuracy)} %; "
-            f"the model differs by {_points(difference)} points (95 % interval {_points(low)} to {_points(high)}): "
-            f"{verdict}."
+            f"bag of words (TF-IDF and logistic regression, trained on {bag.trained_on:,} texts): "
+            f"{percent(bag.accuracy)} %; the model's accuracy differs by {_points(difference)} points "
+            f"(95 % interval {_points(low)} to {_points(high)}): {verdict}."
         ]
     if not fits_bag_of_words(task):
         return []
     if not is_installed():
-        return [f"Not compared with a bag of words, which needs scikit-learn: pip install '{EXTRA}'."]
-    return ["Not compared with a bag of words yet: nestree evaluate does it."]
+        return [f"bag of words: not measured, as it needs scikit-learn: pip install '{EXTRA}'."]
+    return ["bag of words: not measured yet; nestree evaluate does."]
 
 
 def show_classes(console: Console, results: Sequence[Result]) -> None:
     """Print the table of classes of each result, with macro F1."""
     for result in results:
         if result.measures is not None:
-            about = f"{test_name(result)}: precision, recall and F1 by label; macro F1 {percent(result.measures.macro_f1)} %"
-            console.print(text_table(*class_rows(result.measures), title=about))
+            macro = percent(result.measures.macro_f1)
+            title = f"{test_name(result)}, by label; macro F1 {macro} %"
+            console.print(text_table(*class_rows(result.measures), title=title))
 
 
 def test_name(result: Result) -> str:
@@ -106,4 +116,4 @@ def _points(share: float) -> str:
 
 
 def _score(value: float | None) -> str:
-    return "–" if value is None else percent(value)
+    return "-" if value is None else percent(value)
