@@ -19,12 +19,9 @@ from nestree.errors import OptionError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.evaluate_run import BOTH
 from nestree.evaluation.mistakes import as_json
-from nestree.reports.class_tables import bag_about, show_classes, test_name
+from nestree.reports.class_tables import FEW, bag_about, show_classes, test_name
 from nestree.reports.tables import show
 from nestree.runs import Run
-
-FEW = 20
-"""Maximal number of classes that are shown without ``--classes``."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,10 @@ def reliability_figure(measures: ClassMeasures) -> Figure:
     for one in measures.bins:
         width = 100 * (one.high - one.low)
         lower.bar(100 * one.low, one.examples, width=width, align="edge", color=RIGHT, alpha=0.6, linewidth=0)
-    lower.set(xlabel="probability of the answer, %", ylabel="examples", xlim=(first - 2, 102))
+    most = max(one.examples for one in measures.bins)
+    ticks = [tick for tick in range(0, 101, 10 if first > 35 else 20) if tick >= first - 2]
+    lower.set(xlabel="probability of the answer, %", ylabel="examples", xlim=(first - 2, 102), xticks=ticks)
+    lower.set(ylim=(0, 1.6 * most), yticks=(0, most))
     for axes in (upper, lower):
         axes.grid(color=LINE)
         axes.set_axisbelow(True)
@@ -115,12 +118,12 @@ def reliability_figure(measures: ClassMeasures) -> Figure:
 def class_legend(*, confusion: bool) -> list[tuple[str, Key]]:
     """Return the entries of the legend of both plots: text and symbol."""
     cells: list[tuple[str, Key]] = [
-        ("right answers of a label", Patch(color=RIGHT, alpha=0.5)),
+        ("right answers", Patch(color=RIGHT, alpha=0.5)),
         ("wrong answers", Patch(color=WRONG, alpha=0.5)),
     ]
     points: list[tuple[str, Key]] = [
-        ("accuracy of answers of similar probability", Line2D([], [], color=RIGHT, marker="o", linestyle="none")),
-        ("as often right as probable", Line2D([], [], **_PERFECT)),
+        ("accuracy per bin of probability, 95 % interval", Line2D([], [], color=RIGHT, marker="o", linestyle="none")),
+        ("perfect calibration", Line2D([], [], **_PERFECT)),
     ]
     return [*(cells if confusion else []), *points]
 

@@ -13,6 +13,8 @@ from nestree.reports.class_plots import MOST_NUMBERS
 from nestree.reports.tables import percent, text_table
 from nestree.tasks import Task
 
+FEW = 20
+"""Maximal number of labels whose table is shown in the terminal unless it is asked for."""
 DETAILED = 4
 """Maximal number of results that a report shows by class."""
 
@@ -44,10 +46,11 @@ def pair_rows(measures: ClassMeasures) -> tuple[list[str], list[list[str]]]:
 
 def confusion_about(measures: ClassMeasures) -> str:
     """Return a sentence that explains the picture of the confusion matrix."""
-    numbers = "The numbers are examples; a" if len(measures.classes) <= MOST_NUMBERS else "A"
+    numbers = " with numbers of examples" if len(measures.classes) <= MOST_NUMBERS else ""
     missing = [one.label for one in measures.classes if not one.support]
     none = f" Without examples in this test: {', '.join(missing)}." if missing else ""
-    return f"Confusion matrix: a row per correct label. {numbers} cell is darker the larger its share of the row.{none}"
+    shade = "the colour is stronger the larger the share of the row"
+    return f"Confusion matrix: a row per correct label{numbers}; {shade}.{none}"
 
 
 def calibration_about(result: Result) -> str:

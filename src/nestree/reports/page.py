@@ -20,7 +20,7 @@ from nestree.evaluation.evaluate import Result
 from nestree.evaluation.mistakes import MistakenInput, mistaken_inputs
 from nestree.evaluation.readings import Reading, read
 from nestree.reports.class_plots import MOST_NUMBERS
-from nestree.reports.class_tables import certainty, class_rows, detailed, pair_rows, test_name
+from nestree.reports.class_tables import FEW, certainty, class_rows, detailed, pair_rows, test_name
 from nestree.reports.gallery import gallery
 from nestree.reports.markdown import (
     accuracy_about,
@@ -127,6 +127,7 @@ def render_page(
         strata=_strata(views, drawn),
         accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(views)),
         classes=_classes(views, trees, advance),
+        few=FEW,
         training=training_chart({one.name: one.history for one in views if one.history}),
         speed=_speed(views),
         galleries=[_gallery(one, trees, advance) for one in views] if trees else [],
