@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import RUN, command_parser, parse_command, shared_options
@@ -13,7 +16,10 @@ from nestree.consoles import output
 from nestree.data.files import read_yaml
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError
+from nestree.evaluation.evaluate import Result
 from nestree.evaluation.evaluate_run import BOTH
+from nestree.evaluation.mistakes import as_json
+from nestree.reports.class_tables import FEW, bag_about, show_classes, test_name
 from nestree.reports.tables import show
 from nestree.runs import Run
 
@@ -49,8 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser(
         "evaluate",
         "Measure the accuracy of a run's best weights, with 95 % intervals, in total and by length, root operator and "
-        "depth. The results are also written to evaluation.json in the run folder (for a model of the package or the "
-        "Hub, in a copy in runs/). --encoder.option, as for nestree train, changes an option for this evaluation only.",
+        "depth; macro F1, calibration (ECE), and precision, recall and F1 of each label. Texts as words are also "
+        "classified by a bag of words, if scikit-learn is installed. The results are also written to evaluation.json "
+        "in the run folder (for a model of the package or the Hub, in a copy in runs/). --encoder.option, as for "
+        "nestree train, changes an option for this evaluation only.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -60,6 +68,18 @@ def main(arguments: Sequence[str]) -> int:
         "--trees",
         action="store_true",
         help="Also compare the trees found with the gold trees (ListOps): bracket F1, and recall of whole operators.",
+    )
+    parser.add_argument(
+        "--classes",
+        action="store_true",
+        help="Print the table of labels for generated tests and for any number of labels too; without it, those of at "
+        f"most {FEW} labels of texts.",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="Print one JSON object per result instead of tables: all that is measured, with the confusion matrix, the "
+        "bins of the calibration, and the most confident mistakes.",
     )
     parser.add_class_arguments(EvaluateOptions, None)
     parsed = parse_command(parser, arguments)
@@ -78,13 +98,32 @@ def main(arguments: Sequence[str]) -> int:
         encoder_options=changed,
         tokens=options.tokens,
         trees=parsed.trees,
+        compare_bag=True,
     )
+    if parsed.json:
+        for result in results:
+            print(json.dumps(as_json(run, result)))
+        return 0
     console = output()
-    show(console, results)
+    _show(console, run, results, every=parsed.classes)
     if changed:
         console.print(f"with {', '.join(f'encoder.{name}={value}' for name, value in changed.items())}")
     console.print(f"written to {run.evaluation_file}")
     return 0
+
+
+def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool) -> None:
+    """Print the tables; with ``every``, those of labels for all tests."""
+    measured = [(result, len(result.measures.classes)) for result in results if result.measures is not None]
+    generated = run.task.protocol == "generated"
+    shown = [result for result, count in measured if every or (not generated and count <= FEW)]
+    show(console, results, without=("label",) if shown else ())  # the recall of a label is its accuracy
+    show_classes(console, shown)
+    for result in results:
+        for sentence in bag_about(result, run.task):
+            console.print(f"{test_name(result)}, {sentence}", markup=False, soft_wrap=True)
+    if measured and not shown and not generated:
+        console.print(f"{measured[0][1]} labels: --classes shows precision, recall and F1 of each")
 
 
 def _changed(run: Run, changes: Sequence[str]) -> dict[str, Any]:

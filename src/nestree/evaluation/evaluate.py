@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
+from nestree.evaluation.bag_of_words import BagOfWords
 from nestree.evaluation.intervals import wilson
+from nestree.evaluation.measures import ClassMeasures, measure_classes, read_measures
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
@@ -81,6 +83,10 @@ class Result:
     trees: dict[str, TreeScore] | None = None
     """Scores of the model's most probable trees, and of trees that need no training, if they were requested; see
     [`nestree.trees.scores.tree_scores`][]."""
+    measures: ClassMeasures | None = None
+    """What else is measured of the answers; None in results of earlier versions."""
+    bag_of_words: BagOfWords | None = None
+    """Answers of a bag of words on the same examples, if they were requested and the task is one of words."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -95,6 +101,8 @@ class Result:
             "strata": {name: [share.as_dict() for share in shares] for name, shares in self.strata.items()},
             **({"right": self.right} if self.right is not None else {}),
             **({"trees": {name: score.as_dict() for name, score in self.trees.items()}} if self.trees else {}),
+            **({"measures": self.measures.as_dict()} if self.measures is not None else {}),
+            **({"bag_of_words": self.bag_of_words.as_dict()} if self.bag_of_words is not None else {}),
         }
 
     @classmethod
@@ -113,6 +121,8 @@ class Result:
             trees={name: TreeScore.from_dict(score) for name, score in values["trees"].items()}
             if values.get("trees")
             else None,
+            measures=read_measures(values.get("measures")),
+            bag_of_words=BagOfWords.from_dict(values["bag_of_words"]) if values.get("bag_of_words") else None,
         )
 
 
@@ -172,6 +182,7 @@ def evaluate(
     examples: RaggedExamples,
     *,
     test: str,
+    labels: Sequence[str] | None = None,
     strata: Mapping[str, NDArray[Any]] | None = None,
     baseline: float | None = None,
     protocol: str | None = None,
@@ -179,8 +190,9 @@ def evaluate(
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> Result:
-    """Return the accuracy on ``examples``, in total and by each of ``strata`` (one value per example).
+    """Return the accuracy on ``examples``, in total and by each of ``strata`` (one value per example), and by class.
 
+    ``labels`` are the names of the labels; None for their numbers.
     With ``gold`` ([`nestree.tasks.base.Task.gold`][]), the most probable tree of each sequence is scored too.
 
     Raises:
@@ -203,6 +215,7 @@ def evaluate(
         protocol=protocol,
         right=np.packbits(right).tobytes().hex(),
         trees=None if gold is None else _score(parsed, examples, gold),
+        measures=measure_classes(found, examples.labels, names=labels),
     )
 
 

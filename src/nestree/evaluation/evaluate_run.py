@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -12,9 +13,17 @@ from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
+from nestree.evaluation.bag_of_words import (
+    BagOfWords,
+    bag_of_words,
+    fits_bag_of_words,
+    is_installed,
+    source_of,
+    training_part,
+)
 from nestree.evaluation.evaluate import Result, answers, evaluate
 from nestree.evaluation.progress import progress_bars
-from nestree.evaluation.record import record
+from nestree.evaluation.record import known_bag_of_words, record
 from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
@@ -34,6 +43,7 @@ def evaluate_run(
     encoder_options: Mapping[str, Any] | None = None,
     tokens: int | None = None,
     trees: bool = False,
+    compare_bag: bool = False,
     write: bool = True,
     console: Console,
 ) -> list[Result]:
@@ -48,6 +58,8 @@ def evaluate_run(
             as results of the run's configuration.
         tokens: maximal number of tokens per batch, padding included; None for the run's own.
         trees: also score the most probable trees against the task's gold trees.
+        compare_bag: also answer the tests of a task of words with a bag of words, if scikit-learn is installed; what an
+            earlier result recorded is not computed again.
         write: record the results in the run's ``evaluation.json``.
         console: for progress.
 
@@ -75,6 +87,7 @@ def evaluate_run(
             dict(encoder_options or {}),
             tokens,
             trees=trees,
+            compare_bag=compare_bag,
             write=write,
             remarks=number == 0,
             console=console,
@@ -91,6 +104,7 @@ def _evaluate(
     tokens: int | None,
     *,
     trees: bool,
+    compare_bag: bool,
     write: bool,
     remarks: bool,
     console: Console,
@@ -112,23 +126,32 @@ def _evaluate(
                     console.print(line, markup=False)
             train = task.load("train") if train is None else train
             progress.update(bar, description=test, total=len(examples))
-            results.append(
-                evaluate(
-                    model,
-                    examples,
-                    test=test,
-                    strata=task.strata(examples),
-                    baseline=task.baseline(train, examples),
-                    protocol=run.protocol,
-                    gold=task.gold if trees else None,
-                    tokens=tokens or run.config.data.evaluation_tokens,
-                    advance=lambda count, bar=bar: progress.advance(bar, count),
-                )
+            result = evaluate(
+                model,
+                examples,
+                test=test,
+                labels=task.label_names,
+                strata=task.strata(examples),
+                baseline=task.baseline(train, examples),
+                protocol=run.protocol,
+                gold=task.gold if trees else None,
+                tokens=tokens or run.config.data.evaluation_tokens,
+                advance=lambda count, bar=bar: progress.advance(bar, count),
             )
+            if compare_bag and fits_bag_of_words(task) and is_installed():
+                progress.update(bar, description=f"{test}, bag of words")
+                result = replace(result, bag_of_words=_bag_of_words(run, train, examples))
+            results.append(result)
             if write:
                 record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
             progress.remove_task(bar)
     return results
+
+
+def _bag_of_words(run: Run, train: RaggedExamples, examples: RaggedExamples) -> BagOfWords | None:
+    """Return the answers of a bag of words, from an earlier result if it has the same source."""
+    part = training_part(train, size=run.config.data.train_size, seed=run.config.data.seed)
+    return known_bag_of_words(run, source_of(part, examples)) or bag_of_words(part, examples)
 
 
 def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares."""
+"""Confidence intervals of shares and of their differences."""
 
 from __future__ import annotations
 
@@ -22,3 +22,22 @@ def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / trials / 4)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def paired_difference(first: int, second: int, trials: int, *, z: float = Z95) -> tuple[float, float, float]:
+    """Return the difference of two shares on the same examples, and its interval (Bonett and Price 2012).
+
+    Args:
+        first: number of examples with a success only in the first.
+        second: number of examples with a success only in the second.
+        trials: number of examples.
+        z: quantile of the standard normal distribution, by default for 95 %.
+
+    Raises:
+        ValueError: there are more successes than ``trials``, or no trials.
+    """
+    if trials < 1 or min(first, second) < 0 or first + second > trials:
+        raise ValueError(f"first and second must add up to at most trials ({trials}), not {first} and {second}")
+    one, other = (first + 1) / (trials + 2), (second + 1) / (trials + 2)
+    half = z * math.sqrt((one + other - (one - other) ** 2) / (trials + 2))
+    return (first - second) / trials, max(-1.0, one - other - half), min(1.0, one - other + half)

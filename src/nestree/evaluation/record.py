@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nestree.data.files import read_json, write_json
+from nestree.data.files import read_json, replacing
+from nestree.evaluation.bag_of_words import BagOfWords
 from nestree.evaluation.evaluate import Result
 from nestree.runs import Run
 from nestree.runs.provenance import commit, nestree_version
@@ -35,13 +38,30 @@ def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str,
     before = next((other for other in entries(run) if _identity(other) == _identity(entry)), {})
     if result.trees is None and before.get("weights") == entry["weights"] and "trees" in before:
         entry["trees"] = before["trees"]  # scored earlier, for the same weights
+    if result.bag_of_words is None and before.get("weights") == entry["weights"] and "bag_of_words" in before:
+        entry["bag_of_words"] = before["bag_of_words"]
     others = [other for other in entries(run) if _identity(other) != _identity(entry)]
-    write_json(run.evaluation_file, {"results": [*others, entry]})
+    write_entries(run, [*others, entry])
+
+
+def write_entries(run: Run, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``evaluation.json`` atomically, with each list of numbers, such as a row of a matrix, in one line."""
+    written = json.dumps({"results": list(entries)}, indent=2)
+    # Text has no line breaks in JSON, so that no text begins with a bracket and a line break.
+    short = re.sub(r'\[\n[^][{}"]*\]', lambda found: f"[{' '.join(found[0][1:-1].split())}]", written)
+    with replacing(run.evaluation_file) as temporary:
+        temporary.write_text(short + "\n")
 
 
 def entries(run: Run) -> list[dict[str, Any]]:
     """Return all entries of ``evaluation.json``, oldest first."""
     return read_json(run.evaluation_file).get("results", [])
+
+
+def known_bag_of_words(run: Run, source: str) -> BagOfWords | None:
+    """Return the answers of a bag of words that an earlier result recorded, by their ``source``; None if unknown."""
+    found = (entry["bag_of_words"] for entry in entries(run) if "bag_of_words" in entry)
+    return next((BagOfWords.from_dict(values) for values in found if values.get("source") == source), None)
 
 
 def as_configured(run: Run) -> list[dict[str, Any]]:

@@ -66,6 +66,8 @@ def _part(run: Run, result: Result, like: Result) -> Result | None:
         baseline=like.baseline,
         right=np.packbits(now).tobytes().hex(),
         trees=None,
+        measures=None,
+        bag_of_words=None,
     )
     return counted if same_examples(counted, like) else None
 

@@ -25,6 +25,6 @@ def first_look(run: Run, shown: Console, console: Console) -> Path:
     """
     tests = present_tests(run.task, run.task.first_tests, console)
     console.print(f"evaluating on {', '.join(tests)}: the first {markdown.EXAMPLES} examples of each")
-    results = evaluate_run(run, tests, limit=markdown.EXAMPLES, console=console)
+    results = evaluate_run(run, tests, limit=markdown.EXAMPLES, compare_bag=True, console=console)
     show_glance(shown, run, results)
     return markdown.write_report(run)

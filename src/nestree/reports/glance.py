@@ -13,6 +13,7 @@ from rich.text import Text
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.readings import Reading, read
 from nestree.recipes import Kept, kept_figures
+from nestree.reports.class_tables import FEW, bag_about, show_classes
 from nestree.reports.tables import interval, percent
 from nestree.runs import Run, load
 from nestree.tasks.base import SplitAbout
@@ -36,6 +37,7 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     title = f"{run.config.recipe}: accuracy, {run.protocol}"
     bars = max(SHORTEST_BAR, min(LONGEST_BAR, room))
     console.print(accuracy_table(results, run.task.splits, title=title, columns=bars, plain=plain))
+    show_labels(console, run, results)
     for claim in claims(results, run.task.splits):
         console.print(f"{SIGNS[plain][2]} {claim}", style="dim", markup=False)
     kept = kept_figures(run.config.recipe)
@@ -43,6 +45,18 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
         console.print(kept_table(kept, run, results))
         console.print(f"measured on {kept.date} with: {kept.command}", style="dim", markup=False, soft_wrap=True)
     show_tree(console, run, results)
+
+
+def show_labels(console: Console, run: Run, results: Sequence[Result]) -> None:
+    """Print macro F1, ECE and the bag of words of each test, and for tests of texts with few labels their table."""
+    for result in results:
+        if result.measures is not None:
+            macro, ece = percent(result.measures.macro_f1), percent(result.measures.ece)
+            sentences = " ".join(bag_about(result, run.task))
+            said = f"{result.test}: macro F1 {macro} %, ECE {ece} %{'; ' * bool(sentences)}{sentences}"
+            console.print(said, markup=False, soft_wrap=True)
+    if run.task.protocol != "generated":
+        show_classes(console, [one for one in results if one.measures and len(one.measures.classes) <= FEW])
 
 
 def accuracy_table(

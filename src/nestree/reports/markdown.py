@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -11,7 +13,18 @@ import yaml
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
+from nestree.evaluation.mistakes import mistaken_inputs
 from nestree.evaluation.record import as_configured, largest
+from nestree.reports.class_plots import MOST_NUMBERS, confusion_figure, reliability_figure
+from nestree.reports.class_tables import (
+    calibration_about,
+    certainty,
+    class_rows,
+    confusion_about,
+    detailed,
+    pair_rows,
+    test_name,
+)
 from nestree.reports.panel_plots import panels_figure
 from nestree.reports.panels import Panel, Series, left_out, panels
 from nestree.reports.plots import save_png, training_figure
@@ -22,6 +35,8 @@ from nestree.tasks.stages import LABEL
 
 EXAMPLES = 200
 """Number of examples per test that a report evaluates by default."""
+MOST_ROWS = 50
+"""Maximal number of labels in a table of Markdown."""
 
 
 def write_report(run: Run) -> Path:
@@ -45,6 +60,7 @@ def write_report(run: Run) -> Path:
         _heading(run, about, results),
         *(["![Accuracy](accuracy.png)", " ".join(accuracy_about(series, drawn))] if drawn else []),
         *_accuracy(results),
+        *_classes(run, results),
         "## Training",
         *(["![Loss and validation accuracy](training.png)"] if history else []),
         markdown_table(["", ""], training_facts(about)),
@@ -135,6 +151,56 @@ def _accuracy(results: Sequence[Result]) -> list[str]:
             markdown_table(*stratum_rows(results, name)),
         ]
     return parts
+
+
+def _classes(run: Run, results: Sequence[Result]) -> list[str]:
+    """Write the pictures, and return the parts about the labels of each test that a report shows in detail."""
+    shown = detailed(results)
+    parts = ["## Labels"] if shown else []
+    for result in shown:
+        assert result.measures is not None
+        measures, count = result.measures, len(result.measures.classes)
+        file = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, (result.test, result.inference))))
+        confusion = confusion_figure(measures)
+        if confusion is not None:
+            save_png(confusion, run.path / f"confusion-{file}.png")
+        save_png(reliability_figure(measures), run.path / f"reliability-{file}.png")
+        pairs = markdown_table(*pair_rows(measures), right=(2, 3)) if count > MOST_NUMBERS and measures.pairs else None
+        left_out = f"\n\nThe {MOST_ROWS} most frequent of {count:,} labels." if count > MOST_ROWS else ""
+        parts += [
+            f"### {test_name(result)}",
+            " ".join(certainty(result, run.task)),
+            *([] if confusion is None else [f"![Confusion matrix](confusion-{file}.png)", confusion_about(measures)]),
+            *([] if pairs is None else ["The most confused pairs of labels:", pairs]),
+            markdown_table(*class_rows(measures, most=MOST_ROWS), right=range(1, 6)) + left_out,
+            f"Macro F1: {percent(measures.macro_f1)} %.",
+            f"![Reliability](reliability-{file}.png)",
+            calibration_about(result),
+            *_mistakes(run, result),
+        ]
+    return parts
+
+
+def _mistakes(run: Run, result: Result) -> list[str]:
+    """Return the most confident mistakes, one line each; none without wrong answers or without the test's files."""
+    try:
+        inputs = mistaken_inputs(run, result)
+    except (UserError, ValueError) as error:
+        return [f"The most confident mistakes cannot be shown: {error}"]
+    lines = [
+        f"- {code(one.mistake.predicted)} ({one.mistake.probability:.2f}), should be {code(one.mistake.label)}: "
+        + " and ".join(code(shorten(text, 200, placeholder=" …")) for text in one.texts)
+        for one in inputs
+    ]
+    return ["The most confident mistakes:", "\n".join(lines)] if lines else []
+
+
+def code(text: str) -> str:
+    """Return text in one line as Markdown code, which nothing in it can end."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
 
 
 def training_facts(about: dict[str, Any]) -> list[list[str]]:

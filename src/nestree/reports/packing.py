@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from nestree.data.files import write_json
 from nestree.errors import UserError
-from nestree.evaluation.record import as_configured
+from nestree.evaluation.record import as_configured, write_entries
 from nestree.reports.card import LICENSE, model_card
 from nestree.runs import SHARED, Run, load
 from nestree.runs.history import read_history, thinned
@@ -36,7 +35,7 @@ def pack(run: Run, folder: Path, *, name: str | None = None, license: str = LICE
             if (folder / path.name) not in made:
                 shutil.copyfile(path, folder / path.name)
         if current := as_configured(run):
-            write_json(packed.evaluation_file, {"results": current})
+            write_entries(packed, current)
         if history := read_history(run):
             packed.thin_log.write_text(thinned(history), encoding="utf-8")
         packed.card.write_text(model_card(packed, name=name or run.title, license=license), encoding="utf-8")

@@ -17,7 +17,11 @@ from markupsafe import Markup
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
-from nestree.reports.gallery import Specimen, gallery
+from nestree.evaluation.mistakes import MistakenInput, mistaken_inputs
+from nestree.evaluation.readings import Reading, read
+from nestree.reports.class_plots import MOST_NUMBERS
+from nestree.reports.class_tables import FEW, certainty, class_rows, detailed, pair_rows, test_name
+from nestree.reports.gallery import gallery
 from nestree.reports.markdown import (
     accuracy_about,
     all_series,
@@ -26,7 +30,7 @@ from nestree.reports.markdown import (
     protocol_about,
     training_facts,
 )
-from nestree.reports.page_charts import accuracy_chart, stratum_chart, training_chart
+from nestree.reports.page_charts import accuracy_chart, class_chart, stratum_chart, training_chart
 from nestree.reports.panels import Panel, panels
 from nestree.reports.tables import percent, stratum_rows, summary_rows, tree_rows
 from nestree.runs import Run
@@ -122,6 +126,8 @@ def render_page(
         scores=_joined(scored, drawn, tree_rows, alone=len(views) == 1),
         strata=_strata(views, drawn),
         accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(views)),
+        classes=_classes(views, trees, advance),
+        few=FEW,
         training=training_chart({one.name: one.history for one in views if one.history}),
         speed=_speed(views),
         galleries=[_gallery(one, trees, advance) for one in views] if trees else [],
@@ -241,6 +247,49 @@ def _speed(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def _classes(views: Sequence[_RunView], trees: int, advance: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return what the page shows by class, per run and test."""
+    found = []
+    for one in views:
+        for result in detailed(one.results):
+            assert result.measures is not None
+            name, count = test_name(result), len(result.measures.classes)
+            found.append(
+                {
+                    "name": name if len(views) == 1 else f"{one.name}: {name}",
+                    "certainty": certainty(result, one.run.task),
+                    "classes": class_rows(result.measures),
+                    "pairs": pair_rows(result.measures) if count > MOST_NUMBERS else ([], []),
+                    "chart": class_chart(result, name=f"classes-{len(found)}"),
+                    **_mistakes(one, result, trees, advance),
+                }
+            )
+    return found
+
+
+def _mistakes(one: _RunView, result: Result, trees: int, advance: Callable[[str], None]) -> dict[str, Any]:
+    """Return the most confident mistakes with their trees, or the reason why they cannot be shown."""
+    if result.measures is None or not result.measures.mistakes:
+        return {"mistakes": [], "why": "There are no wrong answers."}
+    try:
+        inputs = mistaken_inputs(one.run, result)
+        drawn = _mistake_trees(one.run, result, inputs, advance) if trees and inputs else [[] for _ in inputs]
+    except (UserError, ValueError) as error:
+        return {"mistakes": [], "why": str(error)}
+    why = "" if inputs else "The examples of the test have changed since."
+    return {"mistakes": list(zip(inputs, drawn, strict=True)), "why": why}
+
+
+def _mistake_trees(
+    run: Run, result: Result, inputs: Sequence[MistakenInput], advance: Callable[[str], None]
+) -> list[list[Markup]]:
+    """Draw the most probable tree of each side of each input."""
+    advance(f"reading the most confident mistakes in {result.test}")
+    tokens = run.config.data.evaluation_tokens
+    readings = read(run.model(result.inference), run.task, [one.sequences for one in inputs], beams=1, tokens=tokens)
+    return [[Markup(svg) for svg in _drawings(reading)] for reading in readings]
+
+
 def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[str, Any]:
     """Return a run's trees, or the reason why there are none."""
     task = one.run.config.data.task
@@ -255,15 +304,16 @@ def _gallery(one: _RunView, each: int, advance: Callable[[str], None]) -> dict[s
     if not any(specimen.reading.sides[0] for specimen in specimens):
         return {"one": one, "why": f"encoder {one.run.config.encoder_name} has no trees", "specimens": []}
     why = f"The most probable tree of some of the first {read} examples of {task}, {test}."
-    shown = [(specimen, [Markup(svg) for svg in _drawings(specimen)]) for specimen in specimens]
+    shown = [(specimen, [Markup(svg) for svg in _drawings(specimen.reading)]) for specimen in specimens]
     return {"one": one, "why": why, "specimens": shown}
 
 
-def _drawings(specimen: Specimen) -> list[str]:
+def _drawings(reading: Reading) -> list[str]:
     """Draw the most probable tree of each side."""
     return [
         draw_svg([(f"probability {trees[0].probability:.2f}", trees[0])], width=WIDTH, style=False)
-        for trees in specimen.reading.sides
+        for trees in reading.sides
+        if trees
     ]
 
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from nestree.evaluation.evaluate import Result
+from nestree.evaluation.measures import ClassMeasures
+from nestree.reports.class_plots import class_legend, confusion_figure, reliability_figure
+from nestree.reports.class_tables import calibration_about, confusion_about
 from nestree.reports.panel_plots import Key, legend, panel_figure, pool_figures, series_legend, swatch_figure
 from nestree.reports.panels import Panel, Pool
 from nestree.reports.plots import inline_svg, inline_swatch, training_figure
@@ -63,6 +67,30 @@ def stratum_chart(panels: Sequence[Panel], stratum: str, *, name: str) -> Chart 
     return Chart(_swatches(series_legend([pool.panel for pool in pools]), name), drawings, about)
 
 
+def class_chart(result: Result, *, name: str) -> Chart | None:
+    """Draw confusion matrix and reliability of a result; None if it has no measures of classes.
+
+    Args:
+        result: the result.
+        name: a name that no other chart of the page has.
+    """
+    measures = result.measures
+    if measures is None:
+        return None
+    confusion = confusion_figure(measures)
+    drawings = (
+        []
+        if confusion is None
+        else [_panel(confusion, f"{name}-confusion", f"Confusion matrix: {result.test}", _pairs_as_text(measures))]
+    )
+    bins = "; ".join(f"{percent(one.confidence)} %: {one.correct} of {one.examples} right" for one in measures.bins)
+    drawings.append(_panel(reliability_figure(measures), f"{name}-reliability", f"Reliability: {result.test}", bins))
+    legend = _swatches(class_legend(confusion=confusion is not None), name)
+    return Chart(
+        legend, drawings, [*([] if confusion is None else [confusion_about(measures)]), calibration_about(result)]
+    )
+
+
 def training_chart(histories: Mapping[str, Sequence[Row]]) -> Markup | None:
     """Draw loss and validation accuracy of training runs, by name; None if there are none."""
     if not histories:
@@ -102,3 +130,10 @@ def _groups_as_text(pool: Pool) -> str:
         f"{name}: " + ", ".join(f"{share.group} {percent(share.accuracy)} %" for share in shares.values())
         for name, shares in pool.shares.items()
     )
+
+
+def _pairs_as_text(measures: ClassMeasures) -> str:
+    """Return right answers by label and the most confused pairs as text, for screen readers."""
+    right = [f"{one.label}: {one.correct} of {one.support} right" for one in measures.classes]
+    wrong = [f"{label} answered {answer}: {count}" for label, answer, count in measures.pairs]
+    return "; ".join([*right, *wrong])

@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from nestree.evaluation.evaluate import Share
 from nestree.reports.panels import Panel, Pool, Series
-from nestree.reports.plots import BAND, COLOURS, INK, LINE, MARKERS, PAPER
+from nestree.reports.plots import BAND, COLOURS, INK, LINE, MARKERS, PAPER, any_script
 
 HEIGHT = 3.0
 """Height of a panel, inches."""
@@ -94,7 +94,7 @@ def _pool_figure(pool: Pool, label: str) -> Figure:
         shares = pool.shares[one.name]
         places = [float(place) for place, group in enumerate(names) if group in shares]
         _draw_shares(axes, places, [shares[group] for group in names if group in shares], one, shift, line=False)
-    axes.set_xticks(range(len(names)), [re.sub(r"-$", "+", name) for name in names])
+    axes.set_xticks(range(len(names)), [re.sub(r"-$", "+", name) for name in names], parse_math=False)
     _finish(axes, title=pool.panel.title, label=label, limits=(-0.6, len(names) - 0.4))
     return figure
 
@@ -258,7 +258,8 @@ def _set_lengths(axes: Axes, steps: tuple[int, ...]) -> None:
 
 def _overlap(figure: Figure, axes: Axes) -> bool:
     """Whether two neighbouring labels of the horizontal axis overlap, or nearly touch."""
-    figure.draw_without_rendering()
+    with any_script():
+        figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
     return any(one.x1 + 5 > other.x0 for one, other in pairwise(sorted(boxes, key=lambda box: box.x0)))
 

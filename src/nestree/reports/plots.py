@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -54,8 +56,17 @@ def smooth(values: Sequence[float], *, keep: float = 0.9) -> list[float]:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, atomically."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, any_script():
         figure.savefig(temporary, format="png", dpi=150)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw labels in scripts that matplotlib's font lacks without a warning: pages show them, PNG files boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
+        yield
 
 
 def inline_svg(figure: Figure, *, name: str, title: str, about: str) -> str:
@@ -82,7 +93,7 @@ def inline_swatch(figure: Figure, *, name: str) -> str:
 def _page_svg(figure: Figure, name: str) -> str:
     """Return a figure as an SVG element in the page's colours, with ids that begin with ``name``."""
     stream = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), any_script():
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)

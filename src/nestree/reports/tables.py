@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from nestree.evaluation.evaluate import Result, Share, group_order
@@ -25,8 +26,8 @@ def interval(share: Share) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table of tests."""
+def summary_rows(results: Sequence[Result], *, measures: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of tests; with ``measures``, also macro F1, ECE and the bag of words."""
     header = [
         "test",
         "protocol",
@@ -38,6 +39,8 @@ def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
         "baseline %",
         "seconds",
     ]
+    columns = _measured(results) if measures else {}
+    header[-1:-1] = columns
     rows = [
         [
             result.test,
@@ -48,11 +51,22 @@ def summary_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
             percent(result.total.accuracy),
             interval(result.total),
             percent(result.baseline),
+            *(column[number] for column in columns.values()),
             f"{result.seconds:.1f}",
         ]
-        for result in results
+        for number, result in enumerate(results)
     ]
     return header, rows
+
+
+def _measured(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the columns of further measures that any of the results has, by name."""
+    columns = {
+        "bag of words %": [percent(one.bag_of_words and one.bag_of_words.accuracy) for one in results],
+        "macro F1 %": [percent(one.measures and one.measures.macro_f1) for one in results],
+        "ECE %": [percent(one.measures and one.measures.ece) for one in results],
+    }
+    return {name: column for name, column in columns.items() if any(column)}
 
 
 def tree_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -108,19 +122,32 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, righ
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
-def show(console: Console, results: Sequence[Result], *, strata: bool = True) -> None:
-    """Print the table of tests and, with ``strata``, one table per stratum."""
-    _print(console, *summary_rows(results), title="accuracy")
+def show(console: Console, results: Sequence[Result], *, strata: bool = True, without: Collection[str] = ()) -> None:
+    """Print the table of tests and, with ``strata``, one table per stratum other than those ``without``.
+
+    The table of tests leaves out the measures besides accuracy if they do not fit into the width.
+    """
+    table = text_table(*summary_rows(results), title="accuracy")
+    if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
+        table = text_table(*summary_rows(results, measures=False), title="accuracy")
+    console.print(table)
     if any(result.trees for result in results):
         _print(console, *tree_rows(results), title="most probable trees compared with gold trees")
     names: dict[str, None] = {}
     for result in results:
         names |= dict.fromkeys(result.strata)
     for name in names if strata else ():
+        if name in without:
+            continue
         _print(console, *stratum_rows(results, name), title=f"accuracy % [95 % interval] by {name}")
 
 
 def _print(console: Console, header: list[str], rows: list[list[str]], *, title: str) -> None:
+    console.print(text_table(header, rows, title=title))
+
+
+def text_table(header: list[str], rows: list[list[str]], *, title: str) -> Table:
+    """Return a table for the terminal."""
     table = Table(title=escape(title), title_justify="left")
     for name in header:
         table.add_column(
@@ -128,4 +155,4 @@ def _print(console: Console, header: list[str], rows: list[list[str]], *, title:
         )
     for row in rows:
         table.add_row(*(escape(text) for text in row))
-    console.print(table)
+    return table

@@ -304,6 +304,7 @@ class Run:
         encoder_options: Mapping[str, Any] | None = None,
         tokens: int | None = None,
         trees: bool = False,
+        compare_bag: bool = False,
         write: bool = True,
         progress: bool = True,
     ) -> list[Result]:
@@ -316,6 +317,8 @@ class Run:
             encoder_options: options of the encoder to change for this evaluation.
             tokens: maximal number of tokens per batch, padding included; None as in the run's configuration.
             trees: also compare the trees found with the gold trees.
+            compare_bag: also compare with a bag of words, on a task of single texts as words, if scikit-learn is
+                installed (``nestree[sklearn]``).
             write: record the results in ``evaluation.json``; for a model of the package or the Hub, in a copy in
                 ``runs/``.
             progress: show a bar on standard error.
@@ -339,6 +342,7 @@ class Run:
             encoder_options=encoder_options,
             tokens=tokens,
             trees=trees,
+            compare_bag=compare_bag,
             write=write,
             console=messages(shown=progress),
         )
