@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+    from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
 except ImportError:
@@ -151,6 +151,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):
         rows = rows_of(X)
         labels = column_or_1d(y, warn=True)
         check_consistent_length(rows, labels)
+        assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
@@ -171,7 +172,8 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        found = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[found]
 
     @property
     def model_(self) -> Classifier:
