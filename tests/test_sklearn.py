@@ -137,7 +137,9 @@ def test_pairs_of_texts(tmp_path: Path) -> None:
     model = quick().fit(pairs, Y)
     assert model.model_.sides == 2
     assert (model.predict_proba(np.array(pairs)) == model.predict_proba(pairs)).all()
-    assert (TreeClassifier.load(model.save(tmp_path / "pairs")).predict_proba(pairs) == model.predict_proba(pairs)).all()
+    assert (
+        TreeClassifier.load(model.save(tmp_path / "pairs")).predict_proba(pairs) == model.predict_proba(pairs)
+    ).all()
     with pytest.raises(ValueError, match="must have 2 texts in every row; row 0 has one text"):
         model.predict(X)
 

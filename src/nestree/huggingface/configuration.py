@@ -24,7 +24,7 @@ class NestreeConfig(PretrainedConfig):
 
     Args:
         encoder: ``name``, a key of ``nestree.ENCODERS``, and its options; None for the default encoder.
-        classifier: options of the layers around it, see [`nestree.ClassifierOptions`][nestree.models.ClassifierOptions].
+        classifier: options of the layers around it: those of [`nestree.models.ClassifierOptions`][].
         vocab_size: number of token ids, padding (0) included.
         sides: 1, or 2 for pairs of texts.
         max_tokens: tokens per text, further ones are left out; None for no limit.
@@ -61,7 +61,7 @@ class NestreeConfig(PretrainedConfig):
         self.sides = sides
         self.max_tokens = max_tokens
         self.empty_token_id = empty_token_id
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        super().__init__(**{**kwargs, "pad_token_id": pad_token_id})
 
     @property
     def hidden_size(self) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from nestree.data.files import replacing_folder
 from nestree.errors import UserError
@@ -65,7 +68,7 @@ def save(run: str | Path | Run, folder: str | Path) -> Path:
         "AutoModelForSequenceClassification": f"{Path(REMOTE).stem}.{NestreeForSequenceClassification.__name__}",
     }
     try:
-        with replacing_folder(folder) as temporary:
+        with replacing_folder(folder) as temporary, _without_bars():
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
             names = f"{NestreeConfig.__name__}, {NestreeForSequenceClassification.__name__}"
@@ -74,3 +77,15 @@ def save(run: str | Path | Run, folder: str | Path) -> Path:
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
     return folder
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Show no progress bar for a file that is written in no time."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -34,7 +34,7 @@ def oniguruma(pattern: re.Pattern[str] | regex.Pattern[str]) -> str:
     Args:
         pattern: an expression of classes, groups, repetitions, lookarounds and back references.
     """
-    engine = re if isinstance(pattern, re.Pattern) else regex
+    engine: Any = re if isinstance(pattern, re.Pattern) else regex
     text, flags, at, found = pattern.pattern, pattern.flags, 0, []
     while at < len(text):
         verbose = flags & engine.VERBOSE

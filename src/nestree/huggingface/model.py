@@ -16,12 +16,11 @@ from nestree.huggingface.configuration import NestreeConfig
 class NestreeForSequenceClassification(PreTrainedModel):
     """A [`nestree.Classifier`][nestree.models.Classifier] that is called as models of transformers are.
 
-    Padding may be on either side, as long as ``attention_mask`` marks it; it is moved out of the way. The two texts of a
-    pair follow each other, and ``token_type_ids`` are 1 at the second, as the tokenizer writes them.
+    Padding may be on either side, as long as ``attention_mask`` marks it. The two texts of a pair follow each other, and
+    ``token_type_ids`` are 1 at the second, as the tokenizer writes them.
     """
 
     config_class = NestreeConfig
-    base_model_prefix = "classifier"
     main_input_name = "input_ids"
     _no_split_modules = ["Classifier"]  # noqa: RUF012 (transformers declares it without ClassVar)
 
@@ -78,7 +77,7 @@ class NestreeForSequenceClassification(PreTrainedModel):
         real = ids != self.config.pad_token_id if mask is None else mask.bool()
         if self.config.sides == 2:
             if types is None:
-                raise ValueError("a model for pairs of texts needs token_type_ids: 0 at the first text, 1 at the second")
+                raise ValueError("a model for pairs needs token_type_ids: 0 at the first text, 1 at the second")
             real = torch.stack([real & (types == side) for side in (0, 1)], dim=1).flatten(0, 1)
             ids = ids.repeat_interleave(2, dim=0)
         if self.config.max_tokens is not None:

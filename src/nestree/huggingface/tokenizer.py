@@ -72,7 +72,7 @@ def _rules(level: str) -> tuple[normalizers.Normalizer | None, pre_tokenizers.Pr
 
 def _lower_case() -> normalizers.Normalizer:
     """Return the lower case of Python, in which a sigma at the end of a word has a form of its own."""
-    cased, between = ranges(r"\p{Cased}"), ranges(r"\p{Case_Ignorable}")
+    cased, between = ranges(r"[\p{Cased}--\p{Case_Ignorable}]"), ranges(r"\p{Case_Ignorable}")
     final = f"(?<={cased}{between}*)\u03a3(?!{between}*{cased})"
     return normalizers.Sequence([normalizers.Replace(Regex(final), "\u03c2"), normalizers.Lowercase()])
 

@@ -134,7 +134,7 @@ def train_on_rows(
 def _held_out(labels: NDArray[np.int64], options: OwnOptions) -> NDArray[np.bool_]:
     """Return which rows are held out for validation, as for a table of the task "own"."""
     if len(labels) < 2:
-        raise UserError(f"X has n_samples={len(labels)}: at least 2 are needed, one to train on and 1 sample to hold out")
+        raise UserError(f"X has n_samples={len(labels)}: one row to train on and 1 sample to hold out are needed")
     count = min(max(2, round(options.validation_share * len(labels))), len(labels) // 2)
     held = np.zeros(len(labels), bool)
     held[list(held_out(labels, count, options.seed))] = True
