@@ -16,8 +16,8 @@ from nestree.huggingface.configuration import NestreeConfig
 class NestreeForSequenceClassification(PreTrainedModel):
     """A [`nestree.Classifier`][nestree.models.Classifier] that is called as models of transformers are.
 
-    Padding may be on either side, as long as ``attention_mask`` marks it. The two texts of a pair follow each other, and
-    ``token_type_ids`` are 1 at the second, as the tokenizer writes them.
+    Padding may be on either side, as long as ``attention_mask`` marks it. The two texts of a pair follow each other,
+    and ``token_type_ids`` are 1 at the second, as the tokenizer writes them.
     """
 
     config_class = NestreeConfig
