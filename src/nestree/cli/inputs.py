@@ -6,10 +6,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from nestree.consoles import messages
 from nestree.errors import UserError
+from nestree.tasks import Task
+from nestree.tasks.text import TextTask
 
 AT_ONCE = 256
 """Number of inputs that are read before the first is answered."""
+
+
+def say_coverage(task: Task, what: str = "inputs", *, only_low: bool = True) -> None:
+    """Print, on standard error, how much of the texts encoded so far the task knows, and what it cut.
+
+    Args:
+        task: any task; only tasks on texts have something to say.
+        what: what to call the texts.
+        only_low: print the share of known tokens only if it is low.
+    """
+    if isinstance(task, TextTask):
+        for line in task.encoded_remarks(what, only_low=only_low):
+            messages().print(line, markup=False)
 
 
 def inputs(texts: list[str], file: str | None) -> Iterator[tuple[str, str]]:

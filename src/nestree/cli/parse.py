@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
-from nestree.cli.inputs import AT_ONCE, inputs
+from nestree.cli.inputs import AT_ONCE, inputs, say_coverage
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.readings import Reading
@@ -73,8 +73,10 @@ def main(arguments: Sequence[str]) -> int:
     if path is None:
         for text, reading in readings:
             _print(kind, text, reading, options, sys.stdout)
+        say_coverage(run.task)
         return 0
     _write(path, kind, list(readings), options)
+    say_coverage(run.task)
     print(f"written to {path}", file=sys.stderr)
     return 0
 

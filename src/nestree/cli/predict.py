@@ -11,7 +11,7 @@ from itertools import islice
 from jsonargparse import ArgumentParser, Namespace
 
 from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
-from nestree.cli.inputs import AT_ONCE, inputs
+from nestree.cli.inputs import AT_ONCE, inputs, say_coverage
 from nestree.consoles import messages
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.predict_table import TableOptions, predict_table, table_among
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         if parsed.json:
             raise OptionError("json", f"is for single inputs; the table {path} keeps its format")
         predict_table(run, run.model(parsed.inference), path, _table_options(parsed), console=messages())
+        say_coverage(run.task, path, only_low=False)
         return 0
     for name in (field.name for field in fields(TableOptions) if field.name != "overwrite"):
         if parsed[name] is not None:
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         for text, found in zip(texts, run.predict(texts, inference=parsed.inference, where=where), strict=True):
             print(_line(text, found, as_json=parsed.json))
         sys.stdout.flush()
+    say_coverage(run.task)
     return 0
 
 

@@ -82,7 +82,10 @@ def _encoded(task: Task, text: str | Sequence[str], where: str) -> TokenIds:
     try:
         if task.sides == 1 and len(parts) != 1:
             raise ValueError(f"an input of {task.name} is one text, not {len(parts)}")
-        return task.encode(*parts)
+        ids = task.encode(*parts)
+        if any(len(part) and int(part.max()) >= task.vocabulary_size for part in ids):
+            raise ValueError(f"has a token number beyond the vocabulary of {task.vocabulary_size:,}")
+        return ids
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None
 
