@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 import nestree
 from nestree.cli.main import main
 from nestree.config.config import read_config
-from nestree.data.text import Vocabulary
+from nestree.data.text import SPLITTER, Vocabulary
 from nestree.errors import UserError
 from nestree.huggingface import NestreeConfig, NestreeForSequenceClassification, from_run, save
 from nestree.runs import build_model
@@ -31,7 +31,9 @@ def text_run(folder: Path, *, level: str = "word", sides: int = 1, encoder: str 
     data = {"task": "own", "level": level, "max_tokens": 12} | ({"text2": "second"} if sides == 2 else {})
     values = {"recipe": "tiny", "encoder": options, "data": data, "model": {"head_hidden": 8}}
     config = read_config(values, source="test")
-    state = {"labels": LABELS} | ({} if level == "byte" else Vocabulary.count(TEXTS[:4], level).state())
+    state = {"labels": LABELS, "splitter": SPLITTER} | (
+        {} if level == "byte" else Vocabulary.count(TEXTS[:4], level).state()
+    )
     run = nestree.Run(folder).begin(config, command="test")
     run.keep_task(config.data.open(state))
     model = build_model(config, run.task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import regex
@@ -13,7 +14,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import nestree
-from nestree.data.text import Vocabulary
+from nestree.data.text import FIRST_WORDS, SPLITTER, SPLITTERS, WORDS, Vocabulary
 from nestree.errors import UserError
 from nestree.huggingface.expressions import oniguruma, ranges
 from nestree.huggingface.tokenizer import fast_tokenizer
@@ -35,21 +36,22 @@ TEXTS = [
     "<pad> <unknown> [PAD] </s> \\u0041 $A #1 @x",
     "word",
 ]
+KINDS = [(level, splitter) for level in ("word", "char") for splitter in SPLITTERS] + [("byte", SPLITTER)]
 ODD = "\u03a3\u03c3\u0391\u00bd\u0301\u200d\u0345\u4e2d\n\x1f"
 PIECES = st.sampled_from([*"aAbsS'\u2019-_.,!? 1", *ODD, "ll", "\u0915\u094d"])
 ANY = st.lists(PIECES, max_size=30).map("".join) | st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=30)
 
 
-def task(level: str, *, sides: int = 1, words: list[str] | None = None) -> TextTask:
-    state = {"labels": ["a", "b"]}
+def task(level: str, splitter: int = SPLITTER, *, sides: int = 1, words: list[str] | None = None) -> TextTask:
+    state: dict[str, Any] = {"labels": ["a", "b"], "splitter": splitter}
     if level != "byte":
-        state |= Vocabulary.count(TEXTS if words is None else words, level).state()
+        state |= Vocabulary.count(TEXTS if words is None else words, level, splitter=splitter).state()
     return OwnOptions(task="own", level=level, text2="second" if sides == 2 else None).open(state)
 
 
 @pytest.fixture(scope="module")
-def pairs_of_tokenizers() -> dict[str, tuple[TextTask, PreTrainedTokenizerFast]]:
-    return {level: (made := task(level), fast_tokenizer(made)) for level in ("word", "char", "byte")}
+def pairs_of_tokenizers() -> dict[tuple[str, int], tuple[TextTask, PreTrainedTokenizerFast]]:
+    return {kind: (made := task(*kind), fast_tokenizer(made)) for kind in KINDS}
 
 
 def assert_same(mine: TextTask, theirs: PreTrainedTokenizerFast, text: str) -> None:
@@ -58,17 +60,19 @@ def assert_same(mine: TextTask, theirs: PreTrainedTokenizerFast, text: str) -> N
     assert found == wanted or (found == [] and wanted == mine.encode("")[0].tolist()), text
 
 
-@pytest.mark.parametrize("level", ["word", "char", "byte"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @given(text=ANY)
 def test_ids_are_those_of_the_run(
-    pairs_of_tokenizers: dict[str, tuple[TextTask, PreTrainedTokenizerFast]], level: str, text: str
+    pairs_of_tokenizers: dict[tuple[str, int], tuple[TextTask, PreTrainedTokenizerFast]],
+    kind: tuple[str, int],
+    text: str,
 ) -> None:
-    assert_same(*pairs_of_tokenizers[level], text)
+    assert_same(*pairs_of_tokenizers[kind], text)
 
 
-@pytest.mark.parametrize("level", ["word", "char", "byte"])
-def test_ids_are_the_same_after_saving(level: str, tmp_path: Path) -> None:
-    mine = task(level, words=TEXTS[1:])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_ids_are_the_same_after_saving(kind: tuple[str, int], tmp_path: Path) -> None:
+    mine = task(*kind, words=TEXTS[1:])
     fast_tokenizer(mine).save_pretrained(tmp_path)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     for text in (*TEXTS, "", "  ", " ".join(TEXTS)):
@@ -93,12 +97,13 @@ def test_only_texts_have_a_tokenizer() -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        re.compile(r"\w+(?:['\u2019-]\w+)*|([^\w\s])\1*"),
+        FIRST_WORDS,
+        WORDS,
         re.compile(r"s\b|\bt+|[^\s]"),
         regex.compile(r"[[\p{L}\p{M}]--[\p{Greek}_]]+ | \p{WB=Extend} | \X  # a comment [", regex.V1 | regex.VERBOSE),
         regex.compile(r"(?<=\p{Nd})[.,](?=\p{Nd})|\P{L}", regex.V1),
     ],
-    ids=lambda pattern: pattern.pattern[:20],
+    ids=["first words", "words", "boundaries", "sets", "lookaround"],
 )
 @given(text=ANY)
 def test_an_expression_matches_the_same_in_the_other_engine(

@@ -28,6 +28,9 @@ class NestreeForSequenceClassification(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = config.build()
+        for parameter in self.parameters():
+            # So that transformers leaves it as it is; a checkpoint's model is built on the meta device, without values.
+            parameter._is_hf_initialized = not parameter.is_meta  # pyright: ignore[reportAttributeAccessIssue]
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -92,15 +95,8 @@ class NestreeForSequenceClassification(PreTrainedModel):
         return tokens, lengths.clamp(min=1)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialize a module whose weights a checkpoint lacks, as it was when it was built."""
-        if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
-            return
-        loaded = [getattr(one, "_is_hf_initialized", False) for one in module.parameters(recurse=False)]
+        """Initialize a module that a checkpoint lacks as PyTorch and nestree do."""
+        own = list(module.parameters(recurse=False))
         reset = getattr(module, "reset_parameters", None)
-        # A model that is built from its configuration is initialized already.
-        if self._loading and callable(reset) and not all(loaded):
+        if callable(reset) and not all(getattr(parameter, "_is_hf_initialized", False) for parameter in own):
             reset()
-
-    @property
-    def _loading(self) -> bool:
-        return any(getattr(one, "_is_hf_initialized", False) for one in self.parameters())

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from nestree.data import text as rules
 from nestree.data.batches import PADDING
-from nestree.data.text import BYTE_IDS, UNKNOWN, UNKNOWN_WORD, Vocabulary, encode_text
+from nestree.data.text import BYTE_IDS, FIRST_SPLITTER, UNKNOWN, UNKNOWN_WORD, Vocabulary, encode_text
 from nestree.errors import UserError
 from nestree.huggingface.expressions import oniguruma, ranges
 from nestree.tasks import Task
@@ -26,7 +26,7 @@ def fast_tokenizer(task: Task) -> PreTrainedTokenizerFast:
     if not isinstance(task, TextTask):
         raise UserError(f"task {task.name} has no tokenizer: only models of texts can be written for transformers")
     tokenizer = Tokenizer(models.WordLevel(_vocabulary(task), UNKNOWN_WORD))
-    normalizer, tokenizer.pre_tokenizer = _rules(task.level)
+    normalizer, tokenizer.pre_tokenizer = _rules(task.level, task.splitter)
     if normalizer is not None:
         tokenizer.normalizer = normalizer
     names = ["input_ids", "attention_mask"]
@@ -59,22 +59,25 @@ def _vocabulary(task: TextTask) -> dict[str, int]:
     return {PADDING_WORD: PADDING, UNKNOWN_WORD: UNKNOWN, **vocabulary.ids}
 
 
-def _rules(level: str) -> tuple[normalizers.Normalizer | None, pre_tokenizers.PreTokenizer]:
-    """Return what happens to a text of a level before its tokens are looked up: the rules of `nestree.data.text`."""
+def _rules(level: str, splitter: int) -> tuple[normalizers.Normalizer | None, pre_tokenizers.PreTokenizer]:
+    """Return what happens to a text before its tokens are looked up, as in [`nestree.data.text.tokens_of`][]."""
     one = pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated")
     if level == "byte":
         return None, pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), one])
+    first = splitter == FIRST_SPLITTER
     if level == "char":
-        return None, one
-    words = Regex(oniguruma(rules._WORD))
-    return _lower_case(), pre_tokenizers.Split(words, "removed", invert=True)
+        return None if first else normalizers.NFC(), one
+    words = Regex(oniguruma(rules.FIRST_WORDS if first else rules.WORDS))
+    composed = [] if first else [normalizers.NFC()]
+    normalizer = normalizers.Sequence([*composed, *_lower_case(), *composed])
+    return normalizer, pre_tokenizers.Split(words, "removed", invert=True)
 
 
-def _lower_case() -> normalizers.Normalizer:
+def _lower_case() -> list[normalizers.Normalizer]:
     """Return the lower case of Python, in which a sigma at the end of a word has a form of its own."""
     cased, between = ranges(r"[\p{Cased}--\p{Case_Ignorable}]"), ranges(r"\p{Case_Ignorable}")
     final = f"(?<={cased}{between}*)\u03a3(?!{between}*{cased})"
-    return normalizers.Sequence([normalizers.Replace(Regex(final), "\u03c2"), normalizers.Lowercase()])
+    return [normalizers.Replace(Regex(final), "\u03c2"), normalizers.Lowercase()]
 
 
 def _byte_characters() -> dict[int, str]:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from nestree.config.config import Config
 from nestree.data.ragged import RaggedExamples
-from nestree.data.text import Vocabulary
+from nestree.data.text import SPLITTER, Vocabulary
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.predictions import as_examples, encode_all
@@ -156,7 +156,7 @@ def _task(options: OwnOptions, rows: Rows, names: Sequence[str]) -> TextTask:
                 f"no {level} occurs {options.min_count} times in the {len(rows)} training rows: "
                 f"set min_count below {options.min_count}" + ", or level to char" * (level == "word")
             )
-        state |= found.state()
+        state |= {**found.state(), "splitter": SPLITTER}
     return options.open(state)
 
 
