@@ -39,6 +39,7 @@ FIRST_SPLITTER = 1
 Python's ``\\w``, without normalisation."""
 
 SPLITTERS = (FIRST_SPLITTER, SPLITTER)
+"""The versions that there are."""
 
 # A clitic ('s, 'll), a word (hyphens and apostrophes may join its parts), or repetitions of one punctuation mark.
 FIRST_WORDS = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
