@@ -9,7 +9,7 @@ from pathlib import Path
 from nestree.cli.arguments import RUN, command_parser, parse_command
 from nestree.consoles import messages
 from nestree.data.files import replacing_folder
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.reports.card import LICENSE
 from nestree.reports.packing import pack
 from nestree.runs import SHARED, Run
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "repository",
         type=str,
+        nargs="?",
         help="OWNER/NAME on the Hub, created if it does not exist; log in with `hf auth login` first.",
     )
     parser.add_argument("--private", action="store_true", help="Make the repository private, if it is created.")
@@ -36,7 +37,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--pack", type=str, metavar="DIR", help="Only write the files into this new folder; upload nothing."
     )
+    parser.add_argument(
+        "--transformers",
+        type=str,
+        metavar="DIR",
+        help="Only write the model into this new folder as Hugging Face's transformers reads it; upload nothing.",
+    )
     parsed = parse_command(parser, arguments)
+    if parsed.transformers is not None:
+        print(_for_transformers(parsed.run, Path(parsed.transformers)))
+        return 0
+    if parsed.repository is None:
+        raise UserError("name the repository, OWNER/NAME, or --transformers with a folder to write")
     repository = parsed.repository.removeprefix(PREFIX)
     check_repository(repository)
     run, name = Run.open(parsed.run), f"{PREFIX}{repository}"
@@ -59,3 +71,14 @@ def main(arguments: Sequence[str]) -> int:
     print(page)
     messages().print(f"use it as {name}, for example: nestree evaluate {name}", markup=False)
     return 0
+
+
+def _for_transformers(run: str, folder: Path) -> Path:
+    """Write a run for transformers, and return the folder."""
+    if folder.exists():
+        raise OptionError("transformers", f"{folder} exists already: name a new folder")
+    try:
+        from nestree.huggingface import save  # slow to import
+    except ImportError as error:
+        raise OptionError("transformers", str(error)) from None
+    return save(run, folder)

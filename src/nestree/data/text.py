@@ -41,9 +41,10 @@ FIRST_SPLITTER = 1
 Python's ``\\w``, without normalisation."""
 
 SPLITTERS = (FIRST_SPLITTER, SPLITTER)
+"""The versions that there are."""
 
 # A clitic ('s, 'll), a word (hyphens and apostrophes may join its parts), or repetitions of one punctuation mark.
-_FIRST_WORD = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
+FIRST_WORDS = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
 
 # Word boundaries of UAX 29. Where it has none between words (Han, Hiragana, South-East Asian scripts), each character
 # is a token; where it keeps a full stop or a colon within a word (example.com), only those of numbers are kept.
@@ -53,7 +54,7 @@ _JOIN = (
     r"""(?:['\u2019\u2010\u2011\u00b7\u05f3\u05f4-]"""
     r"""|(?<=\p{Nd})[.,\u066b\u066c](?=\p{Nd})|(?<=\p{Hebrew})"(?=\p{Hebrew}))"""
 )
-_WORD = regex.compile(
+WORDS = regex.compile(
     rf"""
     ['\u2019](?:s|re|ve|ll|d|m|t)(?!{_BASE}|{_EXTEND})                    # a clitic
     | {_BASE}(?:{_BASE}|{_EXTEND})*(?:{_JOIN}{_BASE}(?:{_BASE}|{_EXTEND})*)*  # a word or a number
@@ -89,12 +90,12 @@ def tokens_of(text: str, level: str, splitter: int = SPLITTER) -> Iterable[str]:
         splitter: one of [`SPLITTERS`][].
     """
     if splitter == FIRST_SPLITTER:
-        return text if level == "char" else _groups(_FIRST_WORD.finditer, text.lower())
+        return text if level == "char" else _groups(FIRST_WORDS.finditer, text.lower())
     if level == "char":
         return normal(text)
     # Lower case of a composed text need not be composed.
     text = normal(normal(text).lower())
-    return _groups(_ASCII_WORD.finditer if text.isascii() else _WORD.finditer, text)
+    return _groups(_ASCII_WORD.finditer if text.isascii() else WORDS.finditer, text)
 
 
 def _groups(find: Callable[[str], Iterable[Any]], text: str) -> Iterable[str]:

@@ -158,6 +158,9 @@ class OwnTexts(Texts):
         Raises:
             UserError: the table does not exist, or a column is missing.
         """
+        if split not in self.files:
+            problem = "the run was trained on texts in memory, or its table was not kept"
+            raise OptionError(f"data.{split}", "must name a table", problem=problem)
         if split not in self._tables:
             path, options = self.files[split], self.options
             try:
