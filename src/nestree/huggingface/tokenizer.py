@@ -54,8 +54,9 @@ def _vocabulary(task: TextTask) -> dict[str, int]:
     if task.level == "byte":
         written = _byte_characters()
         return {PADDING_WORD: PADDING, **{written[byte]: byte + 1 for byte in range(BYTE_IDS - 1)}}
-    vocabulary: Vocabulary | None = task.vocabulary
-    assert vocabulary is not None
+    vocabulary = task.vocabulary
+    if not isinstance(vocabulary, Vocabulary):
+        raise UserError("a run on top of a language model (data.features) has that model's own tokenizer")
     return {PADDING_WORD: PADDING, UNKNOWN_WORD: UNKNOWN, **vocabulary.ids}
 
 

@@ -122,7 +122,7 @@ def train_on_rows(
         with tempfile.TemporaryDirectory(prefix="nestree-sklearn-") as folder:
             run = Run(folder)
             training = Training(run, config, task, train, validation, console=console)
-            run.begin(training.config, command="nestree.sklearn.TreeClassifier.fit").keep_task(task)
+            run.begin(training.config, task, command="nestree.sklearn.TreeClassifier.fit")
             facts = training.fit()
             return Trained.of(run), Facts(facts["epochs"], facts["validation_accuracy"])
     except (Interrupted, InterruptedAtOnce):
