@@ -61,6 +61,11 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="Also compare the trees found with the gold trees (ListOps): bracket F1, and recall of whole operators.",
     )
+    parser.add_argument(
+        "--nodes",
+        action="store_true",
+        help="Also measure the accuracy at all labelled nodes of the gold trees (sst5, sst2), folding along these.",
+    )
     parser.add_class_arguments(EvaluateOptions, None)
     parsed = parse_command(parser, arguments)
     options = EvaluateOptions(**{name: parsed[name] for name in EvaluateOptions.__dataclass_fields__})
@@ -78,9 +83,17 @@ def main(arguments: Sequence[str]) -> int:
         encoder_options=changed,
         tokens=options.tokens,
         trees=parsed.trees,
+        nodes=parsed.nodes,
     )
     console = output()
     show(console, results)
+    for result in results:
+        if (score := result.nodes) is not None:
+            console.print(
+                f"{result.test}: accuracy at all {score.nodes:,} labelled nodes of the gold trees {score.all:.1%} "
+                f"(always the most common label: {score.common / score.nodes:.1%}), "
+                f"at their {score.roots:,} roots {score.root:.1%}"
+            )
     if changed:
         console.print(f"with {', '.join(f'encoder.{name}={value}' for name, value in changed.items())}")
     console.print(f"written to {run.evaluation_file}")

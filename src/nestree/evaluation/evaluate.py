@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.intervals import wilson
+from nestree.evaluation.node_accuracy import NodeScore
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
@@ -81,6 +82,8 @@ class Result:
     trees: dict[str, TreeScore] | None = None
     """Scores of the model's most probable trees, and of trees that need no training, if they were requested; see
     [`nestree.trees.scores.tree_scores`][]."""
+    nodes: NodeScore | None = None
+    """Accuracy at the labelled nodes of gold trees, if it was requested."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -95,6 +98,7 @@ class Result:
             "strata": {name: [share.as_dict() for share in shares] for name, shares in self.strata.items()},
             **({"right": self.right} if self.right is not None else {}),
             **({"trees": {name: score.as_dict() for name, score in self.trees.items()}} if self.trees else {}),
+            **({"nodes": self.nodes.as_dict()} if self.nodes is not None else {}),
         }
 
     @classmethod
@@ -113,6 +117,7 @@ class Result:
             trees={name: TreeScore.from_dict(score) for name, score in values["trees"].items()}
             if values.get("trees")
             else None,
+            nodes=NodeScore.from_dict(values["nodes"]) if values.get("nodes") else None,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from nestree.data.ragged import RaggedExamples
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import Result, answers, evaluate
+from nestree.evaluation.node_accuracy import node_accuracy
 from nestree.evaluation.progress import progress_bars
 from nestree.evaluation.record import record
 from nestree.models import Classifier
@@ -32,6 +34,7 @@ def evaluate_run(
     encoder_options: Mapping[str, Any] | None = None,
     tokens: int | None = None,
     trees: bool = False,
+    nodes: bool = False,
     write: bool = True,
     console: Console,
 ) -> list[Result]:
@@ -46,6 +49,7 @@ def evaluate_run(
             as results of the run's configuration.
         tokens: maximal number of tokens per batch, padding included; None for the run's own.
         trees: also score the most probable trees against the task's gold trees.
+        nodes: also measure the accuracy at the labelled nodes of the gold trees.
         write: record the results in the run's ``evaluation.json``.
         console: for progress.
 
@@ -66,7 +70,16 @@ def evaluate_run(
         result
         for one in (INFERENCES if inference == BOTH else (inference,))
         for result in _evaluate(
-            run, tests, limit, one, dict(encoder_options or {}), tokens, trees=trees, write=write, console=console
+            run,
+            tests,
+            limit,
+            one,
+            dict(encoder_options or {}),
+            tokens,
+            trees=trees,
+            nodes=nodes,
+            write=write,
+            console=console,
         )
     ]
 
@@ -80,6 +93,7 @@ def _evaluate(
     tokens: int | None,
     *,
     trees: bool,
+    nodes: bool,
     write: bool,
     console: Console,
 ) -> list[Result]:
@@ -88,6 +102,8 @@ def _evaluate(
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
+    if nodes:
+        _check_nodes(run, model, tests)
     results = []
     train: RaggedExamples | None = None
     with progress_bars(console) as progress:
@@ -109,6 +125,9 @@ def _evaluate(
                     advance=lambda count, bar=bar: progress.advance(bar, count),
                 )
             )
+            if nodes:
+                most = tokens or run.config.data.evaluation_tokens
+                results[-1] = replace(results[-1], nodes=node_accuracy(model, examples, task.gold, tokens=most))
             if write:
                 record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
             progress.remove_task(bar)
@@ -122,6 +141,17 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
         raise OptionError("trees", f"needs gold trees, and task {run.config.data.task} has none")
     if answers(model, example, beams=1)[1] is None:
         raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} has none")
+
+
+def _check_nodes(run: Run, model: Classifier, tests: Sequence[str]) -> None:
+    """Check, before minutes are spent, that gold trees have labelled nodes and the encoder folds along given trees."""
+    golds = [run.task.gold(run.task.load(test, size=1).sequences(0)[0]) for test in tests]
+    if run.task.sides > 1 or not all(gold is not None and gold.labels for gold in golds):
+        raise OptionError("nodes", f"needs gold trees with labelled nodes, and task {run.config.data.task} has none")
+    if not model.folds_along():
+        raise OptionError(
+            "nodes", f"needs an encoder that folds along given trees, and {run.config.encoder_name} does not"
+        )
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:

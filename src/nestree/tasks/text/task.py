@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
 from nestree.data.cache import source_digest
-from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
+from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, tokens_of, words_of
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import OptionError, UserError
 from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
+from nestree.tasks.treebank import GoldTrees, LabelledTree
+from nestree.trees.scores import GoldTree
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ class Texts(ABC):
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """Return JSON values that change when a file changes."""
+
+    def trees(self) -> Iterator[LabelledTree]:
+        """Yield the gold trees of all splits whose files exist, if the texts are those of a treebank."""
+        return iter(())
 
     def state(self) -> dict[str, Any]:
         """Return what else a run must keep about the files, as JSON values."""
@@ -217,8 +223,21 @@ class TextTask:
         """Return the words (characters, bytes) of these ids; unknown words are ``<unknown>``."""
         return words_of(tokens, self.vocabulary)
 
-    def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
-        """Return None: texts have no gold trees."""
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree | None:
+        """Return the gold tree of a text of a treebank, with the labels of its nodes; None for all other texts."""
+        return self._gold_trees.find(tokens)
+
+    @cached_property
+    def _gold_trees(self) -> GoldTrees:
+        numbers = {name: number for number, name in enumerate(self.label_names)}
+
+        def ids(text: str) -> NDArray[np.unsignedinteger]:
+            # Text without tokens is encoded as one unknown token, but a word without tokens is none.
+            if self.level != "byte" and not any(True for _ in tokens_of(text, self.level)):
+                return np.empty(0, np.uint8)
+            return encode_text(text, self.level, self.vocabulary)
+
+        return GoldTrees(self.texts.trees(), numbers, ids)
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
         """Return properties to break accuracy down by: "length" (of the longer side, tokens) and "label"."""
