@@ -20,6 +20,7 @@ from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.inputs import as_lengths
 from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
+from nestree.recursions.chain import Chain
 from nestree.recursions.draws import Draws
 from nestree.trees import Tree
 
@@ -134,7 +135,13 @@ class Classifier(nn.Module):
         return scores.squeeze(-1)
 
     def folds_along(self) -> bool:
-        """Return whether the encoder can fold along given trees, as [`node_states`][] does."""
+        """Return whether folding along the tree that the encoder found gives its own states of nodes.
+
+        Not where a tree is soft (continuous recursion, ordered memory), nor for a chain, which starts from a zero
+        state.
+        """
+        if isinstance(getattr(self.encoder, "inner", None), Chain):
+            return False
         states = next(self.encoder.parameters()).new_zeros(1, 1, self.encoder.dim)
         try:
             self.encoder(states, [1], along=[Tree(1, ())], nodes=True)

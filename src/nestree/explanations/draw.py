@@ -51,7 +51,7 @@ def legend_of(scale: LabelScale, label: str | None = None) -> list[Mark]:
 
 def captioned(explanation: Explanation) -> list[tuple[str, ExplainedTree]]:
     """Return the trees with their captions."""
-    answer = f"{explanation.label} ({explanation.probability:.2f})"
+    answer = f"answer {explanation.label} ({explanation.probability:.2f})"
     if len(explanation.sides) == 1:
         return [(answer, explanation.sides[0])]
     return [(f"{answer}, side {number}", side) for number, side in enumerate(explanation.sides, start=1)]
@@ -116,5 +116,6 @@ def draw_in_terminal(
         lines += draw_text(side.tree, columns=columns, depth=depth, width=width, marks=marks)
     shown = []
     for mark in legend_of(scale, label):
-        shown += [(f" {mark.sign} ", Style(color=mark.ink, bgcolor=mark.colour)), f" {printable_line(mark.about)}  "]
+        name = "" if mark.about == mark.sign else f" {printable_line(mark.about)}"
+        shown += [(f" {mark.sign} ", Style(color=mark.ink, bgcolor=mark.colour)), f"{name}  "]
     return [*lines, Text.assemble(*shown), *(Text(note, style="dim") for note in explanation.notes), Text("")]

@@ -142,10 +142,10 @@ def explain(
 ) -> list[Explanation]:
     """Return a model's explanations of inputs.
 
-    The state of a node is that of folding along the most probable tree, which is exact: a node that the search made is
-    the cell applied to its two children. Where an encoder does not fold with one cell (continuous recursion, ordered
-    memory), every part of the text is read by itself instead, and a note says so. At the root, the model's own answer
-    is taken, which for a beam tree is that to the average over beams.
+    The states of nodes come from folding along the most probable tree, which gives those of the search: a node is the
+    cell applied to its two children. Where that is not so (soft trees; chains, which start from a zero state), every
+    part of the text is read by itself instead, and a note says so. For a chain without a layer of context this is
+    exact too. At the root, the model's own answer is taken, which for a beam tree is that to the average over beams.
 
     Args:
         model: a model; it is switched to evaluation mode.
@@ -190,7 +190,7 @@ def _alone_states(
     model: Classifier, batch: Batch, trees: Sequence[Tree], tokens: int
 ) -> list[Float[Tensor, "nodes d"]]:
     """Return the roots of encoding the tokens below each node by themselves."""
-    rows = batch.tokens.cpu().numpy()
+    rows = batch.tokens.cpu().numpy().astype(np.uint32)
     spans = [tree.all_spans() for tree in trees]
     parts = [row[first:end] for row, own in zip(rows, spans, strict=True) for first, end in own]
     examples = RaggedExamples.from_sequences(parts, [0] * len(parts), name="parts", dtype=np.uint32)

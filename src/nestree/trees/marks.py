@@ -15,7 +15,10 @@ SIGN = 8
 """Maximal width of a sign, in columns."""
 
 # Red and blue, unlike red and green, are told apart by nearly everyone; the sign says the same without colour.
-LOW, MIDDLE, HIGH = "#b2182b", "#d9d9d9", "#2166ac"
+# After ColorBrewer's RdBu.
+MIDDLE = "#d9d9d9"
+REDS = ("#ef8a62", "#b2182b")
+BLUES = ("#67a9cf", "#2166ac")
 
 # Okabe and Ito's palette, without black and grey.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
@@ -103,7 +106,7 @@ class LabelScale:
             number = self.labels.index(label)
             return mix(MIDDLE, HUES[number] if count <= len(HUES) else _hue(number / count), strength)
         place = self.positions[label] if count > 2 else self.positions[label] * strength
-        return mix(MIDDLE, LOW if place < 0 else HIGH, abs(place))
+        return on_scale(place)
 
     def mark(self, label: str, probability: float, text: str) -> Mark:
         """Return the mark of a node over ``text`` with this label and probability."""
@@ -111,8 +114,7 @@ class LabelScale:
 
     def mark_of(self, label: str, probability: float, text: str) -> Mark:
         """Return the mark of a node over ``text`` that shows the probability of one label, whichever is its own."""
-        colour = mix(MIDDLE, HIGH, probability)
-        return Mark(f"{100 * probability:.0f}%", colour, f"{text}: {label} {probability:.2f}")
+        return Mark(f"{100 * probability:.0f}%", on_scale(probability), f"{text}: {label} {probability:.2f}")
 
     def legend(self) -> list[Mark]:
         """Return the mark of every label, on a scale in its order."""
@@ -120,6 +122,13 @@ class LabelScale:
         if (places := self.positions) is not None:
             order = sorted(self.labels, key=lambda label: places[label])
         return [Mark(self.signs[label], self.colour(label), label) for label in order]
+
+
+def on_scale(place: float) -> str:
+    """Return the colour at ``place`` from -1 (red) through 0 (grey) to 1 (blue), as ``#rrggbb``."""
+    light, full = REDS if place < 0 else BLUES
+    share = 2 * abs(place)
+    return mix(MIDDLE, light, share) if share <= 1 else mix(light, full, share - 1)
 
 
 def mix(colour: str, other: str, share: float) -> str:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
 
-from nestree.trees.folding import View, fold, printable_line
+from nestree.trees.folding import Part, View, fold, printable_line
 from nestree.trees.marks import Mark
 from nestree.trees.parsed import ParsedTree, Span
 
@@ -62,6 +62,7 @@ def _colours(colour: dict[str, str]) -> str:
         ".inner{{stroke:{inner}}}",
         ".outer{{stroke:{outer}}}",
         ".frame{{fill:{frame};stroke:{frame}}}",
+        "path.plain{{stroke:{frame}}}",
     ]
     return "\n".join(f".nestree-tree {rule.format(**colour)}" for rule in rules)
 
@@ -144,14 +145,15 @@ def _with_legend(
     at, row = MARGIN, top
     badge = _badge_width(legend)
     for mark in legend:
-        long = badge + 6 + SMALL_LETTER * cell_len(mark.about) + GAP
+        name = "" if mark.about == mark.sign else printable_line(mark.about)
+        long = badge + 6 + SMALL_LETTER * cell_len(name) + GAP
         if at > MARGIN and at + long > wide:
             at, row = MARGIN, row + LEAF + 4
         wide = max(wide, at + long + MARGIN)
         body.append(
             f"<g>{_badge(mark, at + badge / 2, row + LEAF / 2, badge)}"
             f'<text class="small" x="{_number(at + badge + 6)}" y="{_number(row + LEAF / 2 + 4)}">'
-            f"{escape(printable_line(mark.about))}</text></g>"
+            f"{escape(name)}</text></g>"
         )
         at += long
     if legend:
@@ -271,13 +273,17 @@ class _Drawing:
             f"{escape(label)}</text></g>"
         )
 
+    def _line(self, part: Part) -> str:
+        """Return the class of a part's lines, which have no hue where marks have one."""
+        return ("outer" if part.level else "inner") + (" plain" if self.marks else "")
+
     def _branch(self, place: int) -> str:
         """Draw the branches from a merge to its two children."""
         part = self.view.parts[place]
         left, right = part.children or (place, place)
         y, first, second = (_number(self.base - self.rise[node]) for node in (place, left, right))
         return (
-            f'<path class="{"outer" if part.level else "inner"}" '
+            f'<path class="{self._line(part)}" '
             f'd="M{_number(self.x[left])} {first}V{y}H{_number(self.x[right])}V{second}"/>'
         )
 
@@ -305,7 +311,7 @@ class _Drawing:
         apex, base = _number(self.base - self.rise[place]), _number(self.base + 2)
         half = (self.right[place] - self.left[place]) / 2 - 2
         return (
-            f'<path class="{"outer" if part.level else "inner"}" '
+            f'<path class="{self._line(part)}" '
             f'd="M{_number(x)} {apex}L{_number(x - half)} {base}H{_number(x + half)}Z"/>{text}'
         )
 

@@ -106,6 +106,7 @@ def _block(view: View, root: int, pens: _Pens) -> list[Text]:
     places, merges = view.items(root)
     items = [_Item(place, _item(view, place, level, pens)) for place in places]
     signs, style = (HEAVY, OUTER) if level else (LIGHT, INNER)
+    style = "" if pens.marks else style
     # The mark of a group is inside its frame.
     marked = [*merges, *(place for place in places if not view.framed(place, level))] if pens.marks else []
     margin = _margin(view, items, merges, pens, signs, style, marked)
