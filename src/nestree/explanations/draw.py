@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.style import Style
 from rich.text import Text
@@ -46,7 +47,9 @@ def legend_of(scale: LabelScale, label: str | None = None) -> list[Mark]:
     """Return the marks to explain: of every label, or of the probabilities of ``label``."""
     if label is None:
         return scale.legend()
-    return [scale.mark_of(label, share, "probability") for share in (0.0, 0.5, 1.0)]
+    marks = [scale.mark_of(label, share, "") for share in (0.0, 0.5, 1.0)]
+    names = [*(mark.sign for mark in marks[:-1]), f"probability of {label}"]
+    return [replace(mark, about=name) for mark, name in zip(marks, names, strict=True)]
 
 
 def captioned(explanation: Explanation) -> list[tuple[str, ExplainedTree]]:
