@@ -142,7 +142,7 @@ def test_one_label_shows_its_probability_at_every_node(run: str, capsys: pytest.
     share = explained(run, "7")[0]["probabilities"]["3"]
     assert capsys.readouterr().out.split("\n")[1:3] == [
         f" {100 * share:.0f}%  7",
-        " 0%   50%   100%  probability of 3  ",
+        " 0%    50%    100%  probability of 3  ",
     ]
 
 

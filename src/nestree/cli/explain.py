@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError("label", f"must be one of the model's labels ({known}), not {parsed.label!r}")
     explained = _explained(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
     if files:
-        _write(files, list(explained), parsed, title=f"{run.name}: a label at every node")
+        _write(files, list(explained), parsed, title=f"{run.title}: a label at every node")
         return 0
     for text, one in explained:
         if parsed.json:
