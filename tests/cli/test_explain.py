@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -173,3 +175,14 @@ def test_an_encoder_without_trees_is_a_line(tmp_path: Path, capsys: pytest.Captu
     run.save_weights(build_model(configuration, run.task))
     assert main(["explain", str(run.path), "7"]) == 2
     assert "encoder s4d has no trees" in capsys.readouterr().err
+
+
+def test_the_picture_in_the_documentation_is_what_its_command_draws() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    (command,) = re.findall(r"`nestree (explain listops-rir .*?)`", (docs / "trees.md").read_text(encoding="utf-8"))
+    assert main(shlex.split(command)) == 0
+
+    def texts(path: Path) -> list[str]:
+        return ["".join(text.itertext()) for text in ElementTree.parse(path).getroot().iter(f"{SVG}text")]
+
+    assert texts(Path("explained.svg")) == texts(docs / "explained.svg")
