@@ -88,7 +88,7 @@ def test_a_picture_is_well_formed_and_has_a_mark_with_a_title_at_every_node(
     assert capsys.readouterr().err == "written to tree.svg\nwritten to tree.html\n"
     root = ElementTree.parse("tree.svg").getroot()
     marks = [group for group in root.iter(f"{SVG}g") if group.find(f"{SVG}rect[@class='mark']") is not None]
-    titles = [title.text for group in marks if (title := group.find(f"{SVG}title")) is not None]
+    titles = [title.text or "" for group in marks if (title := group.find(f"{SVG}title")) is not None]
     wanted = [*explained(run), *explained(run, "[SM 1 2 ]")]
     assert sorted(titles) == sorted(f"{node['text']}: {node['label']} ({node['probability']:.2f})" for node in wanted)
     assert len(marks) == len(wanted) + 10  # the legend

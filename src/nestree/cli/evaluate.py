@@ -59,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--trees",
         action="store_true",
-        help="Also compare the trees found with the gold trees (ListOps, sst5, sst2): bracket F1, and recall of whole operators.",
+        help="Also compare the trees found with the gold trees (ListOps, sst5, sst2): bracket F1, and recall of whole "
+        "operators or phrases.",
     )
     parser.add_argument(
         "--nodes",
