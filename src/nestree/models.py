@@ -29,6 +29,7 @@ from nestree.encoders.inputs import as_lengths
 from nestree.errors import OptionError
 from nestree.layers import ClassificationHead
 from nestree.layers.language_model import LanguageModel
+from nestree.recursions.chain import Chain
 from nestree.recursions.draws import Draws
 from nestree.trees import Tree
 
@@ -182,6 +183,35 @@ class Classifier(nn.Module):
         scores = self.encoder(self.states(tokens), lengths, along=trees, scores=True).scores
         assert scores is not None
         return scores.squeeze(-1)
+
+    def folds_along(self) -> bool:
+        """Return whether folding along the tree that the encoder found gives its own states of nodes.
+
+        Not where a tree is soft (continuous recursion, ordered memory), nor for a chain, which starts from a zero
+        state.
+        """
+        if isinstance(getattr(self.encoder, "inner", None), Chain):
+            return False
+        states = next(self.encoder.parameters()).new_zeros(1, 1, self.encoder.dim)
+        try:
+            self.encoder(states, [1], along=[Tree(1, ())], nodes=True)
+        except ValueError:
+            return False
+        return True
+
+    def node_states(
+        self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], trees: Sequence[Tree]
+    ) -> list[Float[Tensor, "nodes d"]]:
+        """Return the states of all nodes of the given tree of each sequence, as `Tree.all_spans` orders them.
+
+        Differentiable.
+
+        Raises:
+            ValueError: the encoder does not fold with a single cell, or the trees do not match the sequences.
+        """
+        nodes = self.encoder(self.states(tokens), lengths, along=trees, nodes=True).nodes
+        assert nodes is not None
+        return [torch.stack([own[span] for span in tree.all_spans()]) for own, tree in zip(nodes, trees, strict=True)]
 
     def forward(
         self, tokens: Integer[Tensor, "b l"], lengths: Integer[Tensor, " b"], *, draws: Draws | None = None

@@ -8,6 +8,7 @@ import torch
 from pytorch_optimizer import Lookahead
 from torch import nn
 
+import nestree
 from nestree.config.options import OptimizerOptions
 from nestree.data.batches import pad
 from nestree.layers.s4d import ssm_parameters
@@ -16,6 +17,7 @@ from nestree.tasks.listops import ListOps, encode
 from nestree.training.module import ClassifierModule
 from nestree.training.optimizers import build_optimizer, encoder_matrices, forget
 from nestree.training.schedules import build_schedule, rate_share
+from nestree.trees.scores import GoldTree
 from support.training import config, fresh_model, training
 
 
@@ -297,3 +299,24 @@ def test_supervision_of_trees_adds_their_log_loss() -> None:
     module.gold = lambda tokens: None
     with pytest.raises(ValueError, match="knows no gold trees"):
         module._gold_log_prob(tokens, lengths)
+
+
+def test_supervision_of_nodes_is_the_mean_cross_entropy_at_labelled_nodes() -> None:
+    tree = nestree.Tree(3, ((1, 2), (0, 3)))
+    golds = {3: GoldTree(tree, (), {(0, 1): 4, (1, 3): 2, (0, 3): 7}), 2: None, 1: GoldTree(nestree.Tree(1, ()), ())}
+    tokens, lengths = pad([torch.tensor([6, 7, 8]), torch.tensor([6, 7]), torch.tensor([9]), torch.tensor([8, 8, 9])])
+    model = fresh_model("ebt-grc").eval()
+    options = OptimizerOptions(node_supervision=0.5)
+    module = ClassifierModule(model, classes=10, options=options, gold=lambda row: golds[len(row)])
+    found = module._node_loss(tokens, lengths)
+    wanted = torch.zeros(())
+    for row in (0, 3):
+        nodes = model.encoder(model.states(tokens[row : row + 1]), [3], along=[tree], nodes=True).nodes[0]
+        logits = model.classify(torch.stack([nodes[0, 1], nodes[1, 3], nodes[0, 3]]))
+        wanted = wanted + nn.functional.cross_entropy(logits, torch.tensor([4, 2, 7]))
+    torch.testing.assert_close(found, wanted)
+    found.backward()
+    assert all(part.grad is not None and part.grad.any() for part in model.encoder.inner.cell.parameters())
+    assert module._node_loss(tokens[1:2], lengths[1:2]) == 0
+    with pytest.raises(ValueError, match="node_supervision must be a number of at least 0, not -1"):
+        OptimizerOptions(node_supervision=-1)

@@ -67,7 +67,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--trees",
         action="store_true",
-        help="Also compare the trees found with the gold trees (ListOps): bracket F1, and recall of whole operators.",
+        help="Also compare the trees found with the gold trees (ListOps, sst5, sst2): bracket F1, and recall of whole "
+        "operators or phrases.",
+    )
+    parser.add_argument(
+        "--nodes",
+        action="store_true",
+        help="Also measure the accuracy at all labelled nodes of the gold trees (sst5, sst2), folding along these.",
     )
     parser.add_argument(
         "--classes",
@@ -99,6 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         tokens=options.tokens,
         trees=parsed.trees,
         compare_bag=True,
+        nodes=parsed.nodes,
     )
     if parsed.json:
         for result in results:
@@ -106,6 +113,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     console = output()
     _show(console, run, results, every=parsed.classes)
+    for result in results:
+        if (score := result.nodes) is not None:
+            console.print(
+                f"{result.test}: accuracy at all {score.nodes:,} labelled nodes of the gold trees {score.all:.1%} "
+                f"(always the most common label: {score.common / score.nodes:.1%}), "
+                f"at their {score.roots:,} roots {score.root:.1%}"
+            )
     if changed:
         console.print(f"with {', '.join(f'encoder.{name}={value}' for name, value in changed.items())}")
     console.print(f"written to {run.evaluation_file}")

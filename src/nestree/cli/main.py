@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "measure the accuracy of a run on the tests of its task",
     "predict": "predict the labels of your own inputs",
     "parse": "show the trees that a model finds in your own inputs",
+    "explain": "show what a model says at every node of its trees",
     "reproduce": "reproduce published results with the models that ship with the package",
     "share": "upload a run's model to the Hugging Face Hub",
     "report": "write a page about one run, or several side by side: curves, accuracy, trees",

@@ -62,6 +62,9 @@ class OptimizerOptions:
     tree_supervision: float = 0.0
     """Weight of the log-loss of gold trees, for tasks that have them and encoders with a pair scorer; 0: trees are
     learned without supervision. Trees of a model that was trained with it are not unsupervised."""
+    node_supervision: float = 0.0
+    """Weight of the cross-entropy of the head at the labelled nodes of the gold trees (sst5, sst2), the mean over a
+    text's nodes, folding along the gold tree; 0: the head is trained at the root only."""
     schedule: str = SCHEDULES[0]
     """Learning rate schedule: plateau (reduced when the validation accuracy stops rising); cosine (linear warm-up over
     warmup_steps, then half a cosine down to minimum_learning_rate); or wsd (warm-up, stable, decay: the same warm-up,
@@ -102,8 +105,9 @@ class OptimizerOptions:
         if self.clip is not None:
             check_positive("clip", self.clip)
         check_one_of("schedule", self.schedule, SCHEDULES)
-        if not 0 <= self.tree_supervision < float("inf"):
-            raise OptionError("tree_supervision", f"must be a number of at least 0, not {self.tree_supervision!r}")
+        for name in ("tree_supervision", "node_supervision"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise OptionError(name, f"must be a number of at least 0, not {getattr(self, name)!r}")
         if not 0 < self.plateau_factor < 1:
             raise OptionError("plateau_factor", f"must be between 0 and 1, not {self.plateau_factor!r}")
         check_at_least("plateau_patience", self.plateau_patience, 1)

@@ -143,9 +143,10 @@ def encode_along(
         tokens = attention(states[: given.leaves], states[rows], paths, weights)
     nodes = None
     if request.nodes:
-        spans = [[*((leaf, leaf + 1) for leaf in range(tree.leaves)), *tree.spans()] for tree in along]
+        spans = [tree.all_spans() for tree in along]
+        rows_of_states = states.unbind()  # one node of the graph; the gradient of each states[row] would fill a table
         nodes = [
-            {span: states[row] for span, row in zip(own, rows, strict=True)}
+            {span: rows_of_states[row] for span, row in zip(own, rows, strict=True)}
             for own, rows in zip(spans, given.rows, strict=True)
         ]
     return Encoding(

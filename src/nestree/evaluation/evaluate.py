@@ -18,6 +18,7 @@ from nestree.data.ragged import RaggedExamples
 from nestree.evaluation.bag_of_words import BagOfWords
 from nestree.evaluation.intervals import wilson
 from nestree.evaluation.measures import ClassMeasures, measure_classes, read_measures
+from nestree.evaluation.node_accuracy import NodeScore
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
@@ -87,6 +88,8 @@ class Result:
     """What else is measured of the answers; None in results of earlier versions."""
     bag_of_words: BagOfWords | None = None
     """Answers of a bag of words on the same examples, if they were requested and the task is one of words."""
+    nodes: NodeScore | None = None
+    """Accuracy at the labelled nodes of gold trees, if it was requested."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -103,6 +106,7 @@ class Result:
             **({"trees": {name: score.as_dict() for name, score in self.trees.items()}} if self.trees else {}),
             **({"measures": self.measures.as_dict()} if self.measures is not None else {}),
             **({"bag_of_words": self.bag_of_words.as_dict()} if self.bag_of_words is not None else {}),
+            **({"nodes": self.nodes.as_dict()} if self.nodes is not None else {}),
         }
 
     @classmethod
@@ -123,6 +127,7 @@ class Result:
             else None,
             measures=read_measures(values.get("measures")),
             bag_of_words=BagOfWords.from_dict(values["bag_of_words"]) if values.get("bag_of_words") else None,
+            nodes=NodeScore.from_dict(values["nodes"]) if values.get("nodes") else None,
         )
 
 

@@ -22,6 +22,7 @@ from nestree.evaluation.bag_of_words import (
     training_part,
 )
 from nestree.evaluation.evaluate import Result, answers, evaluate
+from nestree.evaluation.node_accuracy import node_accuracy
 from nestree.evaluation.progress import progress_bars
 from nestree.evaluation.record import known_bag_of_words, record
 from nestree.models import Classifier
@@ -44,6 +45,7 @@ def evaluate_run(
     tokens: int | None = None,
     trees: bool = False,
     compare_bag: bool = False,
+    nodes: bool = False,
     write: bool = True,
     console: Console,
 ) -> list[Result]:
@@ -60,6 +62,7 @@ def evaluate_run(
         trees: also score the most probable trees against the task's gold trees.
         compare_bag: also answer the tests of a task of words with a bag of words, if scikit-learn is installed; what an
             earlier result recorded is not computed again.
+        nodes: also measure the accuracy at the labelled nodes of the gold trees.
         write: record the results in the run's ``evaluation.json``.
         console: for progress.
 
@@ -88,6 +91,7 @@ def evaluate_run(
             tokens,
             trees=trees,
             compare_bag=compare_bag,
+            nodes=nodes,
             write=write,
             remarks=number == 0,
             console=console,
@@ -105,6 +109,7 @@ def _evaluate(
     *,
     trees: bool,
     compare_bag: bool,
+    nodes: bool,
     write: bool,
     remarks: bool,
     console: Console,
@@ -114,6 +119,8 @@ def _evaluate(
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
+    if nodes:
+        _check_nodes(run, model, tests)
     results = []
     train: RaggedExamples | None = None
     with progress_bars(console) as progress:
@@ -141,6 +148,9 @@ def _evaluate(
             if compare_bag and fits_bag_of_words(task) and is_installed():
                 progress.update(bar, description=f"{test}, bag of words")
                 result = replace(result, bag_of_words=_bag_of_words(run, train, examples))
+            if nodes:
+                most = tokens or run.config.data.evaluation_tokens
+                result = replace(result, nodes=node_accuracy(model, examples, task.gold, tokens=most))
             results.append(result)
             if write:
                 record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
@@ -161,6 +171,17 @@ def _check_trees(run: Run, model: Classifier, tests: Sequence[str]) -> None:
         raise OptionError("trees", f"needs gold trees, and task {run.config.data.task} has none")
     if answers(model, example, beams=1)[1] is None:
         raise OptionError("trees", f"needs trees, and encoder {run.config.encoder_name} has none")
+
+
+def _check_nodes(run: Run, model: Classifier, tests: Sequence[str]) -> None:
+    """Check, before minutes are spent, that gold trees have labelled nodes and the encoder folds along given trees."""
+    golds = [run.task.gold(run.task.load(test, size=1).sequences(0)[0]) for test in tests]
+    if run.task.sides > 1 or not all(gold is not None and gold.labels for gold in golds):
+        raise OptionError("nodes", f"needs gold trees with labelled nodes, and task {run.config.data.task} has none")
+    if not model.folds_along():
+        raise OptionError(
+            "nodes", f"needs an encoder that folds along given trees, and {run.config.encoder_name} does not"
+        )
 
 
 def present_tests(task: Task, tests: Sequence[str], console: Console) -> list[str]:

@@ -36,10 +36,9 @@ def record(run: Run, result: Result, *, seed: int, encoder_options: Mapping[str,
         "commit": commit(),
     }
     before = next((other for other in entries(run) if _identity(other) == _identity(entry)), {})
-    if result.trees is None and before.get("weights") == entry["weights"] and "trees" in before:
-        entry["trees"] = before["trees"]  # scored earlier, for the same weights
-    if result.bag_of_words is None and before.get("weights") == entry["weights"] and "bag_of_words" in before:
-        entry["bag_of_words"] = before["bag_of_words"]
+    for name in ("trees", "nodes", "bag_of_words"):
+        if getattr(result, name) is None and before.get("weights") == entry["weights"] and name in before:
+            entry[name] = before[name]  # scored earlier, for the same weights
     others = [other for other in entries(run) if _identity(other) != _identity(entry)]
     write_entries(run, [*others, entry])
 

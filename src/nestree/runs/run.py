@@ -33,6 +33,7 @@ from nestree.tasks.stages import LABEL
 
 if TYPE_CHECKING:
     from nestree.evaluation import Prediction, Reading, Result
+    from nestree.explanations import Explanation
     from nestree.trees import ParsedTree
 
 RUNS = Path("runs")
@@ -305,6 +306,7 @@ class Run:
         tokens: int | None = None,
         trees: bool = False,
         compare_bag: bool = False,
+        nodes: bool = False,
         write: bool = True,
         progress: bool = True,
     ) -> list[Result]:
@@ -319,6 +321,7 @@ class Run:
             trees: also compare the trees found with the gold trees.
             compare_bag: also compare with a bag of words, on a task of single texts as words, if scikit-learn is
                 installed (``nestree[sklearn]``).
+            nodes: also measure the accuracy at all labelled nodes of the gold trees, folding along these.
             write: record the results in ``evaluation.json``; for a model of the package or the Hub, in a copy in
                 ``runs/``.
             progress: show a bar on standard error.
@@ -343,6 +346,7 @@ class Run:
             tokens=tokens,
             trees=trees,
             compare_bag=compare_bag,
+            nodes=nodes,
             write=write,
             console=messages(shown=progress),
         )
@@ -419,6 +423,42 @@ class Run:
                 f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
             )
         return found
+
+    def explain(
+        self,
+        texts: Sequence[str | Sequence[str]],
+        *,
+        inference: str | None = None,
+        where: Sequence[str] | None = None,
+    ) -> list[Explanation]:
+        """Return the model's answer to every text, and at every node of its most probable tree.
+
+        Args:
+            texts: see [`predict`][].
+            inference: for RIR: grouped or flat; None as in the run's configuration.
+            where: what errors call each text; None: "input 1" and so on.
+
+        Raises:
+            UserError: a text is not a valid input of the task, or the encoder has no trees.
+
+        Examples:
+            >>> (explanation,) = Run.open("listops-rir").explain(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
+            >>> (side,) = explanation.sides
+            >>> [(side.text(node), node.label) for node in side.nodes if node.span == (3, 7)]
+            [('[MIN 4 7 ]', '4')]
+        """
+        from nestree.evaluation.predictions import encode_all
+        from nestree.explanations.explain import UNTRAINED, NoTrees, explain
+
+        inputs = encode_all(self.task, texts, where=where)
+        notes = () if self.config.optimizer.node_supervision else (UNTRAINED,)
+        try:
+            tokens = self.config.data.evaluation_tokens
+            return explain(self.model(inference), self.task, inputs, notes=notes, tokens=tokens)
+        except NoTrees:
+            raise UserError(
+                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
+            ) from None
 
     @overload
     def parse(

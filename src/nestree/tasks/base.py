@@ -17,6 +17,7 @@ from nestree.data import RaggedExamples
 from nestree.data.vectors import Vectors
 from nestree.tasks.families import TESTS, Family
 from nestree.tasks.stages import NONE, Plan, Stage, read_plan
+from nestree.tasks.treebank import LabelledTree
 from nestree.trees.scores import GoldTree
 
 Progress = Callable[[int, int], None]
@@ -276,6 +277,8 @@ class Dataset:
     """Default kind of tokens: byte, char or word."""
     max_tokens: int | None = None
     """Default maximal number of tokens per text; longer texts are cut; None: no limit."""
+    trees: Callable[[Path, str], Iterator[LabelledTree]] | None = None
+    """Yield the trees of a split's texts, given the result of ``find``; None: not a treebank."""
     held_out: int | None = None
     """Number of training rows that protocol "clean" holds out for validation, if there is no official validation
     split."""

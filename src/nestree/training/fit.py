@@ -111,6 +111,8 @@ class Training:
         if config.optimizer.tree_supervision:
             _check_supervision(task, train, config)
         model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
+        if config.optimizer.node_supervision:
+            _check_node_supervision(task, train, model, config)
         self.curriculum = Curriculum(data.stages)
         self.stream = TrainingStream(
             train,
@@ -387,3 +389,13 @@ def _check_supervision(task: Task, train: RaggedExamples, config: Config) -> Non
         raise OptionError(
             "optimizer.tree_supervision", f"must be 0: encoder {config.encoder_name} has no scorer of pairs"
         )
+
+
+def _check_node_supervision(task: Task, train: RaggedExamples, model: Classifier, config: Config) -> None:
+    """Make sure that there are gold trees with labelled nodes, and an encoder that can fold along them."""
+    name = "optimizer.node_supervision"
+    first = [task.gold(train.sequences(row)[0]) for row in range(min(len(train), 20))]
+    if task.sides > 1 or not any(gold is not None and gold.labels for gold in first):
+        raise OptionError(name, f"must be 0: task {task.name} knows no labels of the nodes of trees (sst5 and sst2 do)")
+    if not model.folds_along():
+        raise OptionError(name, f"must be 0: encoder {config.encoder_name} does not fold along given trees")

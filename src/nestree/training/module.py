@@ -110,6 +110,8 @@ class ClassifierModule(pl.LightningModule):
                 correct += (logits.detach().argmax(dim=-1) == labels).sum()
                 if self.options.tree_supervision:
                     total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
+                if self.options.node_supervision:
+                    total = total + self.options.node_supervision * self._node_loss(tokens, lengths)
                 # DistributedDataParallel averages gradients over processes; this makes it the mean of the whole batch.
                 part = total * (self.trainer.world_size / batch.size)
                 self.manual_backward(self._reaching_all(part))
@@ -139,6 +141,28 @@ class ClassifierModule(pl.LightningModule):
         if len(trees) < len(golds):
             raise OptionError("optimizer.tree_supervision", "must be 0: the task knows no gold trees")
         return self.model.tree_log_prob(tokens, lengths, trees).sum()
+
+    def _node_loss(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the mean cross-entropy at the labelled nodes of each gold tree, the sum over the sequences.
+
+        Sequences without labelled nodes, such as texts that were cut, count as 0.
+        """
+        assert self.gold is not None
+        rows = zip(tokens.cpu().numpy(), lengths.tolist(), strict=True)
+        golds = [self.gold(row[:length]) for row, length in rows]
+        known = [(row, gold) for row, gold in enumerate(golds) if gold is not None and gold.labels]
+        if not known:
+            return torch.zeros((), device=tokens.device)
+        chosen = torch.tensor([row for row, _ in known], device=tokens.device)
+        of_trees = self.model.node_states(tokens[chosen], lengths[chosen], [gold.tree for _, gold in known])
+        losses = []
+        for states, (_, gold) in zip(of_trees, known, strict=True):
+            places = [place for place, span in enumerate(gold.tree.all_spans()) if span in gold.labels]
+            labels = [gold.labels[span] for span in gold.tree.all_spans() if span in gold.labels]
+            losses.append((states[places], torch.tensor(labels), torch.full((len(labels),), 1 / len(labels))))
+        states, labels, weights = (torch.cat(parts) for parts in zip(*losses, strict=True))
+        each = functional.cross_entropy(self.model.classify(states), labels.to(states.device), reduction="none")
+        return (each * weights.to(each)).sum()
 
     @contextmanager
     def _search_of_stage(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nestree.trees.fixed import balanced, left_branching, random_tree, right_branching
@@ -20,6 +20,8 @@ class GoldTree:
     spans: tuple[Span, ...]
     """(first leaf, one past the last) of each constituent, such as an operator from its bracket to its ``]``. Inside a
     constituent the order of merges is free."""
+    labels: Mapping[Span, int] = field(default_factory=dict)
+    """Number of the label of each node that carries one, leaves included; empty in most tasks."""
 
 
 def bracket_f1(tree: Tree, gold: Tree) -> float:

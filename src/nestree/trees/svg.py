@@ -6,16 +6,23 @@ no title or description for screen readers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
 
-from nestree.trees.folding import View, fold, printable_line
-from nestree.trees.parsed import ParsedTree
+from nestree.trees.folding import Part, View, fold, printable_line
+from nestree.trees.marks import Mark
+from nestree.trees.parsed import ParsedTree, Span
 
 STEP = 18.0
 """Vertical distance of a merge and its parent, px."""
+MARKED_STEP = 26.0
+"""The same where nodes have marks, px."""
+MARK = 15.0
+"""Height of a mark, px."""
+SMALL_LETTER = 6.7
+"""Width of a letter at 11 px, px, rounded up."""
 LETTER = 7.9
 """Width of a letter at 13 px, px, rounded up."""
 GAP = 10.0
@@ -55,6 +62,7 @@ def _colours(colour: dict[str, str]) -> str:
         ".inner{{stroke:{inner}}}",
         ".outer{{stroke:{outer}}}",
         ".frame{{fill:{frame};stroke:{frame}}}",
+        "path.plain{{stroke:{frame}}}",
     ]
     return "\n".join(f".nestree-tree {rule.format(**colour)}" for rule in rules)
 
@@ -65,10 +73,13 @@ STYLE = f"""
 .nestree-tree path{{fill:none;stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}}
 .nestree-tree path.outer{{stroke-width:2.5}}
 .nestree-tree .frame{{fill-opacity:.07;stroke-dasharray:4 3}}
+.nestree-tree .sign{{font-size:11px}}
 {_colours(_LIGHT)}
 @media (prefers-color-scheme:dark){{
 {_colours(_DARK)}
 }}
+.nestree-tree text.black{{fill:#000}}
+.nestree-tree text.white{{fill:#fff}}
 """.strip()
 """CSS of a drawing, with colours for light pages, and dark ones where the reader's system is dark."""
 
@@ -79,6 +90,9 @@ def draw_svg(
     depth: int | None = None,
     width: int | None = None,
     style: bool = True,
+    marks: Sequence[Mapping[Span, Mark]] = (),
+    legend: Sequence[Mark] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """Draw trees below each other, each under its caption, as one SVG document.
 
@@ -89,16 +103,25 @@ def draw_svg(
         depth: maximal depth that is drawn, in merges below the root; None for no limit.
         width: maximal number of leaves and folded parts per tree; None for no limit.
         style: include [`STYLE`][]; leave it out for a page that has it already.
+        marks: for each tree, marks of its nodes by span; none: no marks.
+        legend: marks to explain below the trees.
+        notes: lines below that.
 
     Raises:
         ValueError: ``depth`` or ``width`` is below 1.
     """
-    drawings = [_Drawing(fold(parsed, depth=depth, width=width), caption) for caption, parsed in captioned]
-    wide = max(drawing.size[0] for drawing in drawings) + 2 * MARGIN
+    marked = marks or [{}] * len(captioned)
+    drawings = [
+        _Drawing(fold(parsed, depth=depth, width=width), caption, own)
+        for (caption, parsed), own in zip(captioned, marked, strict=True)
+    ]
+    wide = max([*(drawing.size[0] for drawing in drawings), *(SMALL_LETTER * cell_len(note) for note in notes)])
+    wide += 2 * MARGIN
     body, top = [], MARGIN
     for drawing in drawings:
         body.append(f'<g transform="translate({_number(MARGIN)} {_number(top)})">{drawing.body()}</g>')
         top += drawing.size[1] + MARGIN
+    wide, top = _with_legend(body, legend, notes, wide, top)
     about = "; ".join(f"{printable_line(caption)}, {parsed.tree.leaves} tokens" for caption, parsed in captioned)
     return "\n".join(
         [
@@ -115,16 +138,61 @@ def draw_svg(
     )
 
 
+def _with_legend(
+    body: list[str], legend: Sequence[Mark], notes: Sequence[str], wide: float, top: float
+) -> tuple[float, float]:
+    """Append legend and notes to ``body``, and return the new width and height of the drawing."""
+    at, row = MARGIN, top
+    badge = _badge_width(legend)
+    for mark in legend:
+        name = "" if mark.about == mark.sign else printable_line(mark.about)
+        long = badge + 6 + SMALL_LETTER * cell_len(name) + GAP
+        if at > MARGIN and at + long > wide:
+            at, row = MARGIN, row + LEAF + 4
+        wide = max(wide, at + long + MARGIN)
+        body.append(
+            f"<g>{_badge(mark, at + badge / 2, row + LEAF / 2, badge)}"
+            f'<text class="small" x="{_number(at + badge + 6)}" y="{_number(row + LEAF / 2 + 4)}">'
+            f"{escape(name)}</text></g>"
+        )
+        at += long
+    if legend:
+        top = row + LEAF + MARGIN
+    for note in notes:
+        body.append(f'<text class="small" x="{_number(MARGIN)}" y="{_number(top + 4)}">{escape(note)}</text>')
+        top += LEAF
+    return wide, top
+
+
+def _badge_width(marks: Iterable[Mark]) -> float:
+    """Return the width of a badge for any of these marks."""
+    return SMALL_LETTER * max((cell_len(mark.sign) for mark in marks), default=0) + 8
+
+
+def _badge(mark: Mark, x: float, y: float, width: float) -> str:
+    """Draw a sign on its colour, with its middle at (x, y)."""
+    ink = "white" if mark.ink == "#ffffff" else "black"
+    return (
+        f'<rect class="mark" x="{_number(x - width / 2)}" y="{_number(y - MARK / 2)}" width="{_number(width)}" '
+        f'height="{_number(MARK)}" rx="4" fill="{mark.colour}"/>'
+        f'<text class="sign {ink}" text-anchor="middle" x="{_number(x)}" y="{_number(y + 4)}">'
+        f"{escape(mark.sign)}</text>"
+    )
+
+
 class _Drawing:
     """Layout and SVG elements of one tree, x from its left edge, y down from its upper edge."""
 
-    def __init__(self, view: View, caption: str) -> None:
+    def __init__(self, view: View, caption: str, marks: Mapping[Span, Mark]) -> None:
         self.view = view
         self.caption = caption
+        self.marks = marks
+        self.badge = _badge_width(marks.values()) if marks else 0.0
+        self.step = MARKED_STEP if marks else STEP
         self.frames = _frames(view)
         self.left, self.right = self._across()
         self.rise, self.floors = self._up()
-        self.base = LEAF + STEP + max(self.rise)  # y of the leaves' upper edge
+        self.base = LEAF + self.step + max(self.rise)  # y of the leaves' upper edge
         depth = max((level for _, level in self.frames), default=0)
         wide = max(*self.right, LETTER * cell_len(caption)) + PADDING * depth
         self.size = (wide, self.base + LEAF + (LEAF + PADDING) * depth)
@@ -144,7 +212,7 @@ class _Drawing:
         at = 0.0
         for place in shown:
             left[place] = at + PADDING * opening[place]
-            right[place] = left[place] + LETTER * max(2, cell_len(self.view.label(place)))
+            right[place] = left[place] + max(LETTER * max(2, cell_len(self.view.label(place))), self.badge)
             at = right[place] + PADDING * closing[place] + GAP
         for place, part in enumerate(parts):
             if part.children is not None:
@@ -154,14 +222,14 @@ class _Drawing:
     def _up(self) -> tuple[list[float], list[float]]:
         """Return the heights above the leaves of each part, and of the upper edge of each level's frames."""
         view = self.view
-        rise = [STEP * 0.7 if part.folded else 0.0 for part in view.parts]
+        rise = [self.step * 0.7 if part.folded else 0.0 for part in view.parts]
         floors: list[float] = []
         for level in range(view.parts[-1].level + 1):
             floor = floors[-1] if floors else 0.0
             for place, part in enumerate(view.parts):
                 if part.children is not None and part.level == level:
                     below = [rise[child] if view.parts[child].level == level else floor for child in part.children]
-                    rise[place] = max(*below, floor) + STEP
+                    rise[place] = max(*below, floor) + self.step
             inside = [rise[place] for place, part in enumerate(view.parts) if part.level <= level]
             floors.append(max(inside, default=0.0) + PADDING)
         return rise, floors
@@ -185,6 +253,7 @@ class _Drawing:
                 *(self._frame(place, level) for place, level in self.frames),
                 *(self._branch(place) for place in merges),
                 *(self._leaf(place) for place in self.view.leaves),
+                *(self._mark(place) for place in range(len(self.view.parts)) if self.marks),
             ]
         )
 
@@ -204,15 +273,27 @@ class _Drawing:
             f"{escape(label)}</text></g>"
         )
 
+    def _line(self, part: Part) -> str:
+        """Return the class of a part's lines, which have no hue where marks have one."""
+        return ("outer" if part.level else "inner") + (" plain" if self.marks else "")
+
     def _branch(self, place: int) -> str:
         """Draw the branches from a merge to its two children."""
         part = self.view.parts[place]
         left, right = part.children or (place, place)
         y, first, second = (_number(self.base - self.rise[node]) for node in (place, left, right))
         return (
-            f'<path class="{"outer" if part.level else "inner"}" '
+            f'<path class="{self._line(part)}" '
             f'd="M{_number(self.x[left])} {first}V{y}H{_number(self.x[right])}V{second}"/>'
         )
+
+    def _mark(self, place: int) -> str:
+        """Draw the mark of a part, on its branch; that of a token above the token."""
+        part = self.view.parts[place]
+        mark = self.marks[part.first, part.end]
+        y = self.base - self.rise[place] - (4 if part.tokens == 1 else 0)
+        title = escape(printable_line(mark.about))
+        return f"<g><title>{title}</title>{_badge(mark, self.x[place], y, self.badge)}</g>"
 
     def _leaf(self, place: int) -> str:
         """Draw a token, or a triangle with the number of tokens that are folded."""
@@ -230,7 +311,7 @@ class _Drawing:
         apex, base = _number(self.base - self.rise[place]), _number(self.base + 2)
         half = (self.right[place] - self.left[place]) / 2 - 2
         return (
-            f'<path class="{"outer" if part.level else "inner"}" '
+            f'<path class="{self._line(part)}" '
             f'd="M{_number(x)} {apex}L{_number(x - half)} {base}H{_number(x + half)}Z"/>{text}'
         )
 

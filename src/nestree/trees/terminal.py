@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
 
 from rich.cells import cell_len
+from rich.style import Style
 from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.trees.folding import View, fold
-from nestree.trees.parsed import ParsedTree
+from nestree.trees.marks import Mark
+from nestree.trees.parsed import ParsedTree, Span
 
 INNER, OUTER, FRAME, FOLDED = "cyan", "bold magenta", "dim", "yellow"
 
@@ -18,7 +23,12 @@ HEAVY = {"fork": "┳", "along": "━", "down": "┃", "end": "┗"}
 
 
 def draw_text(
-    parsed: ParsedTree, *, columns: int = 80, depth: int | None = None, width: int | None = None
+    parsed: ParsedTree,
+    *,
+    columns: int = 80,
+    depth: int | None = None,
+    width: int | None = None,
+    marks: Mapping[Span, Mark] | None = None,
 ) -> list[Text]:
     """Draw a tree at most ``columns`` wide: in narrower steps if needed, then with the deepest parts folded.
 
@@ -27,6 +37,7 @@ def draw_text(
         columns: width of the terminal.
         depth: maximal depth that is drawn, in merges below the root; None: as deep as fits.
         width: maximal number of leaves and folded parts; None for no limit.
+        marks: marks of all nodes by span, drawn to the left of each; None: no marks.
 
     Returns:
         The lines; wider than ``columns`` only where a single merge does not fit.
@@ -36,20 +47,48 @@ def draw_text(
     """
     check_at_least("columns", columns, 1)
     view = fold(parsed, depth=depth, width=width)
+    wide, narrow = (_Pens(step, marks or {}) for step in (2, 1))
 
-    def attempt(view: View, step: int) -> list[Text] | None:
-        lines = _block(view, len(view.parts) - 1, step)
+    def attempt(view: View, pens: _Pens) -> list[Text] | None:
+        lines = _block(view, len(view.parts) - 1, pens)
         return lines if max(line.cell_len for line in lines) <= columns else None
 
-    for step in (2, 1):
-        if (lines := attempt(view, step)) is not None:
+    for pens in (wide, narrow):
+        if (lines := attempt(view, pens)) is not None:
             return lines
     fitting, too_deep = 1, view.heights[-1]  # bisection for the largest depth that fits
     while too_deep - fitting > 1:
         middle = (fitting + too_deep) // 2
-        fits = attempt(fold(parsed, depth=middle, width=width), 1) is not None
+        fits = attempt(fold(parsed, depth=middle, width=width), narrow) is not None
         fitting, too_deep = (middle, too_deep) if fits else (fitting, middle)
-    return _block(fold(parsed, depth=fitting, width=width), -1, 1)
+    return _block(fold(parsed, depth=fitting, width=width), -1, narrow)
+
+
+@dataclass(frozen=True)
+class _Pens:
+    """How branches and marks are drawn."""
+
+    gap: int
+    """Columns of a branch between a merge and a mark, or its child."""
+    marks: Mapping[Span, Mark] = field(default_factory=dict)
+
+    @cached_property
+    def sign(self) -> int:
+        """Columns of a mark; 0 without marks."""
+        return max((cell_len(mark.sign) for mark in self.marks.values()), default=-2) + 2
+
+    @property
+    def step(self) -> int:
+        """Columns between a merge and its parent, at least."""
+        return self.gap + self.sign
+
+    def stamp(self, view: View, place: int) -> tuple[str, Style]:
+        """Return the mark of a part, all equally wide."""
+        part = view.parts[place]
+        mark = self.marks[part.first, part.end]
+        room = self.sign - cell_len(mark.sign)
+        text = f"{' ' * (room // 2)}{mark.sign}{' ' * (room - room // 2)}"
+        return text, Style(color=mark.ink, bgcolor=mark.colour)
 
 
 @dataclass(frozen=True)
@@ -60,24 +99,25 @@ class _Item:
     lines: list[Text]
 
 
-def _block(view: View, root: int, step: int) -> list[Text]:
+def _block(view: View, root: int, pens: _Pens) -> list[Text]:
     """Draw the group with this root: its tree on the left, its items on the right."""
     root %= len(view.parts)
     level = view.parts[root].level
     places, merges = view.items(root)
-    items = [_Item(place, _item(view, place, level, step)) for place in places]
+    items = [_Item(place, _item(view, place, level, pens)) for place in places]
     signs, style = (HEAVY, OUTER) if level else (LIGHT, INNER)
-    margin = _margin(view, items, merges, step, signs)
-    lines = []
-    for branches, line in zip(margin, (line for item in items for line in item.lines), strict=True):
-        lines.append(Text.assemble((branches, style), line))
-    return lines
+    style = "" if pens.marks else style
+    # The mark of a group is inside its frame.
+    marked = [*merges, *(place for place in places if not view.framed(place, level))] if pens.marks else []
+    margin = _margin(view, items, merges, pens, signs, style, marked)
+    inside = (line for item in items for line in item.lines)
+    return [Text.assemble(branches, line) for branches, line in zip(margin, inside, strict=True)]
 
 
-def _item(view: View, place: int, level: int, step: int) -> list[Text]:
+def _item(view: View, place: int, level: int, pens: _Pens) -> list[Text]:
     """Draw an item of a group of ``level``: a token, or a group in a frame."""
     if view.framed(place, level):
-        return _frame(_block(view, place, step), view.group(place)[1])
+        return _frame(_block(view, place, pens), view.group(place)[1])
     return [Text(f" {view.label(place)}", style=FOLDED if view.parts[place].folded else "")]
 
 
@@ -91,10 +131,18 @@ def _frame(lines: list[Text], title: str) -> list[Text]:
     return framed
 
 
-def _margin(view: View, items: list[_Item], merges: list[int], step: int, signs: dict[str, str]) -> list[str]:
-    """Draw the branches of a group's merges, one string per line of its items, all equally wide.
+def _margin(
+    view: View,
+    items: list[_Item],
+    merges: list[int],
+    pens: _Pens,
+    signs: dict[str, str],
+    style: str,
+    marked: list[int],
+) -> list[Text]:
+    """Draw the branches of a group's merges, one line per line of its items, all equally wide.
 
-    The column of a part is its height; its row is that of its first item.
+    The column of a part is its height; its row is that of its first item. The mark of a part is to the left of it.
     """
     row: dict[int, int] = {}
     column: dict[int, int] = {}
@@ -104,18 +152,28 @@ def _margin(view: View, items: list[_Item], merges: list[int], step: int, signs:
         rows += len(item.lines)
     for place in merges:
         left, right = _children(view, place)
-        row[place], column[place] = row[left], max(column[left], column[right]) + step
-    widest = max(column.values(), default=0)
-    grid = [[" "] * widest for _ in range(rows)]
+        row[place], column[place] = row[left], max(column[left], column[right]) + pens.step
+    widest = max(column.values(), default=0) + pens.sign
+    grid = [[(" ", Style.parse(style))] * widest for _ in range(rows)]
+    branch = {name: (sign, Style.parse(style)) for name, sign in signs.items()}
     for place in merges:
         left, right = _children(view, place)
         at = widest - column[place]
         for child in (left, right):
-            grid[row[child]][at : widest - column[child]] = signs["along"] * (column[place] - column[child])
+            grid[row[child]][at : widest - column[child]] = [branch["along"]] * (column[place] - column[child])
         for between in range(row[left] + 1, row[right]):
-            grid[between][at] = signs["down"]
-        grid[row[left]][at], grid[row[right]][at] = signs["fork"], signs["end"]
-    return ["".join(line) for line in grid]
+            grid[between][at] = branch["down"]
+        grid[row[left]][at], grid[row[right]][at] = branch["fork"], branch["end"]
+    for place in marked:
+        end = widest - column[place]
+        stamp, look = pens.stamp(view, place)
+        grid[row[place]][end - pens.sign : end] = [(stamp, look), *[("", look)] * (pens.sign - 1)]
+    return [
+        Text.assemble(
+            *(("".join(text for text, _ in run), look) for look, run in groupby(line, key=lambda cell: cell[1]))
+        )
+        for line in grid
+    ]
 
 
 def _children(view: View, place: int) -> tuple[int, int]:

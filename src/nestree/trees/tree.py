@@ -48,6 +48,10 @@ class Tree:
             bounds.append((bounds[left][0], bounds[right][1]))
         return bounds[self.leaves :]
 
+    def all_spans(self) -> list[tuple[int, int]]:
+        """Return the spans of all nodes: the leaves from left to right, then the merges in order, the root last."""
+        return [*((leaf, leaf + 1) for leaf in range(self.leaves)), *self.spans()]
+
     @property
     def height(self) -> int:
         """Number of merges on the longest path from the root to a leaf."""

@@ -15,6 +15,7 @@ from nestree.tasks.base import SECTION, Dataset, OfficialSplit, Row
 from nestree.tasks.official_files import files_fingerprint
 from nestree.tasks.text.datasets import aan, imdb, nli, polarity, qqp, reviews, sick, sst
 from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
+from nestree.tasks.treebank import LabelledTree
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
@@ -134,6 +135,14 @@ class OfficialTexts(Texts):
         """Indices of the training rows that are held out for validation."""
         labels = [row.label for row in self.dataset.read(self.files, "train")]
         return held_out(labels, min(self.dataset.held_out or 0, len(labels) // 2), self.seed)
+
+    def trees(self) -> Iterator[LabelledTree]:
+        """Yield the gold trees of all splits whose files exist, if the dataset is a treebank."""
+        if self.dataset.trees is None:
+            return
+        for split in self.dataset.splits:
+            if self.is_there(split):
+                yield from self.dataset.trees(self.files, split)
 
     def is_there(self, split: str) -> bool:
         """Whether the files of a split exist."""

@@ -29,6 +29,7 @@ from nestree.data.text import (
     encode_text,
     normal,
     spaceless_share,
+    tokens_of,
     words_of,
 )
 from nestree.data.vectors import Vectors, read_vectors
@@ -36,6 +37,8 @@ from nestree.errors import OptionError, UserError
 from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
 from nestree.tasks.text.coverage import LEAST_KNOWN, Coverage, known_line
+from nestree.tasks.treebank import GoldTrees, LabelledTree
+from nestree.trees.scores import GoldTree
 
 SPACELESS = 0.3
 """With a larger share of letters of scripts without spaces between words, character level is suggested."""
@@ -115,6 +118,10 @@ class Texts(ABC):
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
         """Return JSON values that change when a file changes."""
+
+    def trees(self) -> Iterator[LabelledTree]:
+        """Yield the gold trees of all splits whose files exist, if the texts are those of a treebank."""
+        return iter(())
 
     def state(self) -> dict[str, Any]:
         """Return what else a run must keep about the files, as JSON values."""
@@ -315,8 +322,21 @@ class TextTask:
             options.append("a larger --data.vocabulary_size")
         return " or ".join([*options, f"--data.level {'char' if self.level == 'word' else 'byte'}"])
 
-    def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
-        """Return None: texts have no gold trees."""
+    def gold(self, tokens: NDArray[np.unsignedinteger]) -> GoldTree | None:
+        """Return the gold tree of a text of a treebank, with the labels of its nodes; None for all other texts."""
+        return self._gold_trees.find(tokens)
+
+    @cached_property
+    def _gold_trees(self) -> GoldTrees:
+        numbers = {name: number for number, name in enumerate(self.label_names)}
+
+        def ids(text: str) -> NDArray[np.unsignedinteger]:
+            # Text without tokens is encoded as one unknown token, but a word without tokens is none.
+            if self._words is not None and not any(True for _ in tokens_of(text, self.level, self.splitter)):
+                return np.empty(0, np.uint8)
+            return self._ids(text)
+
+        return GoldTrees(self.texts.trees(), numbers, ids)
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
         """Return properties to break accuracy down by: "length" (of the longer side, tokens) and "label"."""

@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nestree.errors import UserError
-from nestree.tasks.text.datasets.sst import SST2, SST2_PHRASES, SST5, SST5_PHRASES, phrases
+from nestree.tasks.text import TextTask
+from nestree.tasks.text.datasets.sst import SST2, SST2_PHRASES, SST5, SST5_PHRASES, labelled_nodes, phrases
+from nestree.tasks.text.official import OfficialOptions
+from nestree.tasks.treebank import LabelledTree, over_tokens
 
 FUN = "(4 (2 It) (4 (2 is) (3 fun)))"
 DULL = "(1 (2 It) (1 (2 is) (0 dull)))"
@@ -165,3 +169,61 @@ def test_the_official_files_hold_what_is_published(dataset):
         assert len(rows) == about.size
         assert {row.label for row in rows} == set(dataset.label_names)
         assert all(row.texts[0].strip() for row in rows)
+
+
+def labelled(task: TextTask, text: str) -> dict[str, str]:
+    """The labels of a text's gold tree, by the tokens below each node."""
+    (tokens,) = task.encode(text)
+    gold = task.gold(tokens)
+    assert gold is not None
+    assert gold.tree.leaves == len(tokens)
+    assert {*gold.spans, *((leaf, leaf + 1) for leaf in range(len(tokens)))} <= set(gold.tree.all_spans())
+    words = task.words(tokens)
+    return {" ".join(words[first:end]): task.label_names[label] for (first, end), label in gold.labels.items()}
+
+
+def opened(path: Path, **options) -> TextTask:
+    return OfficialOptions(path=str(path), **{"task": "sst5", **options}).open()
+
+
+def test_every_node_of_a_sentence_has_its_label(tmp_path, monkeypatch):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
+    path = folder(tmp_path / "sst", train=f"{FUN}\n{DULL}\n", test=f"{EVEN}\n")
+    five = labelled(opened(path), "It is fun")
+    assert five == {"it": "neutral", "is": "neutral", "fun": "positive", "is fun": "very positive",
+        "it is fun": "very positive"}  # fmt: skip
+    assert labelled(opened(path), "It is") == {"it": "neutral", "is": "neutral", "it is": "neutral"}
+    assert labelled(opened(path, task="sst2"), "It is dull") == {
+        "dull": "negative", "is dull": "negative", "it is dull": "negative"}  # fmt: skip
+
+
+def test_only_whole_sentences_of_a_treebank_have_gold_trees(tmp_path, monkeypatch):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
+    path = folder(tmp_path / "sst")
+    task = opened(path)
+    assert task.gold(*task.encode("is fun")) is None
+    assert task.gold(np.array([], np.uint8)) is None
+    phrase_task = opened(path, task="sst5-phrases")
+    assert phrase_task.gold(*phrase_task.encode("It is fun")) is None
+    without_files = OfficialOptions(task="sst5", path=str(tmp_path / "none")).open(task.state())
+    assert without_files.gold(*task.encode("It is fun")) is None
+
+
+def test_a_word_of_several_tokens_is_one_node_and_one_of_none_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("NESTREE_CACHE", str(tmp_path / "cache"))
+    path = folder(tmp_path / "sst", train="(4 (3 (1 8\xa01\\/2) (2 \xa0)) (0 fun))\n")
+    assert labelled(opened(path), "8\xa01/2 \xa0 fun") == {
+        "8 1 / 2": "positive", "fun": "very negative", "8 1 / 2 fun": "very positive"}  # fmt: skip
+    at_bytes = opened(path, level="byte")
+    assert list(labelled(at_bytes, "8\xa01/2 \xa0 fun").values()) == [
+        "negative", "neutral", "positive", "very negative", "very positive"]  # fmt: skip
+
+
+@given(trees)
+def test_gold_trees_have_the_labels_of_the_file(tree):
+    numbers = {str(label): label for label in range(5)}
+    found_words, found = labelled_nodes(written(tree))
+    source = LabelledTree(tuple(found_words), tuple((first, end, str(label)) for first, end, label in found))
+    gold = over_tokens(source, [1] * len(found_words), numbers)
+    assert gold.labels == {(first, end): label for first, end, label in found}
+    assert set(gold.tree.all_spans()) == set(gold.labels)

@@ -12,6 +12,7 @@ from nestree.errors import UserError
 from nestree.tasks.base import Dataset, OfficialSplit, Row
 from nestree.tasks.official_files import beside, files_beside, find, first_line, lines
 from nestree.tasks.text.datasets.parses import unescape
+from nestree.tasks.treebank import LabelledTree
 
 FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
 TWO = ("negative", "positive")
@@ -31,17 +32,18 @@ class _Node:
     nodes: int = 0
 
 
-def phrases(tree: str) -> list[tuple[str, int]]:
-    """Return (words, label) of each node of a tree like ``(3 (2 It) (4 works))``, the root last.
+def labelled_nodes(tree: str) -> tuple[list[str], list[tuple[int, int, int]]]:
+    """Return the words of a tree like ``(3 (2 It) (4 works))``, and the nodes in the order in which they are closed.
 
-    Words are separated by single spaces; escaped brackets and slashes are restored (``-LRB-`` is a parenthesis).
+    A node is (first word, one past the last, label); the root is the last. Escaped brackets and slashes are restored
+    (``-LRB-`` is a parenthesis).
 
     Raises:
         ValueError: the tree is damaged; says at which character.
     """
     words: list[str] = []
     path: list[_Node] = []
-    found: list[tuple[str, int]] = []
+    found: list[tuple[int, int, int]] = []
     for piece in _PIECE.finditer(tree):
         text, at = piece[0], f"character {piece.start() + 1}"
         if found and not path:
@@ -61,12 +63,22 @@ def phrases(tree: str) -> list[tuple[str, int]]:
                 raise ValueError(
                     f"{at}: closes a node with {node.words} words and {node.nodes} nodes, not one word or two nodes"
                 )
-            found.append((" ".join(words[node.first :]), node.label))
+            found.append((node.first, len(words), node.label))
             if path:
                 path[-1].nodes += 1
     if path or not found:
         raise ValueError(f"character {len(tree) + 1}: the tree is incomplete: {len(path)} nodes are open")
-    return found
+    return words, found
+
+
+def phrases(tree: str) -> list[tuple[str, int]]:
+    """Return (words, label) of each node of a tree, the root last; words are separated by single spaces.
+
+    Raises:
+        ValueError: see [`labelled_nodes`][].
+    """
+    words, nodes = labelled_nodes(tree)
+    return [(" ".join(words[first:end]), label) for first, end, label in nodes]
 
 
 def _five(label: int) -> str | None:
@@ -82,21 +94,34 @@ def _find(path: Path) -> Path | None:
     return find(path, names, accept=lambda file: _TREE.match(first_line(file)) is not None)
 
 
-def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phrases: bool) -> Iterator[Row]:
-    """Yield sentences, or with ``all_phrases`` the phrases of training sentences; skip labels without a name.
-
-    Phrases are labelled at each occurrence, mostly with the same label, so "the" would be learned 4,000 times.
-    Therefore, each pair of phrase and label is yielded only once, at its first occurrence. Blank lines are skipped.
-    """
+def _sentences(found: Path, split: str) -> Iterator[tuple[str, list[str], list[tuple[int, int, int]]]]:
+    """Yield file and line, words and nodes of every sentence; blank lines are skipped."""
     path = beside(found, FILES, split)
-    seen: set[tuple[str, int]] = set()
     for number, line in lines(path):
         if not line.strip():
             continue
         try:
-            nodes = phrases(line)
+            words, nodes = labelled_nodes(line)
         except ValueError as error:
             raise UserError(f"{path}:{number}: {error}") from None
+        yield f"{path}:{number}", words, nodes
+
+
+def _trees(found: Path, split: str, *, name: Callable[[int], str | None]) -> Iterator[LabelledTree]:
+    """Yield the trees of all sentences; neutral nodes have no label in two classes."""
+    for _, words, nodes in _sentences(found, split):
+        yield LabelledTree(tuple(words), tuple((first, end, name(label)) for first, end, label in nodes))
+
+
+def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phrases: bool) -> Iterator[Row]:
+    """Yield sentences, or with ``all_phrases`` the phrases of training sentences; skip labels without a name.
+
+    Phrases are labelled at each occurrence, mostly with the same label, so "the" would be learned 4,000 times.
+    Therefore, each pair of phrase and label is yielded only once, at its first occurrence.
+    """
+    seen: set[tuple[str, int]] = set()
+    for where, words, found_nodes in _sentences(found, split):
+        nodes = [(" ".join(words[first:end]), label) for first, end, label in found_nodes]
         every = all_phrases and split == "train"
         for text, label in nodes if every else nodes[-1:]:
             label_name = name(label)
@@ -104,7 +129,7 @@ def _read(found: Path, split: str, *, name: Callable[[int], str | None], all_phr
                 continue
             if every:
                 seen.add((text, label))
-            yield Row((text,), label_name, f"{path}:{number}")
+            yield Row((text,), label_name, where)
 
 
 _ORIGIN = "train.txt, dev.txt and test.txt of trainDevTestTrees_PTB.zip, nlp.stanford.edu/sentiment"
@@ -134,6 +159,7 @@ def _dataset(name: str, *, two: bool, all_phrases: bool) -> Dataset:
         find=_find,
         files=partial(files_beside, files=FILES),
         read=partial(_read, name=_two if two else _five, all_phrases=all_phrases),
+        trees=None if all_phrases else partial(_trees, name=_two if two else _five),
     )
 
 
