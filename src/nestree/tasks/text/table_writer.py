@@ -34,8 +34,8 @@ class TableWriter:
         if table.format != "jsonl":
             self._write(self._widened(table.header, names), "the header")
 
-    def row(self, record: Record, values: Sequence[str | float]) -> None:
-        """Write a row.
+    def row(self, record: Record, values: Sequence[str | float | None]) -> None:
+        """Write a row; None is an empty field, or null in JSON.
 
         Raises:
             UserError: a value cannot be encoded in the table's encoding, or the row already has a key of this name.
@@ -50,7 +50,7 @@ class TableWriter:
         new = json.dumps(dict(zip(self.names, values, strict=True)))
         self._write(f"{content}, {new[1:]}{_line_end(record.raw, self._end)}", record.where)
 
-    def _widened(self, raw: str, values: Sequence[str | float]) -> str:
+    def _widened(self, raw: str, values: Sequence[str | float | None]) -> str:
         """Return a row of CSV or TSV with additional fields."""
         delimiter = self.table.delimiter
         if self.table.quotes:
@@ -58,7 +58,10 @@ class TableWriter:
             csv.writer(buffer, delimiter=delimiter, lineterminator="").writerow(values)
             added = buffer.getvalue()
         else:
-            added = delimiter.join(re.sub(rf"[\r\n{re.escape(delimiter)}]", " ", str(value)) for value in values)
+            added = delimiter.join(
+                re.sub(rf"[\r\n{re.escape(delimiter)}]", " ", text)
+                for text in ("" if value is None else str(value) for value in values)
+            )
         return raw.rstrip("\r\n") + delimiter + added + _line_end(raw, self._end)
 
     def _write(self, text: str, where: str) -> None:
