@@ -165,7 +165,7 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, threshold: Threshold, write: Write) -> Tally:
     """Predict and write all rows."""
-    tally = Tally(frozenset(run.task.label_names))
+    tally = Tally(run.task.label_names)
     budget = run.config.data.evaluation_tokens
     for records, encoded in _parts(run.task, table, columns.texts, BATCHES * budget):
         predictions = each_prediction(model, run.task, encoded, threshold=threshold, tokens=budget)

@@ -135,17 +135,15 @@ def each_prediction(
     if advance:
         advance(len(inputs) - len(texts))
     for one in inputs:
-        yield empty() if one is None else _prediction(task.label_names, next(found), threshold or Threshold())
+        yield prediction(task.label_names, [] if one is None else next(found).tolist(), threshold or Threshold())
 
 
-def empty() -> Prediction:
-    """Return the prediction for an empty text."""
-    return Prediction(None, math.nan, {}, EMPTY)
-
-
-def _prediction(labels: Sequence[str], row: NDArray[np.float32], threshold: Threshold) -> Prediction:
-    named = dict(zip(labels, row.tolist(), strict=True))
-    best = labels[int(row.argmax())]
+def prediction(labels: Sequence[str], probabilities: Sequence[float], threshold: Threshold) -> Prediction:
+    """Return the prediction that follows from a probability per label; without any, that for an empty text."""
+    if not probabilities:
+        return Prediction(None, math.nan, {}, EMPTY)
+    named = dict(zip(labels, probabilities, strict=True))
+    best = max(named, key=named.__getitem__)
     if threshold.threshold is not None and named[best] < threshold.threshold:
         return Prediction(threshold.abstain, named[best], named, UNSURE)
     return Prediction(best, named[best], named)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nestree.evaluation.intervals import wilson
 from nestree.evaluation.predictions import EMPTY, UNSURE, Prediction, Threshold
@@ -17,8 +19,8 @@ LISTED = 5
 class Tally:
     """Counts over predictions."""
 
-    labels: Collection[str]
-    """The labels that the model can give."""
+    labels: Sequence[str]
+    """The labels that the model can give; others are equal to one of them if their NFC forms are."""
     rows: int = 0
     empty: int = 0
     """Rows with an empty text."""
@@ -39,11 +41,16 @@ class Tally:
         self.unsure += found.reason == UNSURE
         if not label or found.reason == UNSURE:
             return
+        known = self._by_form.get(_form(label))
         self.judged += 1
-        self.right += found.label == label
+        self.right += known is not None and found.label == known
         self.empty_judged += found.reason == EMPTY
-        if label not in self.labels:
+        if known is None:
             self.unseen[label] += 1
+
+    @cached_property
+    def _by_form(self) -> dict[str, str]:
+        return {_form(label): label for label in self.labels}
 
     def unanswered(self, what: str, threshold: Threshold) -> list[str]:
         """Return messages on the rows without a label; ``what`` is one of them, such as "row"."""
@@ -76,6 +83,10 @@ class Tally:
         if self.empty_judged:
             found.append(f"{_count(self.empty_judged, 'row')} with an empty text and a label: counted as wrong")
         return found
+
+
+def _form(label: str) -> str:
+    return unicodedata.normalize("NFC", label)
 
 
 def _count(number: int, what: str) -> str:
