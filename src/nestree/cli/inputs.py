@@ -13,15 +13,16 @@ from typing import Any, Literal
 from nestree.cli.arguments import END, Arguments
 from nestree.errors import OptionError, UserError
 from nestree.tasks.text.lines import opened, reading, shown, text_lines
-from nestree.tasks.text.table import table_format, text_of
+from nestree.tasks.text.record import text_of
+from nestree.tasks.text.table_style import TEXT_FORMATS, sheet_of, table_format
 
 AT_ONCE = 256
 """Number of inputs that are read before the first is answered."""
 
 STANDARD_INPUT = "-"
 
-SPREADSHEETS = (".xlsx", ".xls", ".ods", ".parquet")
-"""Tables that are only read if [`table_format`][] knows them."""
+SPREADSHEETS = (".xls", ".ods")
+"""Tables in formats that are not read."""
 
 
 _LITERAL = f"if it is meant as a text, put it after {END}"
@@ -39,14 +40,14 @@ class Source:
 def source_of(arguments: Arguments) -> Source:
     """Return the source of the inputs.
 
-    An argument before ``--`` that names a file is that file: a table, ``.txt`` with one input per line, or ``.json``
-    with an array of texts.
+    An argument before ``--`` that names a file is that file: a table (folders are, too), ``.txt`` with one input per
+    line, or ``.json`` with an array of texts.
 
     Args:
         arguments: the command's; ``options.file`` names a file with one input per line, whatever it is called.
 
     Raises:
-        UserError: there are several sources; or a file is missing, or of an unknown kind.
+        UserError: there are several sources; or a file is of an unknown kind, or missing (a table may be).
     """
     texts = (*arguments.inputs, *arguments.literal)
     if (file := arguments.options.file) is not None:
@@ -67,12 +68,16 @@ def source_of(arguments: Arguments) -> Source:
 
 def not_a_table(path: str) -> UserError:
     """Return the error for a table in a command, or for a task, that reads none."""
-    return OptionError("file", f"{path} reads each line as one input", problem=f"{path} is a table; {_LITERAL}")
+    kind = table_format(path)
+    problem = f"{path} is a {'folder' if kind == 'folder' else 'table'}; {_LITERAL}"
+    if kind in TEXT_FORMATS and Path(path).exists():
+        return OptionError("file", f"{path} reads each line as one input", problem=problem)
+    return OptionError("file", "reads a file with one input per line", problem=problem)
 
 
 def _names_file(text: str) -> bool:
     """Return whether a text is the path of a file or folder, or looks as if one was meant."""
-    if os.path.lexists(text):
+    if os.path.lexists(text) or os.path.lexists(sheet_of(text)[0]):
         return True
     name = text.lower().removesuffix(".gz")
     return len(text.split()) == 1 and (
@@ -84,21 +89,19 @@ def _file(path: str) -> Source:
     """Return how to read a file by its name.
 
     Raises:
-        UserError: it is missing, a folder, or of an unknown kind.
+        UserError: it is missing and no table, or of an unknown kind.
     """
     name = path.lower().removesuffix(".gz")
     if table_format(path) is not None:
         return Source("table", path=path)
     if not Path(path).exists():
         raise UserError(f"{path}: there is no such file; {_LITERAL}")
-    if Path(path).is_dir():
-        raise UserError(f"{path} is a folder: name a file in it; {_LITERAL}")
     if name.endswith(".json"):
         return Source("array", path=path)
     if name.endswith(".txt"):
         return Source("lines", path=path)
     if name.endswith(SPREADSHEETS):
-        raise UserError(f"{path}: save it as .csv, which is read as a table")
+        raise UserError(f"{path}: save it as .xlsx or .csv, which is read as a table")
     raise OptionError("file", f"{path} reads it, each line as one input", problem=f"{path} is a file; {_LITERAL}")
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import IO, cast
@@ -24,7 +24,8 @@ from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.text import OwnOptions
-from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, table_format, text_of
+from nestree.tasks.text.table import Record, Table, cell_text, table_format, text_of
+from nestree.tasks.text.table_style import TEXT_FORMATS
 from nestree.tasks.text.table_writer import TableWriter
 
 ROWS = 4096
@@ -94,8 +95,8 @@ def predict_table(
     own = data if isinstance(data, OwnOptions) else OwnOptions()
     table = _opened(path, own, options)
     columns = _columns(run.task, table, own, options)
-    with _output(table, options) as file:
-        write = _writer(table, file, shown, run.task.label_names, console, alone=options.json)
+    labels = run.task.label_names
+    with _output(table, options) as file, _writer(table, file, shown, labels, options, console) as write:
         tally = _predict(run, model, table, columns, threshold, write)
     where = f", written to {options.output}" if options.output else ""
     console.print(f"{table.shown}: {tally.rows:,} rows{where}", markup=False)
@@ -110,34 +111,35 @@ Write = Callable[[Record, Prediction], None]
 """Writes a row with its prediction."""
 
 
+@contextmanager
 def _writer(
-    table: Table, file: IO[bytes], shown: Shown, labels: Sequence[str], console: Console, *, alone: bool
-) -> Write:
-    """Return what writes a row: the predictions ``alone``, as JSON lines, or the table with further columns."""
-    if alone:
+    table: Table, file: IO[bytes], shown: Shown, labels: Sequence[str], options: TableOptions, console: Console
+) -> Iterator[Write]:
+    """Open what writes a row: the table with further columns, or JSON lines of the predictions alone."""
+    if options.json:
         numbers = count(1)
 
         def write(_: Record, found: Prediction) -> None:
             file.write(json.dumps({"row": next(numbers), **shown.json(found)}).encode() + b"\n")
 
-        return write
+        yield write
+        return
     names: list[str] = []
     for wanted in shown.columns(labels):
         names.append(_free(wanted, [*table.columns, *names]))
         if names[-1] != wanted:
             console.print(f"{table.shown} has a column {wanted} already; the new one is {names[-1]}", markup=False)
-    writer = TableWriter(table, file, names)
-    return lambda record, found: writer.row(record, shown.cells(found, labels))
+    with TableWriter(table, file, names, _written(table, options.output)) as writer:
+        yield lambda record, found: writer.row(record, shown.cells(found, labels))
 
 
 def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
     asked = {"encoding": options.encoding, "delimiter": options.delimiter, "quotes": options.quotes}
     given = {name: value for name, value in asked.items() if value is not None}
-    style = TableStyle(**{"encoding": own.encoding, "delimiter": own.delimiter, "quotes": own.quotes, **given})
-    kind = table_format(path)
-    if "delimiter" not in given and table_format(own.train or path) != kind:
-        style = TableStyle(style.encoding, None, style.quotes)  # the delimiter was of another format
-    return Table(path, style)
+    style = own.style()
+    if table_format(own.train or path) != table_format(path):
+        style = replace(style, delimiter=None)  # it was of another format
+    return Table(path, replace(style, **given))
 
 
 def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -> _Columns:
@@ -149,8 +151,12 @@ def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -
         if name is None:
             raise OptionError(option, f"must name a column of {table.shown}: inputs of {task.name} are two texts")
         table.check_column(name, option)
-    label = own.label if table.columns.count(own.label) == 1 else None
-    return _Columns(tuple(name for _, name in named[: task.sides] if name is not None), label)
+    try:
+        label = table.column(own.label)
+    except KeyError:
+        label = None
+    texts = tuple(table.column(name) for _, name in named[: task.sides] if name is not None)
+    return _Columns(texts, label if table.columns.count(label or "") == 1 and label not in texts else None)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
@@ -203,6 +209,12 @@ def _parts(
         yield records, encoded
 
 
+def _written(table: Table, output: str | None) -> str:
+    """Return the format to write: CSV instead of a binary one if that is asked for, or for standard output."""
+    is_text = table.format in TEXT_FORMATS
+    return "csv" if not is_text and (output is None or table_format(output) == "csv") else table.written
+
+
 @contextmanager
 def _output(table: Table, options: TableOptions) -> Iterator[IO[bytes]]:
     """Open the output: standard output, or a file that is written atomically.
@@ -222,12 +234,13 @@ def _output(table: Table, options: TableOptions) -> Iterator[IO[bytes]]:
         raise OptionError("output", f"must be another file than the table itself, not {path}")
     if target.exists() and not options.overwrite:
         raise OptionError("overwrite", "replaces it", problem=f"{path} exists already: name another file")
-    kind, why = ("jsonl", "--json writes JSON lines") if options.json else (table.format, f"as {table.shown}")
+    kind = "jsonl" if options.json else _written(table, path)
     if table_format(target) not in (None, kind):
-        raise OptionError("output", f"must end in .{kind}, {why}, not {path}")
+        wanted = "jsonl, as with --json" if options.json else f"{table.written}, the format of {table.shown}"
+        raise OptionError("output", f"must end in .{wanted}, not {path}")
     try:
         with replacing(target) as temporary:
-            packed = target.suffix == ".gz"
+            packed = target.suffix.lower() == ".gz"
             with cast(IO[bytes], gzip.open(temporary, "wb")) if packed else temporary.open("wb") as file:
                 yield file
     except OSError as error:

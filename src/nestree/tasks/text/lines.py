@@ -6,26 +6,31 @@ import gzip
 import io
 import os
 import zlib
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
 from nestree.errors import OptionError, UserError
+from nestree.tasks.text.encodings import MARKS, actual_encoding, fitting, same, wide_encoding
 
 LONGEST = 2**26
 """Maximal length of a line, bytes, and of a table's field, characters; longer ones are mistakes and fill the memory."""
 
 
 def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Yield (number, line with its end) of a file, without UTF-8's byte order mark; lines end only with a line feed.
+    """Yield (number, line with its end) of a file, without a byte order mark; lines end only with a line feed.
+
+    UTF-16 and UTF-32 with a byte order mark are read too if the encoding is UTF-8.
 
     Raises:
         UserError: a line is not in this encoding, too long, or not text; names file and line.
     """
     number, name = 0, shown(path)
     with reading(path), opened(path) as binary:
+        encoding = actual_encoding(binary.read(4), encoding)
+        binary.seek(0)
         # Encodings such as UTF-16 cannot be split into lines as bytes.
         by_bytes = "\n".encode(encoding) == b"\n"
         file = binary if by_bytes else io.TextIOWrapper(binary, encoding, newline="\n")
@@ -39,27 +44,60 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
                 if isinstance(line, bytes):
                     line = _decoded(line, encoding, first=number == 1, where=where)
             except UnicodeError:
-                problem = f"{where}: not {encoding.upper()}"
-                if encoding == "utf-8":
-                    raise OptionError("encoding", "can name another, such as latin-1", problem=problem) from None
-                raise UserError(problem) from None
+                raise _undecodable(path, encoding, where) from None
             if not line:
                 return
             if "\0" in line:
-                problem = f"{where}: contains a NUL byte: it is not text, or in another encoding"
-                raise OptionError("encoding", "can name another, such as utf-16", problem=problem)
+                raise _with_nul(path, encoding, where)
             yield number, line
 
 
+def text_start(path: Path, encoding: str, most: int) -> list[str]:
+    """Return the first lines of a file, at most ``most``."""
+    return [line for _, line in islice(text_lines(path, encoding), most)]
+
+
+def file_encoding(path: Path, encoding: str) -> str:
+    """Return the encoding to read a file with: UTF-16 or UTF-32 if that is marked and the encoding is UTF-8."""
+    with reading(path), opened(path) as file:
+        return actual_encoding(file.read(4), encoding)
+
+
 def _decoded(line: bytes, encoding: str, *, first: bool, where: str) -> str:
-    if first and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise OptionError("encoding", "must be utf-16 to read it", problem=f"{where}: looks like UTF-16")
-    return line.removeprefix(BOM_UTF8 if first else b"").decode(encoding)
+    if first:
+        for mark, name in MARKS.items():
+            if line.startswith(mark):
+                if name == "utf-8":
+                    line = line.removeprefix(mark)
+                    break
+                raise OptionError("encoding", f"{name} reads it", problem=f"{where}: is {name.upper()}")
+    return line.decode(encoding)
+
+
+def _undecodable(path: Path, encoding: str, where: str) -> UserError:
+    """Return an error for a line that is not in this encoding; it names one that fits the whole file."""
+    problem = f"{where}: not {encoding.upper()}"
+    with opened(path) as file:
+        found, western = fitting(file, encoding)
+    if found is None:
+        return OptionError("encoding", "must name the right one", problem=problem)
+    if not western:
+        others = "such as cp1251, gb18030, shift_jis or euc_kr"
+        return OptionError("encoding", f"must name the right one, {others}; it is not Western", problem=problem)
+    return OptionError("encoding", f"{found} fits the whole file", problem=problem)
+
+
+def _with_nul(path: Path, encoding: str, where: str) -> UserError:
+    with opened(path) as file:
+        found = wide_encoding(file.read(2**16))
+    if found is None or same(found, encoding):
+        return UserError(f"{where}: contains a NUL byte: it is not a text file")
+    return OptionError("encoding", f"{found} reads it", problem=f"{where}: contains NUL bytes")
 
 
 def opened(path: Path) -> IO[bytes]:
     """Open a file for reading bytes; gzipped files are unpacked."""
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def shown(path: Path) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class OwnOptions(TextOptions):
-    """Your own tables: CSV, TSV or JSON lines, or a dataset of the Hugging Face Hub.
+    """Your own tables: CSV, TSV, JSON lines, Excel, Parquet, folders of text files, or datasets of Hugging Face.
 
     Paths are made absolute, so that a run finds its files from any folder.
 
@@ -50,8 +50,9 @@ class OwnOptions(TextOptions):
     """
 
     train: str | None = None
-    """Table to train on: a file .csv, .tsv or .jsonl, optionally followed by .gz; or hf:NAME, hf:NAME:CONFIG@SPLIT of
-    the Hugging Face Hub."""
+    """Table to train on: a file .csv, .tsv or .jsonl, optionally followed by .gz; .xlsx, or FILE.xlsx#SHEET; .parquet;
+    a folder of .txt files in a folder per label; a folder saved by Hugging Face datasets; or hf:NAME,
+    hf:NAME:CONFIG@SPLIT of the Hugging Face Hub."""
     validation: str | None = None
     """Table for validation; null: a share of train is held out."""
     validation_share: float = 0.1
@@ -59,7 +60,7 @@ class OwnOptions(TextOptions):
     test: str | None = None
     """Table for evaluation; null: evaluate on validation."""
     text: str = "text"
-    """Column of texts."""
+    """Column of texts, by name or by number, from 1."""
     text2: str | None = None
     """Column of second texts, for pairs; null: one text per row."""
     label: str = "label"
@@ -67,11 +68,15 @@ class OwnOptions(TextOptions):
     skip_unlabelled: bool = False
     """Skip rows without a label; false: they are an error."""
     encoding: str = "utf-8"
-    """Encoding of the files: utf-8, latin-1, cp1252, utf-16 or any other that Python knows."""
+    """Encoding of the files: utf-8, latin-1, cp1252, utf-16 or any other that Python knows; UTF-16 with a byte
+    order mark is recognised."""
     delimiter: str | None = None
-    """Character between columns; null: a tab in .tsv files, else a comma."""
+    """Character between columns, or tab; null: a tab in .tsv files, else a comma, or what separates the columns asked
+    for."""
     quotes: bool | None = None
     """Whether fields may be in double quotes, as spreadsheets write them; null: yes, unless this fails for a .tsv."""
+    header: bool = True
+    """Whether the first row of .csv, .tsv and .xlsx names the columns; false: they are called 1, 2, ..."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +96,7 @@ class OwnOptions(TextOptions):
 
     def style(self) -> TableStyle:
         """Return the style of the files."""
-        return TableStyle(self.encoding, self.delimiter, self.quotes)
+        return TableStyle(self.encoding, self.delimiter, self.quotes, self.header)
 
     def open(self, state: Mapping[str, Any] | None = None) -> TextTask:
         """Return the task; with a ``state``, files are opened only when they are needed.
@@ -101,7 +106,11 @@ class OwnOptions(TextOptions):
         """
         if state is None:
             if self.train is None:
-                raise OptionError("data.train", "must name the table to train on (.csv, .tsv, .jsonl or hf:NAME)")
+                raise OptionError(
+                    "data.train",
+                    "must name the table to train on (.csv, .tsv, .jsonl, .xlsx, .parquet, a folder of text files, "
+                    "or hf:NAME)",
+                )
             texts = OwnTexts(self, {})
             for split in texts.files:
                 texts.table(split)
@@ -128,6 +137,8 @@ class OwnTexts(Texts):
         self.files = {name: path for name in FILES if (path := getattr(options, name)) is not None}
         self.protocol = "own" if "validation" in self.files else "clean"
         self._tables: dict[str, Table | HubTable] = {}
+        self._columns: dict[str, dict[str, str]] = {}
+        """Names of the columns in each table, by option."""
 
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
@@ -148,14 +159,12 @@ class OwnTexts(Texts):
         if split not in self._tables:
             path, options = self.files[split], self.options
             try:
-                table = HubTable(path, split) if path.startswith(PREFIX) else Table(path, options.style())
+                table = HubTable(path, split) if path.startswith(PREFIX) else Table(path, options.style(), split)
             except UserError as error:
                 moved = "; if it was moved, change the path in the run's config.yaml" * bool(self.known)
                 raise OptionError(f"data.{split}", f"{error}{moved}") from None
             with within(SECTION):
-                for option in ("text", "text2", "label"):
-                    if (column := getattr(options, option)) is not None:
-                        table.check_column(column, option)
+                self._columns[split] = _columns(table, options)
             self._tables[split] = table
         return self._tables[split]
 
@@ -175,26 +184,26 @@ class OwnTexts(Texts):
 
     def _table_rows(self, split: str) -> Iterator[Row]:
         table = self.table(split)
-        columns = [self.options.text, *([] if self.options.text2 is None else [self.options.text2])]
+        columns = self._columns[split]
+        texts = [columns[option] for option in ("text", "text2") if option in columns]
         skipped = 0
 
         def rows() -> Iterator[Row]:
             nonlocal skipped
             for record in table.records():
-                label = self._label(record)
+                label = self._label(record, columns["label"])
                 if label is None:
                     skipped += 1
                 else:
-                    yield Row(tuple(cell_text(record, column) for column in columns), label, record.where)
+                    yield Row(tuple(cell_text(record, column) for column in texts), label, record.where)
 
         with within(SECTION):
             yield from count_empty(rows(), Path(table.shown))
         if skipped:
             note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label skipped")
 
-    def _label(self, record: Record) -> str | None:
+    def _label(self, record: Record, column: str) -> str | None:
         """Return a row's label; None if it has none and can be skipped."""
-        column = self.options.label
         label = text_of(record.values.get(column), record.where, column)
         # Lone surrogates, which JSON may contain, cannot be printed.
         label = None if label is None else label.encode("utf-8", "replace").decode().strip()
@@ -270,8 +279,8 @@ class OwnTexts(Texts):
                     f"{self.table(split).shown}: has changed since the run was trained on it, "
                     "so it is unknown which rows were held out: restore it, or train again"
                 )
-        names = ("text", "text2", "label", "skip_unlabelled", "encoding", "delimiter", "quotes", "validation_share")
-        return {"tables": self._digests, **{name: getattr(self.options, name) for name in names}}
+        names = ("text", "text2", "label", "skip_unlabelled", "validation_share")
+        return {"tables": self._digests, **asdict(self.options.style()), **{n: getattr(self.options, n) for n in names}}
 
     def state(self) -> dict[str, Any]:
         """Return the digest of each file, to detect changes when a run is resumed."""
@@ -283,6 +292,24 @@ class OwnTexts(Texts):
         if cut:
             kept = self.options.max_tokens
             note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (data.max_tokens)")
+
+
+def _columns(table: Table | HubTable, options: OwnOptions) -> dict[str, str]:
+    """Check a table's columns, and return their names by option.
+
+    Raises:
+        UserError: a column is missing, or two options name the same one.
+    """
+    asked = {name: column for name in ("text", "text2", "label") if (column := getattr(options, name)) is not None}
+    for option, column in asked.items():
+        table.check_column(column, option)
+    found: dict[str, str] = {}
+    for option, column in asked.items():
+        name = table.column(column)
+        if name in found.values():
+            raise OptionError(option, f"must be a different column: {name!r} of {table.shown} is named twice")
+        found[option] = name
+    return found
 
 
 def sorted_labels(labels: Collection[str]) -> list[str]:

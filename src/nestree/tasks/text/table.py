@@ -1,108 +1,86 @@
-"""Tables with a header in text files: CSV, TSV and JSON lines, plain or gzipped, read row by row."""
+"""Tables of any format: CSV, TSV, JSON lines, Excel, Parquet, and folders of files, read row by row."""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import difflib
 import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from nestree.errors import OptionError, UserError
-from nestree.suggest import unknown
-from nestree.tasks.text.lines import LONGEST, opened, reading, shown, text_lines
+from nestree.tasks.official_files import note
+from nestree.tasks.text.class_folder import ClassFolder
+from nestree.tasks.text.column_names import check_column, column_name, has_column
+from nestree.tasks.text.contents import check_content, check_exists
+from nestree.tasks.text.delimited import COMMON, Delimited
+from nestree.tasks.text.hub_table import SavedDataset, is_saved_dataset
+from nestree.tasks.text.json_lines import JsonLines
+from nestree.tasks.text.lines import file_encoding, opened, reading, shown
+from nestree.tasks.text.parquet import Parquet
+from nestree.tasks.text.record import Record, cell_text, text_of
+from nestree.tasks.text.rows import Grid, Rows
+from nestree.tasks.text.sheet import Sheet
+from nestree.tasks.text.table_style import NAMED, TEXT_FORMATS, TableStyle, sheet_of, table_format
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""Format by suffix of a file's name; .gz may follow."""
+__all__ = ["Record", "Table", "TableStyle", "cell_text", "table_format", "text_of"]
 
-LONGEST_ROW = 2**24
-"""Maximal length of a row with several lines, characters."""
-
-MERE_QUOTES = "false treats quotes as ordinary characters"
-"""Hint for a quote in an unexpected place."""
-
-_CLOSED = re.compile(r'"(?:[^"]|"")*"')
-
-
-@dataclass(frozen=True)
-class TableStyle:
-    """Encoding and format of a file.
-
-    Raises:
-        ValueError: an option is invalid; names the option.
-    """
-
-    encoding: str = "utf-8"
-    """Any encoding that Python knows."""
-    delimiter: str | None = None
-    """Character between columns; None: a tab in TSV files, else a comma."""
-    quotes: bool | None = None
-    """Whether fields may be in double quotes; None: yes, unless a TSV file cannot be read that way."""
-
-    def __post_init__(self) -> None:
-        try:
-            "text".encode(self.encoding)
-        except (LookupError, ValueError):
-            raise OptionError(
-                "encoding",
-                f"must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16, not {self.encoding!r}",
-            ) from None
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise OptionError(
-                "delimiter",
-                f"must be one character, neither a quote nor a line break, not {self.delimiter!r} "
-                "(for tabs: null and a .tsv file)",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of a table."""
-
-    values: Mapping[str, Any]
-    """Values by column; JSON numbers are strings as written, null is None."""
-    where: str
-    """File, and line where the row begins."""
-    raw: str = ""
-    """The row as written in the file, with its line end."""
+_OTHER = {
+    ".xls": "save it as .xlsx or CSV",
+    ".ods": "save it as .xlsx or CSV",
+    ".json": "write one object per line, as .jsonl",
+    ".txt": "if its lines are rows, its name must end in .csv or .tsv",
+    ".zip": "unpack it",
+    ".pkl": "save it as .parquet or CSV",
+}
+"""What to do with files of other formats, by suffix."""
 
 
 class Table:
-    """A table in a file; [`records`][] can be read several times, and only one row is in memory at a time.
+    """A table in a file or folder.
+
+    [`records`][] can be read several times, and only a few rows are in memory at a time.
+
+    Args:
+        path: the file, ``FILE.xlsx#SHEET``, a folder of text files per class, or a folder written by ``save_to_disk``
+            of Hugging Face's ``datasets``.
+        style: encoding and format.
+        split: the split, of a folder that has several.
 
     Raises:
-        UserError: the file does not exist, or its name has no known suffix.
+        UserError: it does not exist, its name has no known suffix, or it is something else than its name says.
     """
 
-    def __init__(self, path: str | Path, style: TableStyle | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, style: TableStyle | None = None, split: str | None = None) -> None:
+        self.path, self.sheet = sheet_of(path)
         self.style = style or TableStyle()
-        self.shown = shown(self.path)
-        kind = table_format(self.path)
-        if self.path.is_dir():
-            raise UserError(f"{self.shown}: is a folder; name a file")
-        if not self.path.exists():
-            raise UserError(f"{self.shown}: there is no such file{_near(self.path)}")
+        self.shown = shown(Path(path))
+        check_exists(self.path)
+        kind = table_format(path)
         if kind is None:
-            raise UserError(f"{self.shown}: the name must end in {', '.join(FORMATS)}, optionally followed by .gz")
+            suffix = self.path.suffix.lower()
+            raise UserError(f"{self.shown}: {_OTHER.get(suffix, f'the name must {NAMED}')}")
+        if kind != "folder":
+            check_content(self.path, kind)
         self.format = kind
-        self.delimiter = self.style.delimiter or ("\t" if kind == "tsv" else ",")
+        self.rows = self._reader(split)
+        self._asked: list[str] = []
+
+    @cached_property
+    def encoding(self) -> str:
+        """The encoding of the text: the style's, or UTF-16 or UTF-32 if the file is marked so."""
+        return file_encoding(self.path, self.style.encoding) if self.format in TEXT_FORMATS else self.style.encoding
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns; for JSON lines, the keys of the first object."""
-        return self._header[0]
+        return self.rows.columns
 
     @property
-    def header(self) -> str:
-        """The header as written in the file, with its line end; empty for JSON lines."""
-        return self._header[1]
+    def written(self) -> str:
+        """The format of a copy."""
+        return "csv" if self.format == "folder" else self.format
 
     @cached_property
     def marked(self) -> bool:
@@ -110,40 +88,30 @@ class Table:
         with reading(self.path), opened(self.path) as file:
             return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
-    @cached_property
-    def quotes(self) -> bool:
-        """Whether fields may be in double quotes.
+    def column(self, name: str) -> str:
+        """Return a column's name by its name, or by its number, from 1, if no column has this name.
 
-        If the style does not say so, a TSV file has no quoted fields if all of its lines have the same number of
-        columns, and some field begins with a quote that is not closed.
+        Raises:
+            KeyError: there is no such column.
         """
-        if self.style.quotes is not None or self.format != "tsv":
-            return self.style.quotes is not False
-        width, open_quote = None, False
-        for _, line in self._lines():
-            fields = line.rstrip("\r\n").split(self.delimiter)
-            width = width or len(fields)
-            if len(fields) != width and line.strip():
-                return True
-            open_quote |= any(field[:1] == '"' and not _CLOSED.fullmatch(field) for field in fields)
-        return not open_quote
+        return column_name(self.columns, name)
 
     def check_column(self, name: str, option: str) -> None:
-        """Check that there is exactly one column of this name.
+        """Check that there is exactly one column of this name or number, as [`column`][] returns it.
+
+        If there is none, the columns of a CSV or TSV file whose style names no delimiter may be separated by another
+        one; it is used from then on, if all columns that were asked for are found with it. Without a header, it also is
+        if the rows are of equal width only with it.
 
         Raises:
             UserError: there is none, or more than one; names ``option`` and lists the columns.
         """
-        if name not in self.columns:
-            sign = next((sign for sign in ";\t|" if len(self.columns) == 1 and sign in self.columns[0]), None)
-            if sign is not None:
-                problem = f"{self.shown}: there is no column {name!r}, only {self.columns[0]!r}"
-                raise OptionError("delimiter", f"{sign!r} may separate the columns", problem=problem)
-            hint = unknown("column", name, self.columns)
-            there = f" (there are {', '.join(self.columns)})" if "did you mean" in hint else ""
-            raise OptionError(option, f"must name a column of {self.shown}: {hint}{there}")
-        if (count := self.columns.count(name)) > 1:
-            raise OptionError(option, f"must name one column: {self.shown} has {count} columns {name!r}")
+        self._asked.append(name)
+        if isinstance(self.rows, Delimited) and self.style.delimiter is None and not self.rows.sep_line:
+            self._choose_delimiter(self.rows, name)
+        if not has_column(self.columns, name):
+            self._explain(name, option)
+        check_column(self.columns, name, option, self.shown)
 
     def records(self) -> Iterator[Record]:
         """Yield the rows; blank lines are skipped.
@@ -151,137 +119,67 @@ class Table:
         Raises:
             UserError: a row cannot be read; names file and line.
         """
-        if self.format == "jsonl":
-            yield from self._objects()
-            return
-        columns = self.columns
-        rows = self._rows()
-        next(rows)
-        for where, cells, raw in rows:
-            if len(cells) < len(columns) and not raw.strip(" \r\n"):
-                continue
-            if len(cells) != len(columns):
-                raise UserError(
-                    f"{where}: {len(cells)} column{'s' * (len(cells) != 1)}, the header has {len(columns)}; "
-                    "a field that contains a delimiter or a line break must be in double quotes"
-                )
-            yield Record(dict(zip(columns, cells, strict=True)), where, raw)
+        return self.rows.records()
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file."""
+        """Return the SHA-256 of the file, or of what is in the folder."""
+        if isinstance(self.rows, ClassFolder | SavedDataset):
+            return self.rows.digest()
         with reading(self.path), self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256")
+        if self.sheet is not None:
+            digest.update(f"#{self.sheet}".encode())
+        return digest.hexdigest()
 
-    @cached_property
-    def _header(self) -> tuple[tuple[str, ...], str]:
+    def _reader(self, split: str | None) -> Rows:
+        if self.format == "folder":
+            if is_saved_dataset(self.path):
+                return SavedDataset(self.path, split)
+            return ClassFolder(self.path, self.style.encoding)
+        if self.format == "xlsx":
+            return Sheet(self.path, self.sheet, header=self.style.header)
+        if self.format == "parquet":
+            return Parquet(self.path)
         if self.format == "jsonl":
-            for record in self._objects():
-                return tuple(record.values), ""
-            raise UserError(f"{self.shown}: is empty")
-        for _, cells, raw in self._rows():
-            return tuple(cell.strip() for cell in cells), raw
-        raise UserError(f"{self.shown}: is empty")
+            return JsonLines(self.path, self.encoding)
+        return Delimited(self.path, self.style, self.format, self.encoding)
 
-    def _rows(self) -> Iterator[tuple[str, list[str], str]]:
-        """Yield (file and line, fields, raw text) of each row, including the header."""
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-        taken: list[str] = []
-        size = 0
+    def _choose_delimiter(self, rows: Delimited, name: str) -> None:
+        """Use another delimiter if only with that one all columns that were asked for are found, and say so.
 
-        def lines() -> Iterator[str]:
-            nonlocal size
-            for _, line in self._lines():
-                taken.append(line)
-                size += len(line)
-                if len(taken) > 1 and size > LONGEST_ROW:
-                    problem = f"{where}: the row spans {len(taken):,} lines; is a quote left open?"
-                    raise OptionError("quotes", MERE_QUOTES, problem=problem)
-                yield line
-
-        quoting = {} if self.quotes else {"quoting": csv.QUOTE_NONE, "quotechar": None}
-        reader = csv.reader(lines(), delimiter=self.delimiter, strict=True, **quoting)
-        while True:
-            taken.clear()
-            size = 0
-            where = f"{self.shown}:{reader.line_num + 1}"
-            try:
-                cells = next(reader)
-            except StopIteration:
+        Raises:
+            UserError: there is no header, and the rows could be separated in several ways.
+        """
+        with suppress(OptionError):  # of quotes, which are in unexpected places with a wrong delimiter
+            if rows.header and has_column(rows.columns, name):
                 return
-            except csv.Error as error:
-                raise _unreadable(where, str(error), self.format) from None
-            if cells:
-                yield where, cells, "".join(taken)
+        found = rows.fitting_delimiters(lambda names: all(has_column(names, asked) for asked in self._asked))
+        if rows.delimiter in found and (rows.kind == "tsv" or len(rows.columns) == 1):
+            return
+        names = ["a tab" if delimiter == "\t" else repr(delimiter) for delimiter in found]
+        if not rows.header and len(found) > 1:
+            problem = f"{self.shown}: the columns may be separated by {' or '.join(names)}"
+            raise OptionError("delimiter", "must say which", problem=problem)
+        if len(found) == 1 and found[0] != rows.delimiter:
+            rows.use(found[0])
+            note(f"{self.shown}: columns are separated by {names[0]}, as no delimiter is named")
 
-    def _objects(self) -> Iterator[Record]:
-        """Yield the objects of JSON lines."""
-        for number, line in self._lines():
-            where = f"{self.shown}:{number}"
-            if not line.strip():
-                continue
-            try:
-                # Keep numbers as written: 5 and 5.0 are different labels, and numbers may have any length.
-                value = json.loads(line.rstrip("\r\n"), parse_int=str, parse_float=str, parse_constant=str)
-            except (ValueError, RecursionError) as error:
-                column = getattr(error, "colno", None)
-                at = f" at character {column}: {getattr(error, 'msg', '')}" if column else ""
-                raise UserError(f"{where}: not JSON{at}") from None
-            if not isinstance(value, dict):
-                kind = "an array" if isinstance(value, list) else "a single value"
-                raise UserError(f'{where}: {kind}; every line must be a JSON object, such as {{"text": ...}}')
-            yield Record(value, where, line)
-
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (number, line with its end)."""
-        return text_lines(self.path, self.style.encoding)
-
-
-def table_format(path: str | Path) -> str | None:
-    """Return the format of a file by its name: csv, tsv or jsonl; None if it is none of these."""
-    name = str(path).lower().removesuffix(".gz")
-    return next((kind for suffix, kind in FORMATS.items() if name.endswith(suffix)), None)
-
-
-def text_of(value: Any, where: str, column: str) -> str | None:
-    """Return a value as text; None stays None.
-
-    Raises:
-        UserError: the value is a JSON list or object.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        raise UserError(f"{where}: {column!r} is {'a list' if isinstance(value, list) else 'an object'}, not a text")
-    return str(value)
-
-
-def cell_text(record: Record, column: str) -> str:
-    """Return a text of a row; null becomes an empty string.
-
-    Raises:
-        UserError: a JSON object does not have this key, or its value is not a text.
-    """
-    if column not in record.values:
-        raise UserError(f"{record.where}: has no {column!r}, only {', '.join(record.values) or 'nothing'}")
-    return text_of(record.values[column], record.where, column) or ""
-
-
-def _near(path: Path) -> str:
-    """Return a hint if the folder has a file with a similar name."""
-    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {shown(path.with_name(close[0]))}?" if close else ""
-
-
-def _unreadable(where: str, error: str, kind: str) -> UserError:
-    """Return an error with a clearer message than the csv module's."""
-    if "unexpected end" in error:
-        return OptionError("quotes", MERE_QUOTES, problem=f"{where}: a quote is opened and never closed")
-    if "expected after" in error:
-        problem = f"{where}: text follows a closing quote; a quote within quotes is written twice"
-        return OptionError("quotes", MERE_QUOTES, problem=problem)
-    if "new-line character" in error:
-        return UserError(f"{where}: a carriage return within the row; lines end with a line feed, or with both")
-    return UserError(f"{where}: not {kind.upper()} ({error})")
+    def _explain(self, name: str, option: str) -> None:
+        """Raise a UserError for a missing column if its likely reason is the delimiter, or that there is no header."""
+        if not isinstance(self.rows, Grid):
+            return
+        columns = self.columns
+        problem = f"{self.shown}: there is no column {name!r}"
+        sign = next((sign for sign in COMMON if len(columns) == 1 and sign in columns[0]), None)
+        if isinstance(self.rows, Delimited) and sign is not None:
+            sign = "tab" if sign == "\t" else sign
+            raise OptionError(
+                "delimiter", f"{sign!r} may separate the columns", problem=f"{problem}, only {columns[0]!r}"
+            )
+        if not self.style.header:
+            reason = f"must be the number of a column of {self.shown}, 1 to {len(columns)}, as it has no header"
+            raise OptionError(option, f"{reason}, not {name!r}")
+        if self.rows.first_is_data():
+            start = ", ".join(columns)
+            problem += f", and the first row looks like data ({start[:60]}{'...' * (len(start) > 60)})"
+            raise OptionError("header", f"false reads it so; columns are then 1 to {len(columns)}", problem=problem)
