@@ -1,6 +1,7 @@
 """From text to ids and back: bytes, characters, words, and the vocabulary."""
 
 import json
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -8,9 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestree.data.text import BYTE_IDS, FIRST_WORD, UNKNOWN, Vocabulary, encode_text, tokens_of
+from nestree.data.text import (
+    BYTE_IDS,
+    FIRST_SPLITTER,
+    FIRST_WORD,
+    UNKNOWN,
+    Vocabulary,
+    encode_text,
+    normal,
+    spaceless_share,
+    tokens_of,
+)
 
-anything = st.text(st.characters(exclude_categories=("Cs",)))
+# Characters that join, extend or separate words, and of scripts with rules of their own, come often.
+SPECIAL = "aA\u00e9e\u0301'\u2019-.,1\u0662\"! \u200b\u200c\u200d\ufeff\u00ad\u0130\u03a3\u05d0\u093f\u0e2a\u0e33\u102c"
+SPECIAL += "\u0f66\u0fb2\u6f22\u304b\u30ab\u30fc\U0001f600\U0001f3fd\U0001f1e9\U0001f1ea"
+anything = st.text(st.characters(exclude_categories=("Cs",)) | st.sampled_from(SPECIAL))
 levels = st.sampled_from(["char", "word"])
 
 
@@ -53,7 +67,31 @@ def test_the_vocabulary_is_the_most_frequent_in_a_fixed_order(texts, level, size
 def test_cutting_what_was_joined_changes_nothing(text):
     words = list(tokens_of(text, "word"))
     assert list(tokens_of(" ".join(words), "word")) == words
-    assert "".join(tokens_of(text, "char")) == text
+    assert "".join(tokens_of(text, "char")) == normal(text)
+
+
+@given(anything)
+def test_cutting_what_the_first_rules_joined_changes_nothing(text):
+    words = list(tokens_of(text, "word", FIRST_SPLITTER))
+    assert list(tokens_of(" ".join(words), "word", FIRST_SPLITTER)) == words
+    assert "".join(tokens_of(text, "char", FIRST_SPLITTER)) == text
+
+
+@given(st.text(st.characters(max_codepoint=127) | st.sampled_from("'-.,1a! ")))
+def test_ascii_text_is_split_by_the_same_rules_as_any(text):
+    # A word of another script at the end leads to the rules for any text.
+    assert [*tokens_of(text, "word"), "漢"] == list(tokens_of(f"{text} 漢", "word"))
+
+
+@given(st.text(st.characters(max_codepoint=127, exclude_characters=".,") | st.sampled_from("'-1a! ")))
+def test_ascii_words_are_those_of_the_first_rules_except_for_numbers(text):
+    assert list(tokens_of(text, "word")) == list(tokens_of(text, "word", FIRST_SPLITTER))
+
+
+@given(anything, levels)
+def test_two_spellings_of_a_text_are_one(text, level):
+    decomposed = unicodedata.normalize("NFD", text)
+    assert list(tokens_of(decomposed, level)) == list(tokens_of(unicodedata.normalize("NFC", text), level))
 
 
 @given(anything, st.integers(1, 5), levels)
@@ -70,11 +108,49 @@ def test_at_most_so_many_tokens_are_kept(text, most, level):
         ("it 's n't well-made", ["it", "'s", "n't", "well-made"]),
         ("a, b... (c)", ["a", ",", "b", "...", "(", "c", ")"]),
         ("\u00c9t\u00e9 21st\u2019s ?!", ["\u00e9t\u00e9", "21st\u2019s", "?", "!"]),
+        ("3.14, 1,000. 2.5-inch 1,2,", ["3.14", ",", "1,000", ".", "2.5-inch", "1,2", ","]),
+        ("see example.com", ["see", "example", ".", "com"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("cafe\u0301 CAFÉ", ["caf\u00e9", "caf\u00e9"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # noqa: RUF001
+        ("ക്\u200dഷ x", ["ക്\u200dഷ", "x"]),
+        (
+            "👩\u200d👩\u200d👧👍🏽🇩🇪🇫🇷 1\ufe0f\u20e3 😀😀",
+            ["👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "🇫🇷", "1\ufe0f\u20e3", "😀", "😀"],
+        ),
+        ("今天很好。ok", ["今", "天", "很", "好", "。", "ok"]),
+        ("ひらがなとカタカナー", ["ひ", "ら", "が", "な", "と", "カタカナー"]),
+        ("한국어 단어", ["한국어", "단어"]),
+        ("น้ำดี", ["น้ำ", "ดี"]),
+        ("မာမာ", ["မာ", "မာ"]),
+        ('col·lega צה״ל צה"ל', ["col·lega", "צה״ל", 'צה"ל']),
+        ("\ufeffone\u200btwo\u202f!", ["one", "two", "!"]),
+        ("!!\u0301!", ["!", "!\u0301", "!"]),
         (" \t\n", []),
     ],
 )
 def test_words(text, words):
     assert list(tokens_of(text, "word")) == words
+
+
+def test_the_first_rules_still_split_as_they_did():
+    assert list(tokens_of("3.14 cafe\u0301 😀😀 今天", "word", FIRST_SPLITTER)) == [
+        "3", ".", "14", "cafe", "\u0301", "😀😀", "今天"
+    ]  # fmt: skip
+    assert list(tokens_of("e\u0301", "char", FIRST_SPLITTER)) == ["e", "\u0301"]
+    vocabulary = Vocabulary.count(["3.14"], "word", splitter=FIRST_SPLITTER)
+    assert encode_text("14 3.14", "word", vocabulary, splitter=FIRST_SPLITTER).tolist() == [3, 4, 2, 3]
+    assert encode_text("14 3.14", "word", vocabulary).tolist() == [3, UNKNOWN]
+
+
+def test_bytes_are_those_of_the_text_as_it_is_written():
+    assert encode_text("e\u0301", "byte").tolist() == [number + 1 for number in "e\u0301".encode()]
+
+
+def test_the_share_of_letters_in_scripts_without_spaces():
+    assert spaceless_share({"今": 2, "ok": 1, "!": 50, "42": 50}) == 0.5
+    assert spaceless_share({"カー": 1, "ส": 1, "ລ": 1, "ក": 1, "မ": 1, "བོད": 1}) == 1
+    assert spaceless_share({"한국어": 3, "हिन्दी": 2}) == spaceless_share({}) == 0
 
 
 def test_unknown_words_and_empty_texts_are_one_id():

@@ -156,6 +156,7 @@ def test_labels_that_training_never_saw_count_as_wrong(run: str, capsys: pytest.
         f"(95 % interval {low:.4f} to {high:.4f})",
         "2 rows with a label that was not in training ('other' 2): counted as wrong",
         "1 row with an empty text and a label: counted as wrong",
+        "new.csv: 100.0% of the tokens are known",
     ]
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nestree.cli.arguments import END, Arguments
+from nestree.consoles import messages
 from nestree.errors import OptionError, UserError
+from nestree.tasks import Task
+from nestree.tasks.text import TextTask
 from nestree.tasks.text.lines import opened, reading, shown, text_lines
 from nestree.tasks.text.record import text_of
 from nestree.tasks.text.table_style import TEXT_FORMATS, sheet_of, table_format
@@ -66,6 +69,19 @@ def source_of(arguments: Arguments) -> Source:
     return _file(files[0])
 
 
+def say_coverage(task: Task, what: str = "inputs", *, only_low: bool = True) -> None:
+    """Print, on standard error, how much of the texts encoded so far the task knows, and what it cut.
+
+    Args:
+        task: any task; only tasks on texts have something to say.
+        what: what to call the texts.
+        only_low: print the share of known tokens only if it is low.
+    """
+    if isinstance(task, TextTask):
+        for line in task.encoded_remarks(what, only_low=only_low):
+            messages().print(line, markup=False)
+
+
 def not_a_table(path: str) -> UserError:
     """Return the error for a table in a command, or for a task, that reads none."""
     kind = table_format(path)
@@ -77,7 +93,7 @@ def not_a_table(path: str) -> UserError:
 
 def _names_file(text: str) -> bool:
     """Return whether a text is the path of a file or folder, or looks as if one was meant."""
-    if os.path.lexists(text) or os.path.lexists(sheet_of(text)[0]):
+    if text and os.path.lexists(sheet_of(text)[0]):
         return True
     name = text.lower().removesuffix(".gz")
     return len(text.split()) == 1 and (

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
-from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, source_of
+from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.readings import Reading
@@ -76,8 +76,10 @@ def main(arguments: Sequence[str]) -> int:
     if path is None:
         for text, reading in readings:
             _print(kind, text, reading, options, sys.stdout)
+        say_coverage(run.task)
         return 0
     _write(path, kind, list(readings), options)
+    say_coverage(run.task)
     print(f"written to {path}", file=sys.stderr)
     return 0
 

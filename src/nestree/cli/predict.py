@@ -11,7 +11,7 @@ from itertools import islice
 from jsonargparse import ArgumentParser, Namespace
 
 from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
-from nestree.cli.inputs import AT_ONCE, Source, inputs, not_a_table, source_of
+from nestree.cli.inputs import AT_ONCE, Source, inputs, not_a_table, say_coverage, source_of
 from nestree.consoles import messages
 from nestree.errors import OptionError
 from nestree.evaluation.predict_table import TableOptions, predict_table
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if source.kind == "table":
         options = TableOptions(**{field.name: parsed[field.name] for field in fields(TableOptions)})
         predict_table(run, model, source.path, options, shown=shown, threshold=threshold, console=messages())
+        say_coverage(run.task, source.path, only_low=False)
         return 0
     _refuse_table_options(parsed)
     _predict_lines(run, source, parsed, shown, threshold)
@@ -69,6 +70,7 @@ def _predict_lines(run: Run, source: Source, parsed: Namespace, shown: Shown, th
         sys.stdout.flush()
     for message in tally.unanswered("input", threshold):
         messages().print(message, markup=False)
+    say_coverage(run.task)
 
 
 def _parser() -> ArgumentParser:

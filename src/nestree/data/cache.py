@@ -97,6 +97,26 @@ def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
                 raise
 
 
+def check_token_ids(examples: RaggedExamples, vocabulary_size: int, path: Path | None = None) -> None:
+    """Check that every token number is in the vocabulary.
+
+    Args:
+        examples: cached examples.
+        vocabulary_size: number of token ids.
+        path: their file; None if it is unknown.
+
+    Raises:
+        UserError: one is beyond it, as after a change of the tokenizer; says what to delete.
+    """
+    most = int(examples.tokens.max(initial=0))
+    if most >= vocabulary_size:
+        raise UserError(
+            f"{path or examples.name}: has token number {most:,}, but the last one of the vocabulary is "
+            f"{vocabulary_size - 1:,}: it was prepared with another tokenizer; delete "
+            f"{'it' if path else cache_dir() / examples.name.partition('/')[0]}, and it is prepared again"
+        )
+
+
 def _make_folder(path: Path) -> None:
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)

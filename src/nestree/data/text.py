@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 LEVELS = ("byte", "char", "word")
@@ -28,16 +30,83 @@ FIRST_WORD = 2
 BYTE_IDS = 256
 """Vocabulary size at byte level: padding, and each byte value + 1 (UTF-8 has no byte 255)."""
 
+SPLITTER = 2
+"""Current version of the rules that split a text into words or characters; a run keeps the version that it was trained
+with."""
+
+FIRST_SPLITTER = 1
+"""The version of official datasets, whose results are published, and of runs whose state names none: code points and
+Python's ``\\w``, without normalisation."""
+
+SPLITTERS = (FIRST_SPLITTER, SPLITTER)
+
 # A clitic ('s, 'll), a word (hyphens and apostrophes may join its parts), or repetitions of one punctuation mark.
-_WORD = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
+_FIRST_WORD = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|\w+(?:['\u2019-]\w+)*|([^\w\s])\1*")
+
+# Word boundaries of UAX 29. Where it has none between words (Han, Hiragana, South-East Asian scripts), each character
+# is a token; where it keeps a full stop or a colon within a word (example.com), only those of numbers are kept.
+_BASE = r"[[\p{L}\p{N}_]--[\p{Han}\p{Hiragana}\p{WB=Katakana}\p{LB=SA}]]"
+_EXTEND = r"[\p{M}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
+_JOIN = (
+    r"""(?:['\u2019\u2010\u2011\u00b7\u05f3\u05f4-]"""
+    r"""|(?<=\p{Nd})[.,\u066b\u066c](?=\p{Nd})|(?<=\p{Hebrew})"(?=\p{Hebrew}))"""
+)
+_WORD = regex.compile(
+    rf"""
+    ['\u2019](?:s|re|ve|ll|d|m|t)(?!{_BASE}|{_EXTEND})                    # a clitic
+    | {_BASE}(?:{_BASE}|{_EXTEND})*(?:{_JOIN}{_BASE}(?:{_BASE}|{_EXTEND})*)*  # a word or a number
+    | \p{{WB=Katakana}}(?:\p{{WB=Katakana}}|{_EXTEND})*
+    | (?=[\p{{Han}}\p{{Hiragana}}\p{{LB=SA}}\p{{Extended_Pictographic}}\p{{Regional_Indicator}}])\X{_EXTEND}*
+    | ([^\s\x1c-\x1f\p{{Cf}}]{_EXTEND}*)(?:\1(?!{_EXTEND}))*              # repetitions of one punctuation mark
+    """,
+    regex.V1 | regex.VERBOSE,
+)
+
+# Python's own expressions are faster, and the same on ASCII.
+_ASCII_WORD = re.compile(r"'(?:s|re|ve|ll|d|m|t)\b|\w+(?:(?:['-]|(?<=[0-9])[.,](?=[0-9]))\w+)*|([^\w\s])\1*")
+
+_SPACELESS = regex.compile(
+    r"[\p{L}&&[\p{Han}\p{Hiragana}\p{WB=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]", regex.V1
+)
+_LETTER = regex.compile(r"\p{L}")
 
 
-def tokens_of(text: str, level: str) -> Iterable[str]:
-    """Split a text into characters, or into lower-case words and repeated punctuation marks.
+def normal(text: str) -> str:
+    """Return the text in Unicode's composed form (NFC), in which equal texts have equal code points."""
+    return unicodedata.normalize("NFC", text)
+
+
+def tokens_of(text: str, level: str, splitter: int = SPLITTER) -> Iterable[str]:
+    """Split a text into code points, or into lower-case words, numbers and repeated punctuation marks.
 
     White space separates words. Words joined by spaces split into the same words again.
+
+    Args:
+        text: any text; except by the first splitter, it is normalised ([`normal`][]).
+        level: char or word.
+        splitter: one of [`SPLITTERS`][].
     """
-    return text if level == "char" else (match[0] for match in _WORD.finditer(text.lower()))
+    if splitter == FIRST_SPLITTER:
+        return text if level == "char" else _groups(_FIRST_WORD.finditer, text.lower())
+    if level == "char":
+        return normal(text)
+    # Lower case of a composed text need not be composed.
+    text = normal(normal(text).lower())
+    return _groups(_ASCII_WORD.finditer if text.isascii() else _WORD.finditer, text)
+
+
+def _groups(find: Callable[[str], Iterable[Any]], text: str) -> Iterable[str]:
+    return (match[0] for match in find(text))
+
+
+def spaceless_share(counts: Mapping[str, int]) -> float:
+    """Return the share of letters that are of scripts without spaces between words, such as Chinese and Thai.
+
+    Args:
+        counts: how often each word occurs.
+    """
+    letters = sum(len(_LETTER.findall(word)) * count for word, count in counts.items())
+    return sum(len(_SPACELESS.findall(word)) * count for word, count in counts.items()) / max(letters, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +116,22 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def count(cls, texts: Iterable[str], level: str, *, size: int | None = None, least: int = 1) -> Vocabulary:
+    def count(
+        cls,
+        texts: Iterable[str],
+        level: str,
+        *,
+        size: int | None = None,
+        least: int = 1,
+        splitter: int = SPLITTER,
+    ) -> Vocabulary:
         """Return the ``size`` most frequent tokens that occur at least ``least`` times in ``texts``.
 
         They are sorted by decreasing count, and by code points where counts are equal.
         """
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(tokens_of(text, level))
+            counts.update(tokens_of(text, level, splitter))
         kept = [word for word, count in counts.items() if count >= least]
         kept.sort(key=lambda word: (-counts[word], word))
         return cls(tuple(kept[:size]))
@@ -89,7 +166,11 @@ class Vocabulary:
 
 
 def encode_text(
-    text: str, level: str, vocabulary: Vocabulary | None = None, max_tokens: int | None = None
+    text: str,
+    level: str,
+    vocabulary: Vocabulary | None = None,
+    max_tokens: int | None = None,
+    splitter: int = SPLITTER,
 ) -> NDArray[np.unsignedinteger]:
     """Return the token ids of a text, shape (tokens,). A text without tokens becomes one unknown token.
 
@@ -98,6 +179,7 @@ def encode_text(
         level: one of [`LEVELS`][].
         vocabulary: the vocabulary of that level; None for bytes.
         max_tokens: keep the first ``max_tokens`` tokens.
+        splitter: the vocabulary's, see [`tokens_of`][]; bytes are those of the text as it is written.
 
     Raises:
         ValueError: ``vocabulary`` is missing.
@@ -108,7 +190,7 @@ def encode_text(
         return np.frombuffer(content, np.uint8) + np.uint8(1)
     if vocabulary is None:
         raise ValueError(f"level {level} needs a vocabulary")
-    found = [vocabulary.ids.get(token, UNKNOWN) for token in islice(tokens_of(text, level), max_tokens)]
+    found = [vocabulary.ids.get(token, UNKNOWN) for token in islice(tokens_of(text, level, splitter), max_tokens)]
     return np.array(found or [UNKNOWN], vocabulary.dtype)
 
 

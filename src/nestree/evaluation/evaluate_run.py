@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from nestree.checks import check_at_least
+from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
@@ -18,6 +19,7 @@ from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
 from nestree.tasks import Task
+from nestree.tasks.text import TextTask
 
 BOTH = "both"
 """In place of an inference: every one, after the other."""
@@ -64,9 +66,18 @@ def evaluate_run(
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
     return [
         result
-        for one in (INFERENCES if inference == BOTH else (inference,))
+        for number, one in enumerate(INFERENCES if inference == BOTH else (inference,))
         for result in _evaluate(
-            run, tests, limit, one, dict(encoder_options or {}), tokens, trees=trees, write=write, console=console
+            run,
+            tests,
+            limit,
+            one,
+            dict(encoder_options or {}),
+            tokens,
+            trees=trees,
+            write=write,
+            remarks=number == 0,
+            console=console,
         )
     ]
 
@@ -81,9 +92,10 @@ def _evaluate(
     *,
     trees: bool,
     write: bool,
+    remarks: bool,
     console: Console,
 ) -> list[Result]:
-    """Evaluate under one inference."""
+    """Evaluate under one inference, with ``remarks`` about how much of the tests is known and read."""
     task = run.task
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
@@ -94,6 +106,10 @@ def _evaluate(
         for test in tests:
             bar = progress.add_task(f"{test}, preparing", total=None)
             examples = task.load(test, size=limit)
+            check_token_ids(examples, task.vocabulary_size)
+            if isinstance(task, TextTask) and remarks:
+                for line in task.remarks(test, examples):
+                    console.print(line, markup=False)
             train = task.load("train") if train is None else train
             progress.update(bar, description=test, total=len(examples))
             results.append(

@@ -179,7 +179,10 @@ def _encoded(task: Task, text: Text, where: str) -> TokenIds | None:
             raise ValueError(f"an input of {task.name} is one text, not {len(parts)}")
         if len(parts) == task.sides and not all(part.strip() for part in parts):
             return None
-        return task.encode(*parts)
+        ids = task.encode(*parts)
+        if any(len(part) and int(part.max()) >= task.vocabulary_size for part in ids):
+            raise ValueError(f"has a token number beyond the vocabulary of {task.vocabulary_size:,}")
+        return ids
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None
 

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import safetensors.torch
 import yaml
 from safetensors import SafetensorError
+from torch import Tensor
 
 from nestree.config.config import Config, read_config
 from nestree.consoles import messages
@@ -479,12 +480,19 @@ class Run:
         with replacing(self.weights) as temporary:
             safetensors.torch.save_file(tensors, temporary, metadata={"about": json.dumps(facts, sort_keys=True)})
 
-    def read_weights(self, model: Classifier, *, whole: bool = True) -> list[str]:
+    def read_weights(
+        self,
+        model: Classifier,
+        *,
+        whole: bool = True,
+        changed: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+    ) -> list[str]:
         """Load the run's best weights into ``model``.
 
         Args:
             model: the model, of the same architecture.
             whole: if false, its encoder may have parts that the run's encoder lacks; they keep their values.
+            changed: returns the weights to load, given those of the run; None: these.
 
         Returns:
             The names of those parts, such as ``encoder.context``.
@@ -498,6 +506,7 @@ class Run:
             state = safetensors.torch.load_file(self.weights)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self.weights}: cannot be read ({error})") from None
+        state = state if changed is None else changed(state)
         wanted = model.state_dict()
         kept: set[str] = set()
         if not whole:

@@ -24,6 +24,7 @@ from nestree.config.config import Config
 from nestree.config.options import TrainerOptions
 from nestree.config.selection import SELECTIONS
 from nestree.data.batches import EvaluationBatches
+from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError, within
 from nestree.models import Classifier
@@ -45,6 +46,7 @@ from nestree.training.callbacks import (
 from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.module import ClassifierModule, NotFinite
 from nestree.training.progress import TrainingProgress
+from nestree.training.start import start_from
 from nestree.training.stream import TrainingStream
 
 RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
@@ -172,11 +174,7 @@ class Training:
                 model.set_embedding(vectors.matrix, vectors.known)
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         if begins and start is not None:
-            try:
-                new = Run.open(start).read_weights(model, whole=False)
-            except UserError as error:
-                raise OptionError("trainer.start", f"cannot be used: {error}") from None
-            console.print(f"start       {start}" + (f"; newly initialised: {', '.join(new)}" if new else ""))
+            console.print(f"start       {start_from(start, model, self.task)}", markup=False)
         return model
 
     def _fresh(self, attempt: int) -> Classifier:
@@ -338,6 +336,8 @@ def load_examples(task: Task, options: DataOptions, console: Console) -> tuple[R
     with console.status(f"preparing {options.task} (on first use only)"):
         train = task.load("train")
         validation = task.load("validation")
+    for examples in (train, validation):
+        check_token_ids(examples, task.vocabulary_size)
     if options.validation_longest is not None:
         validation = validation.select(validation.lengths <= options.validation_longest)
     if options.train_size is not None:

@@ -103,6 +103,8 @@ def _introduce(console: Console, training: Training) -> None:
     if isinstance(training.task, TextTask):
         for line in imbalance(training.task, stream.examples, training.data.validation):
             console.print(f"            {line}")
+        for number, line in enumerate(_coverage(training.task, stream.examples, training.data.validation)):
+            console.print(f"{'' if number else 'tokens':12}{line}", markup=False)
     limits = []
     if training.steps < ENDLESS:
         limits.append(f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)")
@@ -114,6 +116,13 @@ def _introduce(console: Console, training: Training) -> None:
     if (why := training.missing_library()) is not None:
         console.print(f"slower      beam trees run on PyTorch's engine: {why}")
     console.print(f"run folder  {training.run.path}")
+
+
+def _coverage(task: TextTask, train: RaggedExamples, validation: RaggedExamples) -> list[str]:
+    """Return lines about how much of the texts is known and read."""
+    spaceless = task.spaceless_remark(train)
+    lines = [*task.remarks("train", train), *task.remarks("validation", validation)]
+    return lines if spaceless is None else [*lines, spaceless]
 
 
 def label_shares(task: Task, examples: RaggedExamples) -> str:

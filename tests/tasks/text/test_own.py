@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nestree.data import RaggedExamples
+from nestree.data.cache import check_token_ids
+from nestree.data.text import SPLITTER
 from nestree.errors import UserError
+from nestree.evaluation.predictions import encode_all
 from nestree.tasks.text.own import OwnOptions, sorted_labels
 from nestree.tasks.text.task import TextTask
 
@@ -133,9 +138,128 @@ def test_empty_texts_and_cut_ones_are_counted(caplog: pytest.LogCaptureFixture) 
     lengths = [*task.load("train").lengths, *task.load("validation").lengths]
     assert (len(lengths), max(lengths), min(lengths)) == (22, 3, 1)
     assert caplog.messages[0] == "train.csv: 1 empty text becomes a single unknown word"
-    assert [message for message in caplog.messages if "cut" in message] == [
-        "train: 1 text cut at 3 tokens (data.max_tokens)"
+    assert task.remarks("train", task.load("train"))[1:] == [
+        "train: 1 of 20 texts cut at 3 tokens (data.max_tokens): 1 token not read, the longest text has 4"
     ]
+
+
+def test_a_label_in_two_spellings_is_one_label() -> None:
+    write("train.csv", numbered(40, ["caf\u00e9", "cafe\u0301", "tea"]))
+    task = opened()
+    assert task.label_names == ("caf\u00e9", "tea")
+    assert np.bincount(task.load("train").labels).tolist() == [24, 12]
+    old = {**task.state(), "labels": ["cafe\u0301", "tea"]}  # of a run whose labels were not normalised
+    assert opened(old).load("validation").labels.tolist() == task.load("validation").labels.tolist()
+
+
+def test_new_runs_split_by_the_current_rules_and_older_ones_as_they_did() -> None:
+    write("train.csv", [("3.14 \u4eca\u5929", "x"), ("caf\u00e9 3.14", "y")] * 10)
+    task = opened()
+    state = json.loads(json.dumps(task.state()))
+    assert state["splitter"] == SPLITTER
+    assert state["words"] == ["3.14", "caf\u00e9", "\u4eca", "\u5929"]
+    assert task.encode("3.14 cafe\u0301")[0].tolist() == [2, 3]
+    assert opened(state).encode("3.14 cafe\u0301")[0].tolist() == [2, 3]
+    old = {"labels": ["x", "y"], "words": [".", "14", "3", "caf\u00e9", "\u4eca\u5929"]}
+    assert opened(old).encode("3.14 \u4eca\u5929 cafe\u0301")[0].tolist() == [4, 2, 3, 6, 1, 1]
+    assert opened(old).state().keys() == {"labels", "words", "files"}
+    assert sorted(opened(old).load("train").lengths.tolist()) == [4] * 18
+    assert "splitter" not in opened(level="byte").state()
+    with pytest.raises(UserError, match="a later version of nestree knows"):
+        opened({**state, "splitter": 99})
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_an_empty_vocabulary_is_refused(level: str) -> None:
+    write("train.csv", [(f"{chr(ord('a') + number)}", "xy"[number % 2]) for number in range(20)])
+    what = {"word": "word", "char": "character"}[level]
+    said = f"own: the vocabulary is empty, as no {what} occurs 2 times in the training texts; data.min_count must be"
+    assert error(lambda: opened(level=level, min_count=2).load("train")).startswith(said)
+    write("train.csv", [("", "x"), ("", "y")] * 10)
+    assert error(lambda: opened(level=level).load("train")) == f"own: no training text has a {what}"
+
+
+def test_the_share_of_known_tokens_is_said_with_what_would_help() -> None:
+    write("train.csv", [("one two", "a"), ("one three", "b")] * 10)
+    write("later.csv", [("one four five six", "a"), ("two", "b")])
+    task = opened(validation="later.csv")
+    train, later = task.load("train"), task.load("validation")
+    assert (task.known_share(train.tokens), task.known_share(later.tokens)) == (1, 0.4)
+    assert task.remarks("train", train) == ["train: 100.0% of the tokens are known"]
+    only = "validation: only 40.0% of the tokens are known: train with"
+    assert task.remarks("validation", later) == [f"{only} --data.level char"]
+    rare = opened(validation="later.csv", min_count=11, vocabulary_size=1)
+    (line,) = rare.remarks("train", rare.load("train"))
+    more = "--data.min_count 1 or a larger --data.vocabulary_size or --data.level char"
+    assert line == f"train: only 50.0% of the tokens are known: train with {more}"
+    assert opened(level="byte").known_share(train.tokens) is None
+    assert opened(level="byte").remarks("train", opened(level="byte").load("train")) == []
+    assert (
+        opened(level="char", validation="later.csv")
+        .remarks("validation", later)[0]
+        .endswith("train with --data.level byte")
+    )
+
+
+def test_what_is_known_and_cut_of_other_texts_is_counted() -> None:
+    write("train.csv", [("one two three", "a"), ("one two", "b")] * 10)
+    task = opened(max_tokens=2)
+    assert task.encoded_remarks("inputs") == []
+    task.encode("one two")
+    assert task.encoded_remarks("inputs", only_low=True) == []
+    assert task.encoded_remarks("inputs") == ["inputs: 100.0% of the tokens are known"]
+    task.encode("four five six seven")
+    assert task.encoded_remarks("new.csv", only_low=True) == [
+        "new.csv: only 50.0% of the tokens are known: train with --data.level char",
+        "new.csv: 1 of 2 texts cut at 2 tokens (data.max_tokens): 2 tokens not read, the longest text has 4",
+    ]
+
+
+def test_what_is_cut_is_said_again_of_a_cached_split() -> None:
+    write("train.csv", [("one two three", "a"), ("one two", "b")] * 10)
+    said = [task.remarks("train", task.load("train"))[1] for task in (opened(max_tokens=2), opened(max_tokens=2))]
+    assert said[0] == said[1]
+    assert said[0].startswith("train: 9 of 18 texts cut at 2 tokens (data.max_tokens): 9 tokens not read")
+    assert opened(max_tokens=3).remarks("train", opened(max_tokens=3).load("train"))[1:] == []
+
+
+def test_character_level_is_suggested_for_a_script_without_spaces() -> None:
+    write("train.csv", [("\u4eca\u5929\u5f88\u597d ok", "a"), ("ok \u4e0d\u597d", "b")] * 10)
+    task = opened()
+    said = "60% of the letters are of a script without spaces between words: try --data.level char"
+    assert task.spaceless_remark(task.load("train")) == said
+    by_character = opened(level="char")
+    assert by_character.spaceless_remark(by_character.load("train")) is None
+    write("train.csv", [("nicht \u4eca schlecht", "a"), ("\u0939\u093f\u0928\u094d\u0926\u0940", "b")] * 10)
+    assert opened().spaceless_remark(opened().load("train")) is None
+
+
+def test_token_numbers_beyond_the_vocabulary_are_one_line() -> None:
+    write("train.csv", [("one two", "a"), ("one three", "b")] * 10)
+    task = opened()
+    task.load("train")
+    (path,) = Path("cache").rglob("train-*.safetensors")
+    examples = RaggedExamples.load(path)
+    replace(examples, tokens=examples.tokens + np.uint8(1)).save(path)
+    said = error(lambda: opened().load("train"))
+    assert said == (
+        f"{path.absolute()}: has token number 5, but the last one of the vocabulary is 4: it was prepared with another "
+        "tokenizer; delete it, and it is prepared again"
+    )
+    path.unlink()
+    assert opened().load("train").checksum == examples.checksum
+    # A task of a plugin keeps its files where it likes; its examples are checked by name.
+    where = Path("cache").absolute() / "own"
+    assert f"delete {where}, and it is prepared again" in error(lambda: check_token_ids(examples, 3))
+
+
+def test_token_numbers_of_an_input_beyond_the_vocabulary_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("train.csv", [("one two", "a"), ("one three", "b")] * 10)
+    task = opened()
+    assert [ids.tolist() for (ids,) in encode_all(task, ["one three", "two"])] == [[2, 3], [4]]
+    monkeypatch.setattr(TextTask, "vocabulary_size", 4)
+    said = "input 2: has a token number beyond the vocabulary of 4"
+    assert error(lambda: encode_all(task, ["one three", "two"])) == said
 
 
 @pytest.mark.parametrize("level", ["byte", "char"])

@@ -84,6 +84,15 @@ def test_state_opens_the_same_task_without_its_files(sst):
     assert opened(sst, level="byte").state() == {"labels": ["negative", "positive"]}
 
 
+def test_official_datasets_are_split_as_their_results_were_measured(sst):
+    (sst / "train.txt").write_text("(4 (2 cafe\u0301) (4 3.14))\n(0 bad)\n")
+    task = opened(sst)
+    assert task.vocabulary is not None
+    assert set(task.vocabulary.words) == {"cafe", "\u0301", "3", ".", "14", "bad"}
+    assert task.state().keys() == {"labels", "words"}
+    assert opened(sst, task.state()).encode("3.14")[0].tolist() == task.encode("3.14")[0].tolist()
+
+
 def test_a_split_is_read_once_and_again_when_a_file_of_the_dataset_changes(sst, monkeypatch):
     read: list[str] = []
     original = OfficialTexts.rows

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nestree.data.text import tokens_of
+from nestree.data.text import FIRST_SPLITTER, tokens_of
 from nestree.errors import UserError
 from nestree.tasks.base import Row
 from nestree.tasks.checks.format import Advance, PartReport, Spread
@@ -26,7 +26,7 @@ ODDITIES: Mapping[str, re.Pattern[str]] = {
 
 def words(row: Row) -> int:
     """Return the number of words of the longer text."""
-    return max(sum(1 for _ in tokens_of(text, "word")) for text in row.texts)
+    return max(sum(1 for _ in tokens_of(text, "word", FIRST_SPLITTER)) for text in row.texts)
 
 
 def bytes_(row: Row) -> int:

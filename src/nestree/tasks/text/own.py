@@ -17,6 +17,7 @@ import numpy as np
 
 from nestree.data import cache_dir, load_or_write
 from nestree.data.cache import source_digest
+from nestree.data.text import SPLITTER, normal
 from nestree.errors import OptionError, UserError, within
 from nestree.tasks.base import SECTION, OfficialSplit, Row
 from nestree.tasks.official_files import count_empty, note
@@ -33,7 +34,7 @@ FILES = ("train", "validation", "test")
 MOST_CLASSES = 10_000
 """Maximal number of labels; a column with more different values is not a column of labels."""
 
-SURVEY_VERSION = 1
+SURVEY_VERSION = 2
 """Increased whenever the survey of the tables changes; cached surveys of another version are replaced."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -128,6 +129,7 @@ class OwnTexts(Texts):
 
     level = "word"
     max_tokens = None
+    splitter = SPLITTER
 
     def __init__(self, options: OwnOptions, known: Mapping[str, str]) -> None:
         self.options = options
@@ -206,7 +208,7 @@ class OwnTexts(Texts):
         """Return a row's label; None if it has none and can be skipped."""
         label = text_of(record.values.get(column), record.where, column)
         # Lone surrogates, which JSON may contain, cannot be printed.
-        label = None if label is None else label.encode("utf-8", "replace").decode().strip()
+        label = None if label is None else normal(label.encode("utf-8", "replace").decode()).strip()
         if not label and not self.options.skip_unlabelled:
             problem = f"{record.where}: no label in column {column!r}"
             raise OptionError("skip_unlabelled", "true leaves such rows out", problem=problem)
@@ -286,12 +288,6 @@ class OwnTexts(Texts):
         """Return the digest of each file, to detect changes when a run is resumed."""
         local = {split: digest for split, digest in self._digests.items() if not self.files[split].startswith(PREFIX)}
         return {"files": local}
-
-    def note_cut(self, split: str, cut: int) -> None:
-        """Log how many texts were cut."""
-        if cut:
-            kept = self.options.max_tokens
-            note(f"{split}: {cut:,} text{'s' * (cut > 1)} cut at {kept:,} tokens (data.max_tokens)")
 
 
 def _columns(table: Table | HubTable, options: OwnOptions) -> dict[str, str]:

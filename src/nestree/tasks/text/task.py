@@ -15,12 +15,28 @@ from numpy.typing import NDArray
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
-from nestree.data.cache import source_digest
-from nestree.data.text import BYTE_IDS, LEVELS, Vocabulary, encode_text, words_of
+from nestree.data.cache import check_token_ids, source_digest
+from nestree.data.text import (
+    BYTE_IDS,
+    FIRST_SPLITTER,
+    FIRST_WORD,
+    LEVELS,
+    SPLITTERS,
+    UNKNOWN,
+    Vocabulary,
+    encode_text,
+    normal,
+    spaceless_share,
+    words_of,
+)
 from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import OptionError, UserError
 from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
+from nestree.tasks.text.coverage import LEAST_KNOWN, Coverage, known_line
+
+SPACELESS = 0.3
+"""With a larger share of letters of scripts without spaces between words, character level is suggested."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,8 @@ class Texts(ABC):
     level: str
     max_tokens: int | None
     protocol: str
+    splitter: int = FIRST_SPLITTER
+    """Version of the rules that split texts, see [`nestree.data.text.tokens_of`][]."""
 
     @property
     @abstractmethod
@@ -89,10 +107,6 @@ class Texts(ABC):
         """Return what else a run must keep about the files, as JSON values."""
         return {}
 
-    def note_cut(self, split: str, cut: int) -> None:
-        """Called with the number of texts of a split that were cut."""
-        del split, cut
-
 
 class TextTask:
     """A [`nestree.tasks.Task`][] on [`Texts`][], as bytes, characters or words. Files are read when first needed.
@@ -109,6 +123,9 @@ class TextTask:
         self.level = options.level or texts.level
         self.max_tokens = options.max_tokens or texts.max_tokens
         self._state = dict(state or {})
+        self.splitter = _splitter(self._state) if "labels" in self._state else texts.splitter
+        self.encoded = Coverage()
+        """Counts of the texts that [`encode`][] was called with."""
 
     @property
     def name(self) -> str:
@@ -156,10 +173,27 @@ class TextTask:
         path = self._path("words", source, "json")
         if path.is_file():
             return Vocabulary.from_state(json.loads(path.read_text(encoding="utf-8")))
-        texts = (text for row in self.texts.rows("train") for text in row.texts)
-        found = Vocabulary.count(texts, self.level, size=self.options.vocabulary_size, least=self.options.min_count)
+        found = self._count_words()
         load_or_write(path, lambda temporary: temporary.write_text(json.dumps(found.state()), encoding="utf-8"))
         return found
+
+    def _count_words(self) -> Vocabulary:
+        """Count the words (or characters) of the training split.
+
+        Raises:
+            UserError: no word is frequent enough.
+        """
+        size, least = self.options.vocabulary_size, self.options.min_count
+        texts = (text for row in self.texts.rows("train") for text in row.texts)
+        found = Vocabulary.count(texts, self.level, size=size, least=least, splitter=self.splitter)
+        if found.words:
+            return found
+        self.label_names  # noqa: B018 (if there are no rows at all, this says so)
+        what = {"word": "word", "char": "character"}[self.level]
+        if least == 1:
+            raise UserError(f"{self.name}: no training text has a {what}")
+        problem = f"{self.name}: the vocabulary is empty, as no {what} occurs {least:,} times in the training texts"
+        raise OptionError(f"{SECTION}.min_count", "must be smaller (1 keeps everything)", problem=problem)
 
     def is_there(self, split: str) -> bool:
         """Whether the files of a split exist."""
@@ -181,26 +215,25 @@ class TextTask:
         examples = RaggedExamples.load(path)
         if len(examples) == 0:
             raise UserError(f"{self.name}: split {split} has no rows")
+        check_token_ids(examples, self.vocabulary_size, path)
         return examples if size is None else examples.sample(check_at_least("size", size, 1), seed=self.options.seed)
 
     def _write(self, split: str, path: Path, progress: Progress | None) -> None:
         """Write the token ids of a split to a file."""
-        numbers = {name: number for number, name in enumerate(self.label_names)}
+        # Runs of earlier versions have labels as they were written.
+        numbers = {form: number for number, name in enumerate(self.label_names) for form in (name, normal(name))}
         dtype = np.uint8 if self.vocabulary is None else self.vocabulary.dtype
         total = self.splits[split].size or 0
-        kept, cut = self.max_tokens, 0
-        one_more = None if kept is None else kept + 1
+        coverage = Coverage()
         with RaggedWriter(path, name=f"{self.name}/{split}", dtype=dtype, sides=self.sides) as writer:
             for done, row in enumerate(self.texts.rows(split)):
                 if row.label not in numbers:
                     raise UserError(f"{row.where}: there is no label {row.label!r}; {_known(self.label_names)}")
-                ids = [encode_text(text, self.level, self.vocabulary, one_more) for text in row.texts]
-                cut += sum(kept is not None and len(part) > kept for part in ids)
-                writer.add([part[:kept] for part in ids], label=numbers[row.label])
+                ids = [coverage.add(self._ids(text), self.max_tokens) for text in row.texts]
+                writer.add(ids, label=numbers[row.label])
                 if progress is not None and done % 1000 == 0:
                     progress(done, max(total, done))
-            writer.finish(seed=self.options.seed, source=self._source(split))
-        self.texts.note_cut(split, cut)
+            writer.finish(seed=self.options.seed, source={**self._source(split), "coverage": coverage.as_dict()})
 
     def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
         """Return the token ids of a text, or of two texts for pairs.
@@ -211,11 +244,56 @@ class TextTask:
         if len(texts) != self.sides:
             wanted = "two texts, separated by a tab" if self.sides == 2 else "one text"
             raise ValueError(f"an input of {self.name} is {wanted}, not {len(texts)}")
-        return tuple(self._ids(text) for text in texts)
+        return tuple(self.encoded.add(self._ids(text), self.max_tokens) for text in texts)
 
     def words(self, tokens: NDArray[np.unsignedinteger]) -> list[str]:
         """Return the words (characters, bytes) of these ids; unknown words are ``<unknown>``."""
         return words_of(tokens, self.vocabulary)
+
+    def known_share(self, tokens: NDArray[np.unsignedinteger]) -> float | None:
+        """Return the share of token ids that are in the vocabulary; None at byte level, where all are."""
+        if self.vocabulary is None:
+            return None
+        return 1 - np.count_nonzero(tokens == UNKNOWN) / max(len(tokens), 1)
+
+    def remarks(self, split: str, examples: RaggedExamples) -> list[str]:
+        """Return lines about how much of a split is known and read, given examples that [`load`][] returned."""
+        kept = examples.source.get("coverage")
+        cut = None if kept is None else Coverage.from_dict(kept).cut_line(split, self.max_tokens)
+        share = self.known_share(examples.tokens)
+        known = None if share is None else known_line(split, share, self._help())
+        return [line for line in (known, cut) if line is not None]
+
+    def encoded_remarks(self, what: str, *, only_low: bool = False) -> list[str]:
+        """Return such lines about the texts that [`encode`][] was called with.
+
+        Args:
+            what: what to call these texts.
+            only_low: leave out the share of known tokens unless it is low.
+        """
+        counts, lines = self.encoded, []
+        share = 1 - counts.unknown / max(counts.tokens, 1)
+        if self.vocabulary is not None and counts.tokens and not (only_low and share >= LEAST_KNOWN):
+            lines.append(known_line(what, share, self._help()))
+        cut = counts.cut_line(what, self.max_tokens)
+        return [*lines, *([] if cut is None else [cut])]
+
+    def spaceless_remark(self, train: RaggedExamples) -> str | None:
+        """Return a suggestion if many training texts are in a script without spaces between words."""
+        if self.level != "word" or self.vocabulary is None:
+            return None
+        counts = np.bincount(train.tokens, minlength=len(self.vocabulary))[FIRST_WORD:].tolist()
+        share = spaceless_share(dict(zip(self.vocabulary.words, counts, strict=True)))
+        if share <= SPACELESS:
+            return None
+        return f"{share:.0%} of the letters are of a script without spaces between words: try --data.level char"
+
+    def _help(self) -> str:
+        """Return the options of training that would leave fewer tokens unknown."""
+        options = ["--data.min_count 1"] if self.options.min_count > 1 else []
+        if self.vocabulary is not None and len(self.vocabulary.words) >= self.options.vocabulary_size:
+            options.append("a larger --data.vocabulary_size")
+        return " or ".join([*options, f"--data.level {'char' if self.level == 'word' else 'byte'}"])
 
     def gold(self, tokens: NDArray[np.unsignedinteger]) -> None:
         """Return None: texts have no gold trees."""
@@ -233,6 +311,8 @@ class TextTask:
     def state(self) -> dict[str, Any]:
         """Return labels and words as JSON values."""
         words = {} if self.vocabulary is None else self.vocabulary.state()
+        if words and self.splitter != FIRST_SPLITTER:
+            words["splitter"] = self.splitter
         return {"labels": list(self.label_names), **words, **self.texts.state()}
 
     def pretrained(self) -> Vectors | None:
@@ -248,7 +328,8 @@ class TextTask:
         return read_vectors(self.options.vectors, self.vocabulary.words)
 
     def _ids(self, text: str) -> NDArray[np.unsignedinteger]:
-        return encode_text(text, self.level, self.vocabulary, self.max_tokens)
+        """Return all token ids of a text, also those beyond the limit."""
+        return encode_text(text, self.level, self.vocabulary, splitter=self.splitter)
 
     def _source(self, split: str) -> dict[str, Any]:
         """Return what a split is made from, for the name of its cache file."""
@@ -260,14 +341,32 @@ class TextTask:
             "max_tokens": self.max_tokens,
             "seed": self.options.seed,
             "files": self.texts.fingerprint(),
+            **({"splitter": self.splitter} if self.splitter != FIRST_SPLITTER and self.level != "byte" else {}),
         }
 
     def _data_path(self, split: str) -> Path:
         words = "" if self.vocabulary is None else self.vocabulary.digest
-        return self._path(split, {**self._source(split), "words": words, "labels": self.label_names}, "safetensors")
+        # What is cut is counted since this version; where nothing is, caches of earlier ones remain valid.
+        counted = {} if self.max_tokens is None else {"counted": 1}
+        source = {**self._source(split), "words": words, "labels": self.label_names, **counted}
+        return self._path(split, source, "safetensors")
 
     def _path(self, what: str, source: Mapping[str, Any], suffix: str) -> Path:
         return cache_dir() / self.name / f"{what}-{source_digest(source)}.{suffix}"
+
+
+def _splitter(state: Mapping[str, Any]) -> int:
+    """Return the version of the rules that a run's texts were split by.
+
+    Raises:
+        UserError: this version of nestree does not know them.
+    """
+    splitter = state.get("splitter", FIRST_SPLITTER)
+    if splitter not in SPLITTERS:
+        raise UserError(
+            f"the run splits texts by rules {splitter!r}, which a later version of nestree knows: update it"
+        )
+    return splitter
 
 
 def held_out(labels: Sequence[str] | NDArray[np.int64], count: int, seed: int) -> set[int]:
