@@ -249,8 +249,11 @@ def test_inputs_are_predicted(run: str, capsys: pytest.CaptureFixture[str], monk
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[2] for line in lines] == [EXPRESSION, "3"]
     Path("inputs.txt").write_text(f"\ufeff{EXPRESSION}\r\n\r\n3\n")
-    assert main(["predict", run, "--file", "inputs.txt"]) == 0
-    assert capsys.readouterr().out.splitlines() == lines
+    for source in (["--file", "inputs.txt"], ["inputs.txt"]):
+        assert main(["predict", run, *source]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.splitlines() == [lines[0], "\t\t", lines[1]]
+        assert captured.err == "1 input of 3 with an empty text: no label\n"
     for words in ([], ["-"]):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{EXPRESSION}\n3\n".encode())))
         assert main(["predict", run, *words]) == 0

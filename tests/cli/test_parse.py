@@ -84,8 +84,9 @@ def test_the_formats_say_the_same(
 ) -> None:
     Path("in.txt").write_text(f"{EXPRESSION}\n\n3\n")
     assert main(["parse", rir, "--file", "in.txt", "--format", "json"]) == 0
-    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    first, blank, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["input"], second["input"]) == (EXPRESSION, "3")
+    assert blank == {"input": "", "label": None, "probability": None, "reason": "empty text", "sides": [[]]}
     ((plain,),) = first["sides"]
     parsed = ParsedTree.from_dict(plain)
     assert parsed.tokens == tuple(WORDS)
@@ -93,8 +94,10 @@ def test_the_formats_say_the_same(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("in.txt").read_bytes())))
     assert main(["parse", rir, "-", "--format", "brackets"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [row[2] for row in rows] == [parsed.brackets(), "3"]
-    assert [row[0] for row in rows] == [first["label"], second["label"]]
+    assert [row[2] for row in rows] == [parsed.brackets(), "", "3"]
+    assert [row[0] for row in rows] == [first["label"], "", second["label"]]
+    assert main(["parse", rir, "in.txt"]) == 0
+    assert capsys.readouterr().out.count("no answer: empty text") == 1
     assert main(["predict", rir, EXPRESSION]) == 0
     assert capsys.readouterr().out.split("\t")[0] == first["label"]
     assert main(["parse", rir, EXPRESSION, "--inference", "flat", "--format", "json"]) == 0
@@ -132,6 +135,13 @@ def test_files_get_the_format_of_their_ending_and_are_never_lost(rir: str, capsy
         (["3", "--width", "0"], "--width must be an integer of at least 1, not 0"),
         (["3", "--file", "x"], "give inputs or --file, not both"),
         (["[MAX", "-o", "t.svg"], "input 1: "),
+        ([" ", "-o", "t.svg"], "there is no tree to draw: empty text"),
+        (["-3"], "there is no option '-3'; a text that begins with - goes after --"),
+        (["--", "-3"], "input 1: token 1 '-3' is unknown"),
+        (["t.txt"], "t.txt: there is no such file; if it is meant as a text, put it after --"),
+        (["t.csv"], "t.csv is a table; if it is meant as a text, put it after --; --file reads a file with one input"),
+        (["."], ". is a folder; if it is meant as a text, put it after --; --file reads a file with one input"),
+        (["3", "--encoding", "utf-16"], "--encoding is for files, and none is given"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

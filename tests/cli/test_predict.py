@@ -104,7 +104,7 @@ def test_pairs_are_cut_at_the_tab(
     assert all(line.split("\t")[0] in RELATIONS for line in lines)
     Path("pairs.tsv").write_text("\ufeff" + "\r\n\r\n".join(pairs) + "\r\n", newline="")
     assert main(["predict", logic, "--file", "pairs.tsv"]) == 0
-    assert capsys.readouterr().out.splitlines() == lines
+    assert capsys.readouterr().out.splitlines() == [lines[0], "\t\t\t", lines[1]]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(pairs).encode())))
     assert main(["predict", logic, "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -130,9 +130,10 @@ def test_what_is_no_pair_is_named(logic: str, capsys: pytest.CaptureFixture[str]
         ["predict", logic, "a\tb", "a"], capsys
     )
     assert "input 1: token 2: 'b' is after the end of the formula" in fails(["predict", logic, "a b\ta"], capsys)
-    Path("pairs.tsv").write_text("a\tb\na\t\n")
-    assert "pairs.tsv:2: a formula must have at least one token" in fails(
-        ["predict", logic, "--file", "pairs.tsv"], capsys
+    Path("pairs.tsv").write_text("a\tb\n( a\tb\n")
+    assert "pairs.tsv:2: " in fails(["predict", logic, "--file", "pairs.tsv"], capsys)
+    assert "pairs.tsv is a table; if it is meant as a text, put it after --; --file pairs.tsv reads each line" in fails(
+        ["predict", logic, "pairs.tsv"], capsys
     )
 
 
@@ -159,7 +160,7 @@ def test_a_run_on_pairs_goes_on_as_if_it_had_not_stopped(folder: Path, capsys: p
 
 
 def test_a_run_on_words_answers_without_its_files(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", words, "A CAT sleeps.\tNobody has heard of zebras", "\tA dog"]) == 0
+    assert main(["predict", words, "A CAT sleeps.\tNobody has heard of zebras", "A man\tA dog"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.split("\t")[0] in LABELS for line in lines)
     state = json.loads((Path(words) / "task.json").read_text())
@@ -173,10 +174,14 @@ def test_a_run_on_words_answers_without_its_files(words: str, capsys: pytest.Cap
     assert "SICK" in fails(["evaluate", words, "--tests", "test"], capsys)
 
 
-def test_an_empty_side_is_kept(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("sides.tsv").write_text("A dog\t\n\tA dog\n")
+def test_a_pair_of_which_one_side_is_empty_has_no_label(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("sides.tsv").write_text("A dog\t\n\tA dog\nA cat\tA dog\n")
     assert main(["predict", words, "--file", "sides.tsv"]) == 0
-    assert [line.split("\t", 2)[2] for line in capsys.readouterr().out.splitlines()] == ["A dog\t", "\tA dog"]
+    captured = capsys.readouterr()
+    first, second, third = captured.out.splitlines()
+    assert (first, second) == ("\t\tA dog\t", "\t\t\tA dog")
+    assert third.split("\t")[0] in LABELS
+    assert captured.err == "2 inputs of 3 with an empty text: no label\n"
 
 
 class Counting(nn.Module):

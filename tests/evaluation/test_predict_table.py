@@ -8,9 +8,11 @@ import json
 import random
 from pathlib import Path
 
+import pandas
 import pytest
 
 from nestree.cli.main import main
+from nestree.evaluation import wilson
 from nestree.runs import Run
 
 TINY = [
@@ -141,12 +143,129 @@ def test_columns_of_these_names_are_left_alone(run: str, capsys: pytest.CaptureF
     assert "has a column prediction already; the new one is prediction-2" in captured.err
 
 
-def test_right_answers_are_counted_where_there_are_labels(run: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("new.csv").write_text("review,stars\na great film,5\na dull film,\na film,other\n")
+def test_labels_that_training_never_saw_count_as_wrong(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("new.csv").write_text("review,stars\na great film,5\na dull film,\na film,other\n a ,other\n,5\n")
     assert main(["predict", run, "new.csv"]) == 0
     captured = capsys.readouterr()
     answer = next(csv.reader([captured.out.splitlines()[1]]))[2]
-    assert f"accuracy {float(answer == '5'):.4f} on the 1 rows with a label in 'stars'" in captured.err
+    low, high = wilson(int(answer == "5"), 4)
+    assert captured.err.splitlines() == [
+        "new.csv: 5 rows",
+        "1 row of 5 with an empty text: no label",
+        f"accuracy {(answer == '5') / 4:.4f} on the 4 rows with a label in 'stars' "
+        f"(95 % interval {low:.4f} to {high:.4f})",
+        "2 rows with a label that was not in training ('other' 2): counted as wrong",
+        "1 row with an empty text and a label: counted as wrong",
+        "new.csv: 100.0% of the tokens are known",
+    ]
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.tsv", "new.jsonl"])
+def test_every_row_has_one_answer_in_order(run: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["a great film", "", "two\nlines,\tand a tab", " \t ", "dull"]
+    if name == "new.tsv":
+        texts[2] = texts[2].replace("\t", " ").replace("\n", " ")
+        texts[3] = "  "
+    written = [{"n": str(n), "review": text} for n, text in enumerate(texts)]
+    with Path(name).open("w", newline="", encoding="utf-8") as file:
+        if name == "new.jsonl":
+            file.write("".join(json.dumps(row) + "\n" for row in written))
+        else:
+            writer = csv.DictWriter(file, ["n", "review"], delimiter="\t" if name == "new.tsv" else ",")
+            writer.writeheader()
+            writer.writerows(written)
+    assert main(["predict", run, name, "-o", f"out-{name}"]) == 0
+    with Path(f"out-{name}").open(newline="", encoding="utf-8") as file:
+        found = (
+            [json.loads(line) for line in file]
+            if name == "new.jsonl"
+            else list(csv.DictReader(file, delimiter="\t" if name == "new.tsv" else ","))
+        )
+    assert [(row["n"], row["review"]) for row in found] == [(row["n"], row["review"]) for row in written]
+    nothing = (None, None) if name == "new.jsonl" else ("", "")
+    assert [(row["prediction"], row["probability"]) == nothing for row in found] == [False, True, False, True, False]
+    capsys.readouterr()
+    assert main(["predict", run, name, "--json"]) == 0
+    alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row.pop("row") for row in alone] == [1, 2, 3, 4, 5]
+    assert [row["label"] for row in alone] == [row["prediction"] or None for row in found]
+    assert alone[1] == {"label": None, "probability": None, "reason": "empty text"}
+    assert [one.label for one in Run(run).predict(texts)] == [row["label"] for row in alone]
+
+
+@pytest.mark.parametrize("name", ["new.parquet", "new.xlsx", "new.xlsx#My sheet", "films"])
+def test_so_has_every_row_of_other_formats(run: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["a great film", "", None, "two\nlines"]
+    frame = pandas.DataFrame({"n": range(4), "text": texts})
+    if name == "films":
+        Path(name).mkdir()
+        for number, text in enumerate(texts):
+            Path(f"films/{number}.txt").write_text(text or "", encoding="utf-8")
+    elif name == "new.parquet":
+        frame.to_parquet(name)
+    else:
+        frame.to_excel("new.xlsx", index=False, sheet_name="My sheet")
+    suffix = {"films": ".csv"}.get(name, name[3:8])
+    options = ["--text", "text", "--top", "1", "--probabilities"]
+    assert main(["predict", run, name, "-o", f"out{suffix}", *options]) == 0
+    read = {".csv": pandas.read_csv, ".xlsx": pandas.read_excel}.get(suffix, pandas.read_parquet)
+    found = read(f"out{suffix}")
+    for column in ("prediction", "probability", "top-1", "top-1-probability", "p(1)", "p(5)"):
+        assert found[column].isna().tolist() == [False, True, True, False]
+    capsys.readouterr()
+    assert main(["predict", run, name, "--json", "--text", "text"]) == 0
+    alone = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] is None for row in alone] == [False, True, True, False]
+
+
+def test_the_table_has_what_else_is_asked_for(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("new.csv").write_text('review,p(5)\na great film,mine\n"",mine\n')
+    assert main(["predict", run, "new.csv", "--probabilities", "--top", "2"]) == 0
+    header, first, second = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == [
+        *("review", "p(5)", "prediction", "probability"),
+        *("top-1", "top-1-probability", "top-2", "top-2-probability", "p(1)", "p(5)-2"),
+    ]
+    assert first[2:4] == first[4:6]
+    assert {first[4], first[6]} == {"1", "5"}
+    assert float(first[8]) + float(first[9]) == pytest.approx(1, abs=1e-5)
+    assert first[3] == max(first[8:], key=float)
+    assert second == ["", "mine", *[""] * 8]
+    assert main(["predict", run, "new.csv", "--json", "--probabilities", "--top", "1"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert found["probabilities"] == {"1": float(first[8]), "5": float(first[9])}
+    assert found["top"] == [{"label": first[2], "probability": float(first[3])}]
+
+
+def test_below_the_threshold_there_is_no_label(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write("new.csv")
+    assert main(["predict", run, "new.csv", "--json"]) == 0
+    plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    middle = sorted(row["probability"] for row in plain)[30] - 1e-6  # probabilities are rounded
+    options = ["--threshold", str(middle), "--abstain", "-unsure"]
+    assert main(["predict", run, "new.csv", *options]) == 0
+    captured = capsys.readouterr()
+    found = list(csv.DictReader(captured.out.splitlines(keepends=True)))
+    sure = [row["probability"] >= middle for row in plain]
+    expected = [row["label"] if given else "-unsure" for row, given in zip(plain, sure, strict=True)]
+    assert [row["prediction"] for row in found] == expected
+    assert {"-unsure"} < set(expected)
+    unsure = expected.count("-unsure")
+    assert f"{unsure} rows of 60 ({unsure / 60:.1%}) below the threshold of {middle:g}: the label '-unsure'" in (
+        captured.err
+    )
+    right = sum(row["stars"] == label for row, label in zip(found, expected, strict=True))
+    told = f"accuracy {right / (60 - unsure):.4f} on the {60 - unsure} rows at or above the threshold with a label"
+    assert told in captured.err
+    texts = [text for text, _ in rows()]
+    answers = Run(run).predict(texts, threshold=middle, abstain="-unsure")
+    assert [answer.label for answer in answers] == expected
+    assert {answer.reason for answer in answers} == {None, "below the threshold"}
+    Path("new.txt").write_text("a great film\n")
+    assert main(["predict", run, "new.txt", "--threshold", "1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("\t0.")
+    assert captured.err == "1 input of 1 (100.0%) below the threshold of 1: no label\n"
 
 
 def test_what_the_model_has_learnt_from_is_said(run: str, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,8 +296,14 @@ def test_nothing_is_lost_and_nothing_left_half_written(run: str, capsys: pytest.
     ("arguments", "message"),
     [
         (["nwe.csv"], "nwe.csv: there is no such file; did you mean new.csv?"),
-        (["new.csv", "more"], "new.csv: give one table, and no other inputs"),
-        (["new.csv", "--json"], "--json is for single inputs; the table new.csv keeps its format"),
+        (["new.csv", "more"], "new.csv is a file: give one file and no other inputs"),
+        (["new.csv", "--", "more"], "new.csv is a file: give one file and no other inputs"),
+        (["new.csv", "--json", "-o", "out.csv"], "--output must end in .jsonl, as with --json, not out.csv"),
+        (["text", "--top", "3"], "--top must be at most 2, the number of labels, not 3"),
+        (["text", "--top", "0"], "--top must be an integer of at least 1, not 0"),
+        (["text", "--threshold", "0"], "--threshold must be a probability above 0 and at most 1, not 0.0"),
+        (["text", "--threshold", "50"], "--threshold must be a probability above 0 and at most 1, not 50.0"),
+        (["text", "--abstain", "unsure"], "--abstain is the label below a threshold, and none is given"),
         (
             ["new.csv", "--text", "reviw"],
             "--text must name a column of new.csv: there is no column 'reviw'; did you mean review?",

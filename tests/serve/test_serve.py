@@ -44,8 +44,11 @@ def client(rir: Run) -> Iterator[TestClient]:
 
 
 def ask(client: TestClient, *texts: str, width: int = 100, **options: Any) -> Any:
-    content = json.dumps({"texts": texts, "options": options, "width": width})
-    return client.post("/api/read", content=content, headers=JSON)
+    return ask_with({"width": width}, client, *texts, **options)
+
+
+def ask_with(further: dict[str, Any], client: TestClient, *texts: str, **options: Any) -> Any:
+    return client.post("/api/read", content=json.dumps({"texts": texts, "options": options, **further}), headers=JSON)
 
 
 def refused(response: Any, status: int) -> str:
@@ -108,7 +111,6 @@ def test_the_page_has_only_the_sliders_of_its_encoder(client: TestClient, tmp_pa
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "nothing to read yet"),
         ("[MAX 2", {}, "] missing at the end, for [MAX"),
         ("<script>", {}, "is unknown"),
         ("\ud800", {}, "half of a character"),
@@ -123,6 +125,42 @@ def test_the_page_has_only_the_sliders_of_its_encoder(client: TestClient, tmp_pa
 def test_what_cannot_be_read_is_said(client: TestClient, text: str, options: dict[str, Any], message: str) -> None:
     assert message in refused(ask(client, text, **options), 422)
     assert ask(client, EXPRESSION).status_code == 200
+
+
+def test_an_empty_text_has_no_label_but_a_reason(client: TestClient, tmp_path: Path) -> None:
+    found = ask(client, " \n").json()
+    assert [found[name] for name in ("label", "probability", "reason", "labels")] == [None, None, "empty text", []]
+    assert (found["right"], found["tokens"], found["sides"]) == (None, [], [[]])
+    pairs = Reader(saved_run(tmp_path / "logic", "ebt-grc", data={"task": "logic"}))
+    assert pairs.read(["a", ""], {})["reason"] == "empty text"
+    assert pairs.read(["a", ""], {})["sides"] == [[], []]
+
+
+def test_thresholds_and_further_labels(client: TestClient) -> None:
+    plain = ask(client, EXPRESSION).json()
+    assert plain["reason"] is None
+    assert len(plain["labels"]) == 10
+    assert ask_with({"top": 2}, client, EXPRESSION).json()["labels"] == plain["labels"][:2]
+    for further, label in (({"threshold": 1}, None), ({"threshold": 1, "abstain": "unsure"}, "unsure")):
+        found = ask_with(further, client, EXPRESSION).json()
+        assert (found["label"], found["reason"]) == (label, "below the threshold")
+        assert found["labels"] == plain["labels"]
+    assert ask_with({"threshold": plain["probability"]}, client, EXPRESSION).json()["label"] == plain["label"]
+
+
+@pytest.mark.parametrize(
+    ("further", "message"),
+    [
+        ({"top": 11}, "top must be at most 10, the number of labels, not 11"),
+        ({"top": "2"}, "top must be an integer of at least 1, not '2'"),
+        ({"threshold": 0}, "threshold must be a probability above 0 and at most 1, not 0"),
+        ({"threshold": "high"}, "threshold must be a probability above 0 and at most 1, not 'high'"),
+        ({"abstain": "unsure"}, "abstain is the label below a threshold, and none is given"),
+        ({"threshold": 0.5, "abstain": 1}, "abstain must be a string"),
+    ],
+)
+def test_what_else_is_asked_for_is_checked(client: TestClient, further: dict[str, Any], message: str) -> None:
+    assert message in refused(ask_with(further, client, "3"), 422)
 
 
 def test_malformed_requests_are_turned_away(client: TestClient) -> None:

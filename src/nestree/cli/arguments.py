@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Action
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -11,8 +14,21 @@ from nestree.errors import OptionError, UserError
 
 RUN = "Run folder; name of a model that ships with the package (see nestree models); or hf:OWNER/NAME on the Hub"
 """Help of an argument that names a run."""
-SHORT = ("-o", "-h")
-"""One-letter options; any other argument that begins with a single hyphen may be an input."""
+
+END = "--"
+"""Ends the options: what follows is never one."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a command that takes a run and inputs."""
+
+    options: Namespace
+    """Options and ``run``."""
+    inputs: tuple[str, ...]
+    """Inputs that may also be files, or - for standard input."""
+    literal: tuple[str, ...]
+    """Inputs after [`END`][], which are texts whatever they look like."""
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:
@@ -33,22 +49,57 @@ def parse_command(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace
         raise
 
 
-def options_first(arguments: Sequence[str], *, flags: Sequence[str]) -> list[str]:
-    """Return the arguments with the options first; options other than ``flags`` are followed by a value.
+def parse_with_inputs(parser: ArgumentParser, arguments: Sequence[str]) -> Arguments:
+    """Return the parsed arguments of a command whose positional arguments are ``run`` and inputs.
 
-    argparse matches all positional arguments at the first one it meets, and would reject INPUT in
-    ``RUN --json INPUT``.
+    Options may be anywhere before ``--``. argparse sees only them and the run: it would match all positional arguments
+    at the first one, reject INPUT in ``RUN --json INPUT``, and take a text that looks like an option for one.
+
+    Raises:
+        UserError: as for [`parse_command`][].
+    """
+    arguments = list(arguments)
+    end = arguments.index(END) if END in arguments else len(arguments)
+    try:
+        options, before = _split(arguments[:end], parser._option_string_actions)
+    except UserError as error:
+        error.add_note(f"see {parser.prog} --help")
+        raise
+    literal = arguments[end + 1 :]
+    words = before or literal
+    run = [words.pop(0)] if words else []
+    return Arguments(parse_command(parser, [*options, END, *run]), tuple(before), tuple(literal))
+
+
+def _split(arguments: Sequence[str], known: Mapping[str, Action]) -> tuple[list[str], list[str]]:
+    """Return the options with their values, and the other arguments.
+
+    Raises:
+        UserError: an argument begins with - and is no option.
     """
     options, others, rest = [], [], list(arguments)
     while rest:
         argument = rest.pop(0)
-        if not argument.startswith("--") and argument not in SHORT:
+        if not argument.startswith("-") or argument == "-":
             others.append(argument)
             continue
-        options.append(argument)
-        if argument not in flags and "=" not in argument and rest:
-            options.append(rest.pop(0))
-    return options + others
+        name, equals, _ = argument.partition("=")
+        if name not in known:
+            raise UserError(_no_option(name, known))
+        if known[name].nargs == 0 or equals or not rest:
+            options.append(argument)
+        elif name.startswith("--"):
+            options.append(f"{name}={rest.pop(0)}")  # so that a value may begin with -
+        else:
+            options += [argument, rest.pop(0)]
+    return options, others
+
+
+def _no_option(name: str, known: Mapping[str, Action]) -> str:
+    close = get_close_matches(name, known, n=2)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    shown = name if len(name) <= 40 else f"{name[:40]}..."
+    return f"there is no option {shown!r}; {hint}a text that begins with - goes after {END}"
 
 
 def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -61,6 +112,9 @@ def shared_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest:
         argument = rest.pop(0)
         name, equals, _ = argument.partition("=")
+        if argument == END:
+            own += [argument, *rest]
+            break
         if not name.startswith("--") or (name != "--seed" and "." not in name):
             own.append(argument)
         elif equals:

@@ -12,10 +12,11 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from nestree.checks import check_at_least
-from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
-from nestree.cli.inputs import AT_ONCE, inputs
+from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
+from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
+from nestree.evaluation.predictions import EMPTY, is_empty
 from nestree.explanations.draw import draw_explanations, draw_in_terminal
 from nestree.explanations.explain import Explanation
 from nestree.explanations.page import explanations_page
@@ -31,9 +32,10 @@ FILES = {"svg": ".svg", "html": ".html"}
 
 def main(arguments: Sequence[str]) -> int:
     """Show a model's answer to each input, and its answer at every node of its most probable tree."""
-    parsed = parse_command(_parser(), options_first(arguments, flags=("--json", "--overwrite", "--help", "-h")))
-    if parsed.file is not None and parsed.text:
-        raise UserError("give inputs or --file, not both")
+    given = parse_with_inputs(_parser(), arguments)
+    parsed, source = given.options, source_of(given)
+    if source.kind == "table":
+        raise not_a_table(source.path)
     for name in ("depth", "width"):
         if parsed[name] is not None:
             check_at_least(name, parsed[name], 1)
@@ -42,16 +44,21 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.label is not None and parsed.label not in run.task.label_names:
         known = ", ".join(run.task.label_names[:12])
         raise OptionError("label", f"must be one of the model's labels ({known}), not {parsed.label!r}")
-    explained = _explained(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
+    explained = _explained(run, inputs(source, parsed.encoding), inference=parsed.inference)
     if files:
-        _write(files, list(explained), parsed, title=f"{run.title}: a label at every node")
+        there = [(text, one) for text, one in explained if one is not None]
+        _write(files, there, parsed, title=f"{run.title}: a label at every node")
+        say_coverage(run.task)
         return 0
     for text, one in explained:
         if parsed.json:
-            print(json.dumps({"input": text, **one.as_dict()}))
+            print(json.dumps({"input": text, **({"label": None, "reason": EMPTY} if one is None else one.as_dict())}))
+        elif one is None:
+            print(EMPTY)
         else:
             _draw(one, parsed)
         sys.stdout.flush()
+    say_coverage(run.task)
     return 0
 
 
@@ -67,9 +74,12 @@ def _parser() -> ArgumentParser:
         nargs="*",
         type=str,
         default=[],
-        help="Inputs, the texts of a pair separated by a tab. Without any, or with -: standard input, one per line.",
+        help="Inputs, the texts of a pair separated by a tab; or one .txt with an input per line, or one .json with an "
+        "array of texts. Without any, or with -: standard input, one per line. After --, arguments are texts, whatever "
+        "they look like.",
     )
-    parser.add_argument("--file", type=str, help="File with one input per line.")
+    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+    parser.add_argument("--encoding", type=str, help="Encoding of the file (default: UTF-8).")
     parser.add_argument("--svg", type=str, metavar="FILE", help="Write a picture of all inputs into this .svg file.")
     parser.add_argument(
         "--html",
@@ -112,12 +122,13 @@ def _files(parsed: Namespace) -> dict[str, Path]:
 
 def _explained(
     run: Run, lines: Iterator[tuple[str, str]], *, inference: str | None
-) -> Iterator[tuple[str, Explanation]]:
-    """Yield (text, explanation) of every (position, text)."""
+) -> Iterator[tuple[str, Explanation | None]]:
+    """Yield (text, explanation) of every (position, text); None for an empty text."""
     run.model(inference)  # loaded first, so that an error in the run is reported before standard input is read
     while chunk := list(islice(lines, AT_ONCE)):
-        where, texts = zip(*chunk, strict=True)
-        yield from zip(texts, run.explain(texts, inference=inference, where=where), strict=True)
+        there = [(where, text) for where, text in chunk if not is_empty(run.task, text)]
+        found = iter(run.explain([text for _, text in there], inference=inference, where=[one for one, _ in there]))
+        yield from ((text, None if is_empty(run.task, text) else next(found)) for _, text in chunk)
 
 
 def _draw(one: Explanation, parsed: Namespace) -> None:

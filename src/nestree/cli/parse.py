@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from nestree.checks import check_at_least
-from nestree.cli.arguments import RUN, command_parser, options_first, parse_command
-from nestree.cli.inputs import AT_ONCE, inputs, say_coverage
+from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
+from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.readings import Reading
+from nestree.evaluation.shown import one_line
 from nestree.runs import Run
 from nestree.trees import ParsedTree
 from nestree.trees.folding import printable_line
@@ -58,16 +59,18 @@ class ParseOptions:
 
 def main(arguments: Sequence[str]) -> int:
     """Show a model's answer to each input, and the trees it found."""
-    parsed = parse_command(_parser(), options_first(arguments, flags=("--overwrite", "--help", "-h")))
+    given = parse_with_inputs(_parser(), arguments)
+    parsed = given.options
     options = ParseOptions(**{name: parsed[name] for name in ParseOptions.__dataclass_fields__})
-    if parsed.file is not None and parsed.text:
-        raise UserError("give inputs or --file, not both")
+    source = source_of(given)
+    if source.kind == "table":
+        raise not_a_table(source.path)
     path = None if parsed.output is None else Path(parsed.output)
     kind = _format(parsed.format, path)
     if path is not None:
         check_free(path, overwrite=parsed.overwrite)
     run = Run.open(parsed.run)
-    readings = _readings(run, inputs(parsed.text, parsed.file), inference=parsed.inference)
+    readings = _readings(run, inputs(source, parsed.encoding), inference=parsed.inference)
     if kind == "svg":
         readings = _only_one(readings)
     if path is None:
@@ -93,9 +96,12 @@ def _parser() -> ArgumentParser:
         nargs="*",
         type=str,
         default=[],
-        help="Inputs, the texts of a pair separated by a tab. Without any, or with -: standard input, one per line.",
+        help="Inputs, the texts of a pair separated by a tab; or one .txt with an input per line, or one .json with an "
+        "array of texts. Without any, or with -: standard input, one per line. After --, arguments are texts, whatever "
+        "they look like.",
     )
-    parser.add_argument("--file", type=str, help="File with one input per line.")
+    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+    parser.add_argument("--encoding", type=str, help="Encoding of the file (default: UTF-8).")
     parser.add_argument(
         "--format",
         type=str,
@@ -150,19 +156,23 @@ def _only_one(readings: Iterator[tuple[str, Reading]]) -> Iterator[tuple[str, Re
     first = list(islice(readings, 2))
     if len(first) > 1:
         raise UserError("svg is for one input at a time: --format tree, brackets and json take several")
+    if first and (reason := first[0][1].reason) is not None:
+        raise UserError(f"there is no tree to draw: {reason}")
     yield from first
 
 
 def _print(kind: str, text: str, reading: Reading, options: ParseOptions, stream: Any) -> None:
-    if kind == "brackets":
+    if kind == "brackets" and reading.reason is not None:
+        print("\t\t", file=stream)  # one line per input, of as many columns
+    elif kind == "brackets":
         for trees in reading.sides:
             for parsed in trees[: options.beams]:
-                print(f"{reading.label}\t{parsed.probability:.4f}\t{parsed.brackets()}", file=stream)
+                print(f"{one_line(reading.label or '')}\t{parsed.probability:.4f}\t{parsed.brackets()}", file=stream)
     elif kind == "json":
         print(json.dumps(_plain(text, reading, options)), file=stream)
     elif kind == "svg":
         (caption, best), *others = _captioned(reading, options)
-        answer = f"answer {printable_line(reading.label)} ({reading.probability:.2f}); {caption}"
+        answer = f"answer {printable_line(reading.label or '')} ({reading.probability:.2f}); {caption}"
         stream.write(draw_svg([(answer, best), *others], depth=options.depth, width=options.width))
     else:
         _draw(reading, options, stream)
@@ -174,7 +184,8 @@ def _plain(text: str, reading: Reading, options: ParseOptions) -> dict[str, Any]
     return {
         "input": text,
         "label": reading.label,
-        "probability": round(reading.probability, 6),
+        "probability": None if reading.reason else round(reading.probability, 6),
+        **({"reason": reading.reason} if reading.reason else {}),
         "sides": [
             [{**parsed.as_dict(), "brackets": parsed.brackets()} for parsed in trees[: options.beams]]
             for trees in reading.sides
@@ -201,9 +212,12 @@ def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
     def write(line: Text) -> None:
         console.print(ascii_only(line) if plain else line, soft_wrap=True)
 
+    if reading.reason is not None:
+        write(Text(f"no answer: {reading.reason}\n", style="dim"))
+        return
     write(
         Text.assemble(
-            ("answer ", "dim"), (printable_line(reading.label), "bold green"), f" ({reading.probability:.2f})"
+            ("answer ", "dim"), (printable_line(reading.label or ""), "bold green"), f" ({reading.probability:.2f})"
         )
     )
     for caption, parsed in _captioned(reading, options):

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
 from rich.console import Console
 
-from nestree.data import RaggedExamples, replacing
-from nestree.errors import OptionError, UserError
-from nestree.evaluation.evaluate import probabilities
-from nestree.evaluation.intervals import wilson
+from nestree.data import replacing
+from nestree.errors import OptionError
+from nestree.evaluation.predictions import Prediction, Threshold, TokenIds, each_prediction, encode_all
+from nestree.evaluation.shown import Shown
+from nestree.evaluation.tally import Tally
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
-from nestree.tasks.text import OwnOptions, TextTask
+from nestree.tasks.text import OwnOptions
 from nestree.tasks.text.table import Record, Table, cell_text, table_format, text_of
 from nestree.tasks.text.table_style import TEXT_FORMATS
 from nestree.tasks.text.table_writer import TableWriter
@@ -32,8 +34,6 @@ ROWS = 4096
 BATCHES = 8
 """Number of batches that are predicted together; more rows have more of similar length."""
 
-COLUMNS = ("prediction", "probability")
-
 
 @dataclass(frozen=True)
 class TableOptions:
@@ -43,6 +43,8 @@ class TableOptions:
     """The file to write; None: standard output."""
     overwrite: bool = False
     """Replace the file if it exists."""
+    json: bool = False
+    """Write JSON lines of row number and prediction, without the table's columns."""
     text_column: str | None = None
     """Column of texts; None, here and below: as in training."""
     text2_column: str | None = None
@@ -62,55 +64,73 @@ class _Columns:
     """Column of the correct labels; None if the table has none."""
 
 
-def table_among(task: Task, inputs: Sequence[str]) -> str | None:
-    """Return the table among inputs of a task on texts, if it is one; what is named like one must be there.
+def predict_table(
+    run: Run,
+    model: Classifier,
+    path: str,
+    options: TableOptions,
+    *,
+    shown: Shown | None = None,
+    threshold: Threshold | None = None,
+    console: Console,
+) -> None:
+    """Write a table with additional columns, or its predictions alone, to standard output or to a file.
 
-    Raises:
-        UserError: there are further inputs.
-    """
-    if not isinstance(task, TextTask):
-        return None
-    tables = [text for text in inputs if table_format(text) and (Path(text).exists() or len(text.split()) == 1)]
-    if tables and len(inputs) > 1:
-        raise UserError(f"{tables[0]}: give one table, and no other inputs")
-    return tables[0] if tables else None
-
-
-def predict_table(run: Run, model: Classifier, path: str, options: TableOptions, *, console: Console) -> None:
-    """Write a table with two additional columns, to standard output or to a file.
+    There is one answer per row, in their order; without a label (an empty text, or below the threshold) it is empty.
 
     Args:
         run: a run; if it was trained on a table, that table's columns and style are the defaults.
         model: the run's model.
         path: the table.
-        options: columns and style that differ from training, and where to write.
+        options: columns and style that differ from training, and where and how to write.
+        shown: what to write besides label and probability.
+        threshold: when to give no label; None: never.
         console: for messages.
 
     Raises:
         UserError: a column is missing, a row cannot be read, or the output exists or cannot be written.
     """
+    shown, threshold = shown or Shown(), threshold or Threshold()
     data = run.config.data
     own = data if isinstance(data, OwnOptions) else OwnOptions()
     table = _opened(path, own, options)
     columns = _columns(run.task, table, own, options)
-    names = [_free(name, table.columns) for name in COLUMNS]
-    for name, wanted in zip(names, COLUMNS, strict=True):
-        if name != wanted:
-            console.print(f"{table.shown} has a column {wanted} already; the new one is {name}")
-    with (
-        _output(table, options.output, overwrite=options.overwrite) as file,
-        TableWriter(table, file, names, _written(table, options.output)) as writer,
-    ):
-        rows, known, right = _predict(run, model, table, columns, writer)
+    labels = run.task.label_names
+    with _output(table, options) as file, _writer(table, file, shown, labels, options, console) as write:
+        tally = _predict(run, model, table, columns, threshold, write)
     where = f", written to {options.output}" if options.output else ""
-    console.print(f"{table.shown}: {rows:,} rows{where}")
-    if known:
-        low, high = wilson(right, known)
-        seen = "; the model was trained on this table" if own.train == os.path.abspath(path) else ""
-        console.print(
-            f"accuracy {right / known:.4f} on the {known:,} rows with a label in {columns.label!r} "
-            f"(95 % interval {low:.4f} to {high:.4f}){seen}"
-        )
+    console.print(f"{table.shown}: {tally.rows:,} rows{where}", markup=False)
+    for message in tally.unanswered("row", threshold):
+        console.print(message, markup=False)
+    for number, message in enumerate(tally.accuracy(columns.label or "", threshold)):
+        trained = number == 0 and own.train == os.path.abspath(path)
+        console.print(message + "; the model was trained on this table" * trained, markup=False)
+
+
+Write = Callable[[Record, Prediction], None]
+"""Writes a row with its prediction."""
+
+
+@contextmanager
+def _writer(
+    table: Table, file: IO[bytes], shown: Shown, labels: Sequence[str], options: TableOptions, console: Console
+) -> Iterator[Write]:
+    """Open what writes a row: the table with further columns, or JSON lines of the predictions alone."""
+    if options.json:
+        numbers = count(1)
+
+        def write(_: Record, found: Prediction) -> None:
+            file.write(json.dumps({"row": next(numbers), **shown.json(found)}).encode() + b"\n")
+
+        yield write
+        return
+    names: list[str] = []
+    for wanted in shown.columns(labels):
+        names.append(_free(wanted, [*table.columns, *names]))
+        if names[-1] != wanted:
+            console.print(f"{table.shown} has a column {wanted} already; the new one is {names[-1]}", markup=False)
+    with TableWriter(table, file, names, _written(table, options.output)) as writer:
+        yield lambda record, found: writer.row(record, shown.cells(found, labels))
 
 
 def _opened(path: str, own: OwnOptions, options: TableOptions) -> Table:
@@ -149,25 +169,16 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return free
 
 
-def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, writer: TableWriter) -> tuple[int, int, int]:
-    """Predict all rows; return the numbers of rows, of rows with a known label, and of correct ones among these."""
-    rows = known = right = 0
+def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, threshold: Threshold, write: Write) -> Tally:
+    """Predict and write all rows."""
+    tally = Tally(run.task.label_names)
     budget = run.config.data.evaluation_tokens
-    names = run.task.label_names
-    places = {name: number for number, name in enumerate(names)}
     for records, encoded in _parts(run.task, table, columns.texts, BATCHES * budget):
-        examples = RaggedExamples.from_sequences(
-            encoded, [0] * len(records), name="rows", dtype=np.uint32, sides=run.task.sides
-        )
-        found = probabilities(model, examples, tokens=budget)
-        answers = found.argmax(axis=1)
-        for record, answer, row in zip(records, answers.tolist(), found, strict=True):
-            writer.row(record, [names[answer], round(float(row[answer]), 6)])
-            place = places.get(_right_answer(record, columns.label))
-            known += place is not None
-            right += place == answer
-        rows += len(records)
-    return rows, known, right
+        predictions = each_prediction(model, run.task, encoded, threshold=threshold, tokens=budget)
+        for record, found in zip(records, predictions, strict=True):
+            write(record, found)
+            tally.add(found, _right_answer(record, columns.label))
+    return tally
 
 
 def _right_answer(record: Record, column: str | None) -> str:
@@ -180,16 +191,17 @@ def _right_answer(record: Record, column: str | None) -> str:
 
 def _parts(
     task: Task, table: Table, columns: Sequence[str], tokens: int
-) -> Iterator[tuple[list[Record], list[np.ndarray]]]:
-    """Yield rows and their token ids, one sequence per side, in parts of bounded size."""
+) -> Iterator[tuple[list[Record], list[TokenIds | None]]]:
+    """Yield rows and their token ids, in parts of bounded size."""
     records: list[Record] = []
-    encoded: list[np.ndarray] = []
+    encoded: list[TokenIds | None] = []
     held = 0
     for record in table.records():
-        ids = task.encode(*(cell_text(record, column) for column in columns))
+        texts = tuple(cell_text(record, column) for column in columns)
+        (ids,) = encode_all(task, [texts], where=[record.where])
         records.append(record)
-        encoded.extend(ids)
-        held += sum(map(len, ids)) + len(record.raw) // 100
+        encoded.append(ids)
+        held += sum(map(len, ids or ())) + len(record.raw) // 100
         if held >= tokens or len(records) == ROWS:
             yield records, encoded
             records, encoded, held = [], [], 0
@@ -204,12 +216,13 @@ def _written(table: Table, output: str | None) -> str:
 
 
 @contextmanager
-def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
+def _output(table: Table, options: TableOptions) -> Iterator[IO[bytes]]:
     """Open the output: standard output, or a file that is written atomically.
 
     Raises:
         UserError: the file exists, is the input, has another format, or cannot be written.
     """
+    path = options.output
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -219,10 +232,12 @@ def _output(table: Table, path: str | None, *, overwrite: bool) -> Iterator[IO[b
         raise OptionError("output", f"must be a file in a folder that exists, not {path}")
     if target.exists() and target.samefile(table.path):
         raise OptionError("output", f"must be another file than the table itself, not {path}")
-    if target.exists() and not overwrite:
+    if target.exists() and not options.overwrite:
         raise OptionError("overwrite", "replaces it", problem=f"{path} exists already: name another file")
-    if table_format(target) not in (None, _written(table, path)):
-        raise OptionError("output", f"must end in .{table.written}, the format of {table.shown}, not {path}")
+    kind = "jsonl" if options.json else _written(table, path)
+    if table_format(target) not in (None, kind):
+        wanted = "jsonl, as with --json" if options.json else f"{table.written}, the format of {table.shown}"
+        raise OptionError("output", f"must end in .{wanted}, not {path}")
     try:
         with replacing(target) as temporary:
             packed = target.suffix.lower() == ".gz"

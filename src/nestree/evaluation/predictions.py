@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nestree.checks import check_at_least
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
@@ -18,50 +20,137 @@ from nestree.tasks.base import DataOptions
 TokenIds = tuple[NDArray[np.unsignedinteger], ...]
 """The token ids of an input: of one sequence, or of the two of a pair."""
 
+Text = str | Sequence[str] | float | None
+"""An input: a text, or the two of a pair; None, and NaN in pandas, is an empty one."""
+
+EMPTY = "empty text"
+"""Reason for no label: a text is empty or only white space; of a pair, one of the two."""
+
+UNSURE = "below the threshold"
+"""Reason for no label: the most probable one is less probable than the threshold."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """When a model gives no label.
+
+    Raises:
+        ValueError: an option is out of range; names the option.
+    """
+
+    threshold: float | None = None
+    """The label is given only if it is at least this probable; None: always."""
+    abstain: str | None = None
+    """What stands in place of the label otherwise."""
+
+    def __post_init__(self) -> None:
+        value = self.threshold
+        if value is None:
+            if self.abstain is not None:
+                raise OptionError("abstain", "is the label below a threshold, and none is given")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise OptionError("threshold", f"must be a probability above 0 and at most 1, not {value!r}")
+
 
 @dataclass(frozen=True)
 class Prediction:
     """What a model answers to one input."""
 
-    label: str
-    """The most probable label."""
+    label: str | None
+    """The most probable label; if there is a ``reason``, None or the label for abstentions."""
     probability: float
-    """Its probability."""
+    """Probability of the most probable label; NaN for an empty text."""
     probabilities: dict[str, float]
-    """Of every label, in the order of the task's ``label_names``."""
+    """Of every label, in the order of the task's ``label_names``; empty for an empty text."""
+    reason: str | None = None
+    """Why there is no label: [`EMPTY`][] or [`UNSURE`][]; None if there is one."""
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """Return the ``k`` most probable labels with their probabilities, the most probable first.
+
+        Without probabilities, for an empty text, the list is empty.
+
+        Raises:
+            ValueError: ``k`` is below 1, or there are fewer labels.
+
+        Examples:
+            >>> Prediction("good", 0.6, {"bad": 0.1, "good": 0.6, "mixed": 0.3}).top(2)
+            [('good', 0.6), ('mixed', 0.3)]
+        """
+        if not self.probabilities:
+            check_at_least("k", k, 1)
+            return []
+        check_top("k", k, len(self.probabilities))
+        return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:k]
+
+
+def check_top(name: str, value: int, labels: int) -> int:
+    """Return ``value``, or raise a ValueError that names the argument if a model of so many labels has no top so long.
+
+    Examples:
+        >>> check_top("k", 3, 2)
+        Traceback (most recent call last):
+        nestree.errors.OptionError: k must be at most 2, the number of labels, not 3
+    """
+    check_at_least(name, value, 1)
+    if value > labels:
+        raise OptionError(name, f"must be at most {labels}, the number of labels, not {value}")
+    return value
 
 
 def predict(
     model: Classifier,
     task: Task,
-    inputs: Sequence[TokenIds],
+    inputs: Sequence[TokenIds | None],
     *,
+    threshold: Threshold | None = None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
-    """Return what a model answers to inputs, in their order.
+    """Return what a model answers to inputs: one prediction per input, in their order.
 
     Args:
         model: put into evaluation mode.
         task: the model's.
         inputs: as [`encode_all`][] returns them.
+        threshold: when to give no label; None: never.
         tokens: tokens, padding included, that a batch holds at most.
         advance: called with the number of inputs just done.
     """
-    found = probabilities(model, as_examples(task, inputs), tokens=tokens, advance=advance)
-    return [_prediction(task.label_names, row) for row in found]
+    return list(each_prediction(model, task, inputs, threshold=threshold, tokens=tokens, advance=advance))
 
 
-def _prediction(labels: Sequence[str], row: NDArray[np.float32]) -> Prediction:
-    named = dict(zip(labels, row.tolist(), strict=True))
-    best = labels[int(row.argmax())]
+def each_prediction(
+    model: Classifier,
+    task: Task,
+    inputs: Sequence[TokenIds | None],
+    *,
+    threshold: Threshold | None = None,
+    tokens: int = DataOptions.evaluation_tokens,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[Prediction]:
+    """Yield the predictions of [`predict`][]; those of many labels take much memory if all are kept."""
+    texts = [one for one in inputs if one is not None]
+    found = iter(probabilities(model, as_examples(task, texts), tokens=tokens, advance=advance))
+    if advance:
+        advance(len(inputs) - len(texts))
+    for one in inputs:
+        yield prediction(task.label_names, [] if one is None else next(found).tolist(), threshold or Threshold())
+
+
+def prediction(labels: Sequence[str], probabilities: Sequence[float], threshold: Threshold) -> Prediction:
+    """Return the prediction that follows from a probability per label; without any, that for an empty text."""
+    if not probabilities:
+        return Prediction(None, math.nan, {}, EMPTY)
+    named = dict(zip(labels, probabilities, strict=True))
+    best = max(named, key=named.__getitem__)
+    if threshold.threshold is not None and named[best] < threshold.threshold:
+        return Prediction(threshold.abstain, named[best], named, UNSURE)
     return Prediction(best, named[best], named)
 
 
-def encode_all(
-    task: Task, texts: Sequence[str | Sequence[str]], *, where: Sequence[str] | None = None
-) -> list[TokenIds]:
-    """Return the token ids of texts.
+def encode_all(task: Task, texts: Sequence[Text], *, where: Sequence[str] | None = None) -> list[TokenIds | None]:
+    """Return the token ids of texts; None for an empty one, and for a pair of which one is empty.
 
     Args:
         task: it says what a text is.
@@ -77,8 +166,29 @@ def encode_all(
     return [_encoded(task, text, name) for text, name in zip(texts, names, strict=True)]
 
 
-def _encoded(task: Task, text: str | Sequence[str], where: str) -> TokenIds:
-    parts = (text.split("\t") if task.sides > 1 else [text]) if isinstance(text, str) else list(text)
+def is_empty(task: Task, text: Text) -> bool:
+    """Return whether a text has no label: see [`EMPTY`][]."""
+    if text is None or text != text:  # only NaN is not itself
+        return True
+    if isinstance(text, float | int):
+        return False
+    parts = _parts(task, text)
+    blank = [not part.strip() for part in parts]
+    return bool(parts) and (all(blank) or (len(parts) == task.sides and any(blank)))  # one blank line can be a pair
+
+
+def _parts(task: Task, text: str | Sequence[str]) -> list[str]:
+    if isinstance(text, str):
+        return text.split("\t") if task.sides > 1 else [text]
+    return list(text)
+
+
+def _encoded(task: Task, text: Text, where: str) -> TokenIds | None:
+    if is_empty(task, text):
+        return None
+    if text is None or isinstance(text, float | int):
+        raise UserError(f"{where}: must be a text, not {text}")
+    parts = _parts(task, text)
     try:
         if task.sides == 1 and len(parts) != 1:
             raise ValueError(f"an input of {task.name} is one text, not {len(parts)}")

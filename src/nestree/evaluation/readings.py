@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nestree.evaluation.evaluate import answers
-from nestree.evaluation.predictions import TokenIds, as_examples
+from nestree.evaluation.predictions import EMPTY, TokenIds, as_examples
 from nestree.models import Classifier
 from nestree.tasks import Task
 from nestree.tasks.base import DataOptions
@@ -17,21 +18,23 @@ from nestree.trees import ParsedTree
 class Reading:
     """A model's answer and trees for one input."""
 
-    label: str
-    """The most probable label."""
+    label: str | None
+    """The most probable label; None for an empty text."""
     probability: float
-    """Probability of that label."""
+    """Probability of that label; NaN for an empty text."""
     probabilities: tuple[float, ...]
-    """Probability of each label, in the order of the task's ``label_names``."""
+    """Probability of each label, in the order of the task's ``label_names``; none for an empty text."""
     sides: tuple[tuple[ParsedTree, ...], ...]
     """Trees of each side of the input (one, or two for pairs), with words, most probable first; empty if the encoder
-    has no trees."""
+    has no trees, and for an empty text."""
+    reason: str | None = None
+    """Why there is no label, see [`nestree.evaluation.predictions.EMPTY`][]; None if there is one."""
 
 
 def read(
     model: Classifier,
     task: Task,
-    inputs: Sequence[TokenIds],
+    inputs: Sequence[TokenIds | None],
     *,
     beams: int | None = None,
     tokens: int = DataOptions.evaluation_tokens,
@@ -41,7 +44,8 @@ def read(
     Args:
         model: a model; it is switched to evaluation mode.
         task: the task of the model.
-        inputs: a sequence of token ids per side, as [`nestree.evaluation.predictions.encode_all`][] returns them.
+        inputs: a sequence of token ids per side, or None, as [`nestree.evaluation.predictions.encode_all`][] returns
+            them.
         beams: number of trees per sequence, most probable first; None: all, 0: none.
         tokens: maximal number of tokens per batch, padding included.
 
@@ -51,6 +55,18 @@ def read(
         >>> reading.sides[0][0].brackets()
         '((([MAX 2) 9) ])'
     """
+    texts = [one for one in inputs if one is not None]
+    found = iter(_read(model, task, texts, beams=beams, tokens=tokens))
+    return [_empty(task) if one is None else next(found) for one in inputs]
+
+
+def _empty(task: Task) -> Reading:
+    return Reading(label=None, probability=math.nan, probabilities=(), sides=((),) * task.sides, reason=EMPTY)
+
+
+def _read(
+    model: Classifier, task: Task, inputs: Sequence[TokenIds], *, beams: int | None, tokens: int
+) -> list[Reading]:
     sequences = [sequence for one in inputs for sequence in one]
     found, parsed = answers(model, as_examples(task, inputs), beams=beams, tokens=tokens)
     named = [()] * len(sequences)

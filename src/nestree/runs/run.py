@@ -33,6 +33,7 @@ from nestree.tasks.stages import LABEL
 
 if TYPE_CHECKING:
     from nestree.evaluation import Prediction, Reading, Result
+    from nestree.evaluation.predictions import Text
     from nestree.explanations import Explanation
     from nestree.trees import ParsedTree
 
@@ -353,31 +354,42 @@ class Run:
 
     def predict(
         self,
-        texts: Sequence[str | Sequence[str]],
+        texts: Sequence[Text],
         *,
+        threshold: float | None = None,
+        abstain: str | None = None,
         inference: str | None = None,
         where: Sequence[str] | None = None,
         progress: bool = False,
     ) -> list[Prediction]:
-        """Return label and probabilities of every text, in their order.
+        """Return label and probabilities of every text: one prediction per text, in their order.
+
+        An empty text, or a pair of which one text is empty, has no label and no probabilities, but a ``reason``.
 
         Args:
-            texts: for a task of pairs, two texts each, or one with a tab between the two.
+            texts: for a task of pairs, two texts each, or one with a tab between the two; None and NaN, as in a
+                column of pandas, are empty.
+            threshold: a label that is less probable is not given; None: the most probable label always is.
+            abstain: what stands in its place.
             inference: for RIR: grouped or flat; None as in the run's configuration.
             where: what errors call each text; None: "input 1" and so on.
             progress: show a bar on standard error.
 
         Raises:
             UserError: a text is not a valid input of the task; says which and why.
+            ValueError: ``threshold`` is out of range, or ``abstain`` is given without it.
 
         Examples:
             >>> (found,) = Run.open("listops-rir").predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
             >>> found.label, round(found.probability, 2), len(found.probabilities)
             ('9', 1.0, 10)
+            >>> [label for label, _ in found.top(1)]
+            ['9']
         """
-        from nestree.evaluation.predictions import encode_all, predict
+        from nestree.evaluation.predictions import Threshold, encode_all, predict
         from nestree.evaluation.progress import progress_bars
 
+        least = Threshold(threshold, abstain)
         inputs = encode_all(self.task, texts, where=where)
         with progress_bars(messages(shown=progress)) as bars:
             bar = bars.add_task("predicting", total=len(inputs))
@@ -385,19 +397,22 @@ class Run:
                 self.model(inference),
                 self.task,
                 inputs,
+                threshold=least,
                 tokens=self.config.data.evaluation_tokens,
                 advance=lambda count: bars.advance(bar, count),
             )
 
     def read(
         self,
-        texts: Sequence[str | Sequence[str]],
+        texts: Sequence[Text],
         *,
         beams: int | None = None,
         inference: str | None = None,
         where: Sequence[str] | None = None,
     ) -> list[Reading]:
         """Return the model's answer to every text, and the trees that it found, most probable first.
+
+        An empty text has neither, but a ``reason``.
 
         Args:
             texts: see [`predict`][].
@@ -418,7 +433,7 @@ class Run:
         inputs = encode_all(self.task, texts, where=where)
         tokens = self.config.data.evaluation_tokens
         found = read(self.model(inference), self.task, inputs, beams=beams, tokens=tokens)
-        if not all(all(reading.sides) for reading in found):
+        if not all(all(reading.sides) for reading in found if reading.reason is None):
             raise UserError(
                 f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
             )
@@ -439,7 +454,7 @@ class Run:
             where: what errors call each text; None: "input 1" and so on.
 
         Raises:
-            UserError: a text is not a valid input of the task, or the encoder has no trees.
+            UserError: a text is empty or not a valid input of the task, or the encoder has no trees.
 
         Examples:
             >>> (explanation,) = Run.open("listops-rir").explain(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
@@ -447,10 +462,15 @@ class Run:
             >>> [(side.text(node), node.label) for node in side.nodes if node.span == (3, 7)]
             [('[MIN 4 7 ]', '4')]
         """
-        from nestree.evaluation.predictions import encode_all
+        from nestree.evaluation.predictions import EMPTY, encode_all
         from nestree.explanations.explain import UNTRAINED, NoTrees, explain
 
-        inputs = encode_all(self.task, texts, where=where)
+        names = where or [f"input {number}" for number in range(1, len(texts) + 1)]
+        inputs = []
+        for name, one in zip(names, encode_all(self.task, texts, where=names), strict=True):
+            if one is None:
+                raise UserError(f"{name}: {EMPTY}, in which there is nothing to explain")
+            inputs.append(one)
         notes = () if self.config.optimizer.node_supervision else (UNTRAINED,)
         try:
             tokens = self.config.data.evaluation_tokens
@@ -484,7 +504,7 @@ class Run:
             inference: for RIR: grouped or flat; None as in the run's configuration.
 
         Raises:
-            UserError: the text is not a valid input of the task, or the encoder has no trees.
+            UserError: the text is empty or not a valid input of the task, or the encoder has no trees.
 
         Examples:
             >>> trees = Run.open("listops-rir").parse("[MAX 2 9 [MIN 4 7 ] 0 ]")
@@ -492,6 +512,8 @@ class Run:
             ((((([MAX 2) 9) ((([MIN 4) 7) ])) 0) ])
         """
         (reading,) = self.read([text if second is None else (text, second)], beams=beams, inference=inference)
+        if reading.reason is not None:
+            raise UserError(f"there is no tree: {reading.reason}")
         found = [list(trees) for trees in reading.sides]
         return found[0] if len(found) == 1 else (found[0], found[1])
 

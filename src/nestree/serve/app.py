@@ -60,7 +60,8 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
             raise HTTPException(400, "options must be an object")
         if len(texts) != reader.task.sides:
             raise HTTPException(400, f"texts must be {reader.task.sides} for {reader.task.name}, not {len(texts)}")
-        return JSONResponse(await run_in_threadpool(reader.read, texts, options, width=asked.get("width", 100)))
+        further = {name: asked[name] for name in ("width", "top", "threshold", "abstain") if name in asked}
+        return JSONResponse(await run_in_threadpool(reader.read, texts, options, **further))
 
     async def random(request: Request) -> Response:
         lengths = reader.about()["random"]

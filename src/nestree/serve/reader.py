@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from dataclasses import fields
 from typing import Any
 
 from nestree.encoders.rir import INFERENCES
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
+from nestree.evaluation.predictions import Prediction, Threshold, check_top, prediction
 from nestree.evaluation.readings import Reading, read
 from nestree.models import Classifier
 from nestree.runs import Run, build_model, load
@@ -24,6 +26,9 @@ WIDTHS = (8, 200)
 BEAMS = 16
 ARITY = 60
 """Upper ends of the sliders, or twice the trained value if that is larger."""
+
+LISTED = 10
+"""Number of the most probable labels in an answer, unless a request asks for another."""
 
 KEPT_MODELS = 16
 WAIT_SECONDS = 20.0
@@ -94,13 +99,25 @@ class Reader:
             found.append({"name": "inference", "label": "Inference", "choices": list(INFERENCES), "value": value})
         return found
 
-    def read(self, texts: Sequence[str], options: Mapping[str, Any], *, width: int = 100) -> dict[str, Any]:
-        """Return the model's reading of an input, as JSON values.
+    def read(
+        self,
+        texts: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        width: int = 100,
+        top: int | None = None,
+        threshold: float | None = None,
+        abstain: str | None = None,
+    ) -> dict[str, Any]:
+        """Return the model's reading of an input, as JSON values; an empty text has no label, but a reason.
 
         Args:
             texts: one text, or two for pairs.
             options: encoder options by name; the others are as in training.
             width: maximal number of tokens and folded parts in a drawing.
+            top: number of the most probable labels to list; None: ten, or all if there are fewer.
+            threshold: a label that is less probable is not given; None: the most probable label always is.
+            abstain: what stands in its place.
 
         Raises:
             Refused: the input or an option is invalid; says why.
@@ -109,33 +126,49 @@ class Reader:
         chosen = self._checked(options)
         if isinstance(width, bool) or not isinstance(width, int) or not WIDTHS[0] <= width <= WIDTHS[1]:
             raise Refused(f"width must be a whole number from {WIDTHS[0]} to {WIDTHS[1]}")
+        least = self._threshold(top, threshold, abstain)
         sequences = self._encoded(texts)
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             raise Busy("too many requests at once: try again")
         began = time.perf_counter()  # without the time spent waiting
         try:
-            (reading,) = read(self._model(chosen), self.task, [sequences])
+            (reading,) = read(self._model(chosen), self.task, [sequences or None])
         finally:
             self._lock.release()
         read_at = time.perf_counter()
-        golds = [self.task.gold(sequence) for sequence in sequences]
+        golds = [self.task.gold(sequence) for sequence in sequences] or [None] * self.task.sides
         sides = [_side(trees, gold, width) for trees, gold in zip(reading.sides, golds, strict=True)]
         drawn_at = time.perf_counter()
         return {
-            "label": reading.label,
-            "probability": reading.probability,
-            "labels": self._labels(reading),
-            "right": right_answer(self.task, sequences),
+            **self._answer(reading, least, top),
+            "right": right_answer(self.task, sequences) if sequences else None,
             "tokens": [len(sequence) for sequence in sequences],
             "sides": sides,
             "options": chosen,
             "milliseconds": {"reading": 1000 * (read_at - began), "drawing": 1000 * (drawn_at - read_at)},
         }
 
-    def _labels(self, reading: Reading) -> list[list[Any]]:
-        """Return the ten most probable labels with their probabilities."""
-        named = zip(self.task.label_names, reading.probabilities, strict=True)
-        return [list(pair) for pair in sorted(named, key=lambda pair: -pair[1])[:10]]
+    def _threshold(self, top: int | None, threshold: float | None, abstain: str | None) -> Threshold:
+        """Check what a request asks for besides the reading."""
+        if abstain is not None and not isinstance(abstain, str):
+            raise Refused("abstain must be a string")
+        try:
+            if top is not None:
+                check_top("top", top, len(self.task.label_names))
+            return Threshold(threshold, abstain)
+        except OptionError as error:
+            raise Refused(str(error)) from None
+
+    def _answer(self, reading: Reading, threshold: Threshold, top: int | None) -> dict[str, Any]:
+        """Return label, probability, the most probable labels, and why there is no label if there is none."""
+        found: Prediction = prediction(self.task.label_names, reading.probabilities, threshold)
+        listed = top or min(LISTED, len(self.task.label_names))
+        return {
+            "label": found.label,
+            "probability": None if math.isnan(found.probability) else found.probability,
+            "reason": found.reason,
+            "labels": [list(pair) for pair in found.top(listed)],
+        }
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of all options that can be changed."""
@@ -154,12 +187,12 @@ class Reader:
         return {name: options.get(name, control["value"]) for name, control in controls.items()}
 
     def _encoded(self, texts: Sequence[str]) -> tuple[Any, ...]:
-        """Return the token ids of each text."""
+        """Return the token ids of each text; none if one is empty."""
         for text in texts:
-            if not text.strip():
-                raise Refused("nothing to read yet")
             if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
                 raise Refused("the text contains half of a character (a lone surrogate)")
+        if not all(text.strip() for text in texts):
+            return ()
         try:
             sequences = self.task.encode(*texts)
         except ValueError as error:

@@ -69,7 +69,9 @@ class Trained:
     def probabilities(self, rows: Rows, device: torch.device) -> NDArray[np.float64]:
         """Return the probability of each label, (rows, classes)."""
         where = [f"row {number} of X" for number in range(len(rows))]
-        examples = as_examples(self.task, encode_all(self.task, rows, where=where))
+        empty = self.task.encode(*[""] * self.task.sides)  # scikit-learn wants probabilities for every row
+        encoded = [empty if one is None else one for one in encode_all(self.task, rows, where=where)]
+        examples = as_examples(self.task, encoded)
         found = probabilities(self.model.to(device), examples, tokens=self.tokens).astype(np.float64)
         return found / found.sum(axis=1, keepdims=True)
 

@@ -72,10 +72,12 @@ function percent(share) {
 function show(result) {
   state.result = result;
   $("sides").classList.remove("stale");
-  $("label").textContent = result.label;
+  $("label").textContent = result.label ?? "none";
   const right = result.right === result.label;
-  const verdict = result.right === null ? "" : right ? "right" : `wrong: the answer is ${result.right}`;
-  $("verdict").textContent = verdict ? `${percent(result.probability)}, ${verdict}` : percent(result.probability);
+  const known = result.right === null ? null : right ? "right" : `wrong: the answer is ${result.right}`;
+  const verdict = result.reason ? "" : (known ?? "");
+  const probability = result.probability === null ? null : percent(result.probability);
+  $("verdict").textContent = [probability, result.reason ?? known].filter(Boolean).join(", ");
   $("verdict").className = verdict ? (right ? "right" : "wrong") : "";
   $("labels").replaceChildren(
     ...result.labels.map(([label, probability]) =>
@@ -111,7 +113,8 @@ function side(trees, number) {
   const section = element("section", { attributes: { "aria-labelledby": title } });
   section.append(element("h2", { id: title, textContent: `Trees${several}` }));
   if (!trees.length) {
-    section.append(element("p", { textContent: "This encoder has no trees." }));
+    const empty = state.result.labels.length === 0;
+    section.append(element("p", { textContent: empty ? "No text, no tree." : "This encoder has no trees." }));
     return section;
   }
   const shown = element("div", { id: `tree-${number}`, className: "tree", tabIndex: 0, attributes: { role: "region", "aria-label": `Tree${several}` } });

@@ -1,0 +1,94 @@
+"""What is shown of a prediction: as columns of a table, as JSON, or as one line."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nestree.evaluation.predictions import Prediction, check_top
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown besides label and probability."""
+
+    probabilities: bool = False
+    """The probability of every label."""
+    top: int | None = None
+    """Number of the most probable labels to list; None: no list."""
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Check that a model has as many labels as are to be shown.
+
+        Raises:
+            ValueError: it has not; names the option.
+        """
+        if self.top is not None:
+            check_top("top", self.top, len(labels))
+
+    def columns(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of the columns of a table."""
+        ranks = range(1, (self.top or 0) + 1)
+        return [
+            *("prediction", "probability"),
+            *(name for rank in ranks for name in (f"top-{rank}", f"top-{rank}-probability")),
+            *(f"p({label})" for label in labels if self.probabilities),
+        ]
+
+    def cells(self, found: Prediction, labels: Sequence[str]) -> list[str | float | None]:
+        """Return the values of [`columns`][]; None where there is no label or probability."""
+        top = [value for label, probability in self._top(found) for value in (label, _rounded(probability))]
+        top += [None] * (2 * (self.top or 0) - len(top))
+        every = (found.probabilities.get(label) for label in labels if self.probabilities)
+        return [found.label, _rounded(found.probability), *top, *(_rounded(value) for value in every)]
+
+    def json(self, found: Prediction) -> dict[str, Any]:
+        """Return a prediction as JSON values; null where there is no label or probability."""
+        values: dict[str, Any] = {"label": found.label, "probability": _rounded(found.probability)}
+        if found.reason is not None:
+            values["reason"] = found.reason
+        if self.top is not None:
+            values["top"] = [{"label": label, "probability": _rounded(value)} for label, value in self._top(found)]
+        if self.probabilities:
+            values["probabilities"] = {label: _rounded(value) for label, value in found.probabilities.items()}
+        return values
+
+    def line(self, found: Prediction, text: str, *, sides: int = 1) -> str:
+        """Return one line: label, probability, the text, then LABEL=PROBABILITY for what else is shown, tab-separated.
+
+        Line breaks and tabs are escaped in labels and texts, except the tab between the two texts of a pair.
+        """
+        parts = text.split("\t") if sides > 1 else [text]
+        parts += [""] * (sides - len(parts))  # a blank line in place of a pair
+        more = [*self._top(found), *(found.probabilities.items() if self.probabilities else ())]
+        return "\t".join(
+            [
+                one_line(found.label or ""),
+                "" if math.isnan(found.probability) else f"{found.probability:.4f}",
+                *map(one_line, parts),
+                *(f"{one_line(label)}={probability:.4f}" for label, probability in more),
+            ]
+        )
+
+    def _top(self, found: Prediction) -> list[tuple[str, float]]:
+        return [] if self.top is None else found.top(self.top)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text with line breaks, tabs, other control characters and lone surrogates escaped.
+
+    Examples:
+        >>> one_line("two\nlines")
+        'two\\nlines'
+    """
+    return "".join(
+        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
+        for letter in text
+    )
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None or math.isnan(probability) else round(probability, 6)
