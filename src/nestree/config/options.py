@@ -14,6 +14,7 @@ from nestree.errors import OptionError
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32", "bf16-mixed", "tf32")
 OPTIMIZERS = ("radam", "radam-lookahead", "adamw", "muon")
+LOGGERS = ("tensorboard", "wandb", "mlflow")
 SCHEDULES = ("plateau", "cosine", "wsd")
 TIMED = ("cosine", "wsd")
 """Schedules that end with the training."""
@@ -188,6 +189,9 @@ class TrainerOptions:
     """Steps between checkpoints to resume from; one is also written after each validation."""
     log_every: int = 10
     """Steps between entries of the logs."""
+    loggers: tuple[str, ...] | str = ()
+    """Programs to log to in addition to CSV files: tensorboard, wandb, mlflow, or several separated by commas; each
+    needs the extra of its name."""
     accelerator: str = "auto"
     """Hardware to train on: auto, cpu or gpu."""
     devices: int | None = 1
@@ -211,6 +215,10 @@ class TrainerOptions:
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
         check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("select", self.select, SELECTIONS)
+        if isinstance(self.loggers, str):
+            object.__setattr__(self, "loggers", tuple(filter(None, map(str.strip, self.loggers.split(",")))))
+        for name in self.loggers:
+            check_one_of("loggers", name, LOGGERS)
 
     def settled(self, *, compiled: bool = False) -> TrainerOptions:
         """Return the options with the choices that depend on the machine filled in, so that a resumed run keeps them.

@@ -62,7 +62,7 @@ class Run:
     ``task.json``             labels and words found in the data, unless the task defines them
     ``weights.safetensors``   the best weights by validation accuracy (or loss: ``trainer.select``)
     ``last.ckpt``             checkpoint to resume from; tensors and plain values only
-    ``logs/``                 CSV and TensorBoard
+    ``logs/``                 CSV, and TensorBoard's if that was asked for
     ``evaluation.json``       results by test
     ``report.md``             the report, with pictures next to it
     ``README.md``             the model card

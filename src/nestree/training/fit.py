@@ -18,7 +18,6 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from nestree.config.config import Config
@@ -45,12 +44,13 @@ from nestree.training.callbacks import (
     seed_everything,
 )
 from nestree.training.curriculum import Curriculum, Limits
+from nestree.training.loggers import connect, make_loggers
 from nestree.training.module import ClassifierModule, NotFinite
 from nestree.training.progress import TrainingProgress
 from nestree.training.start import start_from
 from nestree.training.stream import TrainingStream
 
-RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every")
+RESUMABLE = ("max_epochs", "max_steps", "max_minutes", "checkpoint_every", "loggers")
 """Trainer options that may change when a run is resumed, as none changes a step (max_sequences would cut a batch)."""
 
 ATTEMPT_SEED = 7_919
@@ -205,6 +205,8 @@ class Training:
             InterruptedAtOnce: a second Ctrl-C or SIGTERM; no further checkpoint was written.
             UserError: the checkpoint is damaged; ``run.json`` is unchanged.
         """
+        if self.trainer.is_global_zero:
+            connect(self.trainer.loggers[1:])
         try:
             with quiet_lightning(), self.keeper.watching_signals():
                 self._fit()
@@ -261,7 +263,7 @@ class Training:
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
                 log_every_n_steps=options.log_every,
-                logger=self._loggers(),
+                logger=make_loggers(self.run, tuple(options.loggers)),
                 callbacks=self._callbacks(),
                 enable_checkpointing=False,
                 plugins=[CheckpointFile()],
@@ -286,14 +288,6 @@ class Training:
             self.stages,
             self.memory,
             self.keeper,
-        ]
-
-    def _loggers(self) -> list[CSVLogger | TensorBoardLogger]:
-        # One CSV file per session, as Lightning's logger overwrites its file.
-        sessions = len(list((self.run.logs / "csv").glob("*"))) if self.run.logs.is_dir() else 0
-        return [
-            CSVLogger(self.run.logs, name="csv", version=f"{sessions:03d}"),
-            TensorBoardLogger(self.run.logs, name="tensorboard", version="", default_hp_metric=False),
         ]
 
     def facts(self, state: str) -> dict[str, Any]:
