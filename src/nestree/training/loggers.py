@@ -40,7 +40,7 @@ def connect(loggers: Sequence[Logger]) -> None:
     """
     for logger in loggers:
         with _using(next(name for name, kind in _KINDS.items() if isinstance(logger, kind))):
-            logger.experiment  # noqa: B018
+            logger.experiment  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager
