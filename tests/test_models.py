@@ -93,6 +93,17 @@ def test_word_dropout_drops_whole_tokens() -> None:
     assert torch.equal(model(tokens, lengths), classifier("grc").eval()(tokens, lengths))
 
 
+@pytest.mark.parametrize(
+    ("given", "words", "rate"), [(None, 999, 0.1), (None, 1000, 0.5), (0.2, 1000, 0.2), (0.0, 9, 0.0)]
+)
+def test_dropout_of_embeddings_goes_by_the_vocabulary_if_none_is_given(
+    given: float | None, words: int, rate: float
+) -> None:
+    options = nestree.ClassifierOptions(input_dropout=given)
+    model = nestree.Classifier(nestree.build("bow", dim=4), vocabulary_size=words, classes=2, options=options)
+    assert model.input_dropout.p == rate
+
+
 def test_the_embedding_begins_at_its_scale() -> None:
     small, usual = classifier("grc", embedding_scale=0.1), classifier("grc")
     assert torch.allclose(small.embedding.weight, 0.1 * usual.embedding.weight)

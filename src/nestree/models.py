@@ -33,6 +33,10 @@ from nestree.recursions.chain import Chain
 from nestree.recursions.draws import Draws
 from nestree.trees import Tree
 
+LARGE_VOCABULARY = 1_000
+LARGE_VOCABULARY_DROPOUT, SMALL_VOCABULARY_DROPOUT = 0.5, 0.1
+"""Dropout rates of embeddings where none is given."""
+
 
 @dataclass(frozen=True)
 class ClassifierOptions:
@@ -42,8 +46,9 @@ class ClassifierOptions:
         ValueError: an option is out of range; names the option.
     """
 
-    input_dropout: float = 0.1
-    """Dropout rate of the embedding's features."""
+    input_dropout: float | None = 0.1
+    """Dropout rate of the embedding's features; null: 0.5 for a vocabulary of 1,000 and more, whose rare words a model
+    would learn by heart, else 0.1."""
     word_dropout: float = 0.0
     """Share of tokens whose whole embedding is dropped during training."""
     embedding_scale: float = 1.0
@@ -59,7 +64,8 @@ class ClassifierOptions:
     train everything but a language model."""
 
     def __post_init__(self) -> None:
-        check_probability("input_dropout", self.input_dropout)
+        if self.input_dropout is not None:
+            check_probability("input_dropout", self.input_dropout)
         check_probability("word_dropout", self.word_dropout)
         check_positive("embedding_scale", self.embedding_scale)
         check_probability("head_dropout", self.head_dropout)
@@ -77,6 +83,11 @@ class ClassifierOptions:
                 made.weight.mul_(self.embedding_scale)
         made.weight.requires_grad_(self.train_embedding is not False)
         return made
+
+    def dropping_features(self, vocabulary_size: int) -> nn.Module:
+        """Return the dropout of the features of states."""
+        own = LARGE_VOCABULARY_DROPOUT if vocabulary_size >= LARGE_VOCABULARY else SMALL_VOCABULARY_DROPOUT
+        return nn.Dropout(own if self.input_dropout is None else self.input_dropout)
 
     def dropping_words(self) -> nn.Module:
         """Return the dropout of whole tokens of states (B, L, D) or (L, D)."""
@@ -127,7 +138,7 @@ class Classifier(nn.Module):
         projected = features is not None or options.embedding_dim is not None
         self.projection = nn.Linear(width, encoder.dim) if projected else nn.Identity()
         self.word_dropout = options.dropping_words()
-        self.input_dropout = nn.Dropout(options.input_dropout)
+        self.input_dropout = options.dropping_features(vocabulary_size)
         self.encoder = encoder
         read = encoder.dim * (4 if sides == 2 else 1)
         self.head = ClassificationHead(read, classes, hidden=options.head_hidden, dropout=options.head_dropout)

@@ -46,7 +46,7 @@ class Tagger(nn.Module):
         self.embedding = options.embedding(vocabulary_size, width)
         self.projection = nn.Identity() if options.embedding_dim is None else nn.Linear(width, dim)
         self.word_dropout = options.dropping_words()
-        self.input_dropout = nn.Dropout(options.input_dropout)
+        self.input_dropout = options.dropping_features(vocabulary_size)
         self.layers = nn.ModuleList(Contextualizer(encoder) for encoder in encoders)
         self.head = ClassificationHead(dim, classes, hidden=options.head_hidden, dropout=options.head_dropout)
 
