@@ -229,7 +229,6 @@ def test_predictions_are_those_of_the_command_line(shipped: nestree.Run, capsys:
     [
         ("3", "a list of texts"),
         (["3", "[MAX"], "input 2: incomplete"),
-        ([""], "input 1: empty"),
         ([("3", "4")], "input 1: an input of listops is one text, not 2"),
     ],
 )

@@ -168,6 +168,7 @@ def test_a_training_leaves_all_that_is_promised(run: str) -> None:
     assert names == {
         *("config.yaml", "run.json", "weights.safetensors", "last.ckpt", "logs"),
         *("evaluation.json", "report.md", "accuracy.png", "training.png"),
+        *("confusion-near-iid-grouped.png", "reliability-near-iid-grouped.png"),
     }
     text = (Path(run) / "report.md").read_text()
     assert f"nestree train listops-rir-quick {' '.join(TINY)}" in text

@@ -30,9 +30,7 @@ def own_run(folder: Path, words: dict[str, str], **options: str) -> Run:
     (folder / "train.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     (folder / "test.csv").write_text("text,label\n" + "\n".join(lines[: len(words)]) + "\n")
     tables = {"train": str(folder / "train.csv"), "test": str(folder / "test.csv"), "text": "text", "label": "label"}
-    run = saved_run(folder / "run", "ebt-grc", data={"task": "own", **tables, **options}, encoder={"beam_size": 2})
-    run.keep_task(run.task)
-    return run
+    return saved_run(folder / "run", "ebt-grc", data={"task": "own", **tables, **options}, encoder={"beam_size": 2})
 
 
 @pytest.fixture

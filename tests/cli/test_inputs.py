@@ -24,9 +24,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     configuration = config("grc", data={"task": "own", "train": str(table), "level": "byte"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NESTREE_CACHE", str(folder / "cache"))
-        made = Run(folder / "run").begin(configuration, command="test")
         task = configuration.data.open()
-        made.keep_task(task)
+        made = Run(folder / "run").begin(configuration, task, command="test")
         made.save_weights(build_model(configuration, task))
     return str(made.path)
 

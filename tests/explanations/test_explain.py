@@ -20,7 +20,7 @@ from nestree.trees import Tree
 from support.training import config, fresh_model
 
 TEXTS = ["[MAX 2 9 [MIN 4 7 ] 0 ]", "3", "[SM 1 2 ]", "[MED 4 5 [MAX 1 1 ] 3 2 1 6 [MIN 9 8 ] ]"]
-SEARCHING = [name for name in BUILT_IN if name not in ("s4d", "transformer")]
+SEARCHING = [name for name in BUILT_IN if name not in ("s4d", "transformer", "bilstm", "bow")]
 ALONE_READ = ["om", "crvnn", "rir-om", "rir-crvnn", "grc", "rir-grc"]
 LISTOPS = ListOps()
 

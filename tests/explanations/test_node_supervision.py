@@ -42,9 +42,8 @@ def trained(folder: Path, sst: Path, weight: float) -> Run:
         optimizer={"node_supervision": weight, "name": "adamw", "learning_rate": 0.02},
         trainer={"max_steps": 60, "validate_every": 60, "select": "last"},
     )
-    run = Run(folder).begin(configuration, command="test")
-    task = run.task
-    run.keep_task(task)
+    task = configuration.data.open()
+    run = Run(folder).begin(configuration, task, command="test")
     Training(run, configuration, task, *load_examples(task, configuration.data, QUIET), console=QUIET).fit()
     return run
 

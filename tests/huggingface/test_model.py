@@ -21,7 +21,7 @@ from nestree.errors import UserError
 from nestree.huggingface import NestreeConfig, NestreeForSequenceClassification, from_run, save
 from nestree.runs import build_model
 
-TEXTS = ["a fine film", "dull", "It's long, and so is the plot: a a a a a a a a a a", "", "the unknown zebra!!!"]
+TEXTS = ["a fine film", "dull", "It's long, and so is the plot: a a a a a a a a a a", "zebra", "the unknown zebra!!!"]
 LABELS = ["bad", "good", "mixed"]
 
 
@@ -34,8 +34,7 @@ def text_run(folder: Path, *, level: str = "word", sides: int = 1, encoder: str 
     state = {"labels": LABELS, "splitter": SPLITTER} | (
         {} if level == "byte" else Vocabulary.count(TEXTS[:4], level).state()
     )
-    run = nestree.Run(folder).begin(config, command="test")
-    run.keep_task(config.data.open(state))
+    run = nestree.Run(folder).begin(config, config.data.open(state), command="test")
     model = build_model(config, run.task)
     with torch.no_grad():
         for parameter in model.head.parameters():
@@ -69,7 +68,7 @@ def test_a_pipeline_answers_as_the_run_does(level: str, size: int, tmp_path: Pat
 def test_pairs(tmp_path: Path) -> None:
     run = text_run(tmp_path / "run", sides=2)
     model, tokenizer = from_run(run)
-    pairs = [("a fine film", "dull"), ("", "the plot"), (TEXTS[2], TEXTS[2])]
+    pairs = [("a fine film", "dull"), ("zebra", "the plot"), (TEXTS[2], TEXTS[2])]
     answer = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
     rows = [answer({"text": first, "text_pair": second}, top_k=None) for first, second in pairs]
     assert [{one["label"]: one["score"] for one in row} for row in rows] == wanted(run, pairs)

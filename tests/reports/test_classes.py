@@ -142,9 +142,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     table = str(tmp_path / "t.csv")
     options = {"task": "own", "train": table, "test": table, "text": "text", "label": "label"}
-    run = saved_run(tmp_path / "own", "ebt-grc", data=options, encoder={"beam_size": 2})
-    run.keep_task(run.task)
-    return run
+    return saved_run(tmp_path / "own", "ebt-grc", data=options, encoder={"beam_size": 2})
 
 
 def test_a_result_is_compared_with_baseline_and_bag_of_words(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:

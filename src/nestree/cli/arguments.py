@@ -49,6 +49,21 @@ def parse_command(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace
         raise
 
 
+def add_run_and_inputs(parser: ArgumentParser, *, tables: bool = False) -> None:
+    """Add the arguments that [`parse_with_inputs`][] needs: ``run``, inputs, and ``--file``."""
+    parser.add_argument("run", help=f"{RUN}.")
+    parser.add_argument(
+        "text",
+        nargs="*",
+        type=str,
+        default=[],
+        help=f"Inputs, the texts of a pair separated by a tab; or {'one table, ' * tables}one .txt with an input per "
+        "line, or one .json with an array of texts. Without any, or with -: standard input, one per line. After --, "
+        "arguments are texts, whatever they look like.",
+    )
+    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+
+
 def parse_with_inputs(parser: ArgumentParser, arguments: Sequence[str]) -> Arguments:
     """Return the parsed arguments of a command whose positional arguments are ``run`` and inputs.
 

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from nestree.checks import check_at_least
-from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
+from nestree.cli.arguments import add_run_and_inputs, command_parser, parse_with_inputs
 from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
@@ -68,17 +68,7 @@ def _parser() -> ArgumentParser:
         "Show a model's answer to each input, and what its classification head says at every node of its most probable "
         "tree, in colour and as a sign.",
     )
-    parser.add_argument("run", help=f"{RUN}.")
-    parser.add_argument(
-        "text",
-        nargs="*",
-        type=str,
-        default=[],
-        help="Inputs, the texts of a pair separated by a tab; or one .txt with an input per line, or one .json with an "
-        "array of texts. Without any, or with -: standard input, one per line. After --, arguments are texts, whatever "
-        "they look like.",
-    )
-    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+    add_run_and_inputs(parser)
     parser.add_argument("--encoding", type=str, help="Encoding of the file (default: UTF-8).")
     parser.add_argument("--svg", type=str, metavar="FILE", help="Write a picture of all inputs into this .svg file.")
     parser.add_argument(

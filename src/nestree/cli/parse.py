@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nestree.checks import check_at_least
-from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
+from nestree.cli.arguments import add_run_and_inputs, command_parser, parse_with_inputs
 from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
@@ -90,17 +90,7 @@ def _parser() -> ArgumentParser:
         "Show a model's answer to each input, and the trees it found. Drawings of deep or long trees collapse some "
         "parts; brackets and JSON are complete.",
     )
-    parser.add_argument("run", help=f"{RUN}.")
-    parser.add_argument(
-        "text",
-        nargs="*",
-        type=str,
-        default=[],
-        help="Inputs, the texts of a pair separated by a tab; or one .txt with an input per line, or one .json with an "
-        "array of texts. Without any, or with -: standard input, one per line. After --, arguments are texts, whatever "
-        "they look like.",
-    )
-    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+    add_run_and_inputs(parser)
     parser.add_argument("--encoding", type=str, help="Encoding of the file (default: UTF-8).")
     parser.add_argument(
         "--format",

@@ -10,7 +10,7 @@ from itertools import islice
 
 from jsonargparse import ArgumentParser, Namespace
 
-from nestree.cli.arguments import RUN, command_parser, parse_with_inputs
+from nestree.cli.arguments import add_run_and_inputs, command_parser, parse_with_inputs
 from nestree.cli.inputs import AT_ONCE, Source, inputs, not_a_table, say_coverage, source_of
 from nestree.consoles import messages
 from nestree.errors import OptionError
@@ -77,19 +77,10 @@ def _parser() -> ArgumentParser:
     parser = command_parser(
         "predict",
         "Predict the labels of inputs on the command line, in a file, or on standard input: one answer per input, in "
-        "their order. A table of texts (.csv, .tsv, .jsonl, also with .gz) is returned with more columns, prediction "
-        "and probability.",
+        "their order. A table of texts (.csv, .tsv, .jsonl, also with .gz; .xlsx; .parquet; a folder) is returned with "
+        "more columns, prediction and probability.",
     )
-    parser.add_argument("run", help=f"{RUN}.")
-    parser.add_argument(
-        "text",
-        nargs="*",
-        type=str,
-        default=[],
-        help="Inputs; or one table, one .txt with an input per line, or one .json with an array of texts. Without any, "
-        "or with -: standard input, one input per line. After --, arguments are texts, whatever they look like.",
-    )
-    parser.add_argument("--file", type=str, help="File with one input per line, whatever its name.")
+    add_run_and_inputs(parser, tables=True)
     parser.add_argument(
         "--json",
         action="store_true",
