@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import nestree
 
@@ -43,6 +46,39 @@ def test_the_workflow_begins_with_the_oldest_python() -> None:
     workflow = yaml.safe_load(text(".github/workflows/test.yml"))
     versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert project()["project"]["requires-python"] == f">={versions[0]}"
+
+
+def needed(requirement: str, found: set[tuple[str, str]], extra: str = "") -> set[str]:
+    """Names of all installed packages that a requirement brings; of the project itself, as pyproject.toml says."""
+    asked = Requirement(requirement)
+    name = canonicalize_name(asked.name)
+    if asked.marker is not None and not asked.marker.evaluate({"extra": extra}):
+        return set()
+    names = set() if name in ("nestree", "triton") or name.startswith(("nvidia-", "cuda-")) else {name}
+    for one in {"", *asked.extras}:
+        if (name, one) in found:
+            continue
+        found.add((name, one))
+        if name == "nestree":
+            about = project()["project"]
+            below = about["optional-dependencies"][one] if one else about["dependencies"]
+        else:
+            try:
+                below = requires(name) or []
+            except PackageNotFoundError:
+                return set()
+        names = names.union(*(needed(each, found, one) for each in below))
+    return names
+
+
+def test_every_package_that_make_installs_is_pinned() -> None:
+    lines = [line for line in text("constraints.txt").splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert lines == sorted(lines, key=str.lower)
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
+    names = needed("nestree[dev]", set())
+    assert {"torch", "scipy", "pandas"} <= names
+    assert names - pinned == set()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -11,14 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from nestree.data import RaggedExamples
 from nestree.evaluation import Result, Share, evaluate
-from nestree.evaluation.bag_of_words import bag_of_words, source_of, training_part
 from nestree.evaluation.intervals import paired_difference
 from nestree.evaluation.measures import MISTAKES, ClassMeasures, measure_classes, read_measures
 from nestree.evaluation.mistakes import as_json, mistaken_inputs, text_of
-from nestree.evaluation.record import entries, known_bag_of_words, record
-from nestree.runs import Run
+from nestree.evaluation.record import entries, record
 from nestree.tasks.listops import ListOps
 from support.training import digits, fresh_model, saved_run
 
@@ -149,45 +146,6 @@ def test_text_is_written_as_its_level_reads_it(tmp_path: Path) -> None:
         options = {"task": "own", "train": str(table), "text": "text", "label": "label", "level": level}
         run = saved_run(tmp_path / level, data=options)
         assert text_of(run.task, run.task.encode("né vu")[0]) == shown
-
-
-def bags(texts: list[list[int]], labels: list[int]) -> RaggedExamples:
-    return RaggedExamples.from_sequences([np.array(text, np.uint8) for text in texts], labels, name="bags")
-
-
-def test_a_bag_of_words_learns_from_words_alone() -> None:
-    rng = np.random.default_rng(0)
-    labels = [int(n) for n in rng.integers(0, 2, 200)]
-    texts = [[5 if label else 6, *rng.integers(7, 40, size=5).tolist()] for label in labels]
-    train, test = bags(texts[:150], labels[:150]), bags([*texts[150:], [250]], [*labels[150:], 0])
-    found = bag_of_words(train, test)
-    assert found is not None
-    assert found.correct >= 49
-    assert (found.examples, found.trained_on) == (51, 150)
-    assert type(found).from_dict(json.loads(json.dumps(found.as_dict()))).right == found.right
-    right = np.unpackbits(np.frombuffer(bytes.fromhex(found.right), np.uint8), count=51)
-    assert right.sum() == found.correct
-    assert bag_of_words(bags(texts[:5], [1] * 5), test) is None
-
-
-def test_a_bag_of_words_is_trained_on_the_examples_of_the_run() -> None:
-    train = digits(100)
-    assert training_part(train, size=30, seed=4).checksum == train.sample(30, seed=4).checksum
-    assert len(training_part(train, size=None, seed=4)) == 100
-    assert source_of(train, train) != source_of(train, digits(99))
-
-
-def test_a_bag_of_words_is_not_computed_again(tmp_path: Path) -> None:
-    run: Run = saved_run(tmp_path / "run")
-    test = digits(40, seed=1)
-    bag = bag_of_words(digits(60), test)
-    assert bag is not None
-    result = evaluate(fresh_model(), test, test="t")
-    record(run, replace(result, bag_of_words=bag), seed=0)
-    assert known_bag_of_words(run, bag.source) == replace(bag, seconds=round(bag.seconds, 3))
-    assert known_bag_of_words(run, "another") is None
-    record(run, result, seed=0)  # an evaluation without it
-    assert entries(run)[0]["bag_of_words"]["right"] == bag.right
 
 
 def test_a_paired_interval_follows_its_formula_and_is_mirrored() -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from nestree.comparison.bag_of_words import check_installed
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.config.config import Config
 from nestree.data.files import read_json, write_json
 from nestree.errors import OptionError, UserError, located
+from nestree.evaluation.bag_of_words import check_installed
 from nestree.runs import RUNS, Run
 from nestree.suggest import unknown
 from nestree.tasks import Task

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from nestree.comparison.bag_of_words import TfidfBagOfWords, check_installed
 from nestree.comparison.plan import Comparison
 from nestree.data import RaggedExamples
 from nestree.data.files import read_json, write_json
 from nestree.errors import UserError
+from nestree.evaluation.bag_of_words import TfidfBagOfWords, check_installed
 from nestree.evaluation.evaluate import Result, Share, by_group, groups
 from nestree.tasks import Task
 
@@ -70,7 +70,7 @@ def _fitted(comparison: Comparison, name: str, console: Console) -> ReferenceRow
 
     task, options = comparison.task, comparison.run(comparison.plan.contenders[0]).config.data
     train, validation = load_examples(task, options, console)
-    model = TfidfBagOfWords.fit(train, validation)
+    model = TfidfBagOfWords.fit(train, validation, bigrams=True)
     tests = {test: task.load(test, size=comparison.plan.limit) for test in comparison.tests}
     results = {test: _evaluated(model, task, train, test, examples) for test, examples in tests.items()}
     about = {

@@ -52,7 +52,7 @@ class ExplainedTree:
 
     @property
     def root(self) -> ExplainedNode:
-        """The prediction for the whole text, equal to that of [`Run.predict`][nestree.Run.predict]."""
+        """The prediction for the whole text, equal to that of [`Run.predict`][nestree.runs.run.Run.predict]."""
         return self.nodes[-1]
 
     def text(self, node: ExplainedNode) -> str:

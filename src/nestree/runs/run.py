@@ -589,7 +589,7 @@ class Run:
 
     @contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
-        """Replace a file of the run as [`nestree.data.files.replacing`][] does, and keep its checksum."""
+        """Replace a file of the run as `nestree.data.files.replacing` does, and keep its checksum."""
         with replacing(path) as temporary:
             yield temporary
             # Whether or not the rename below still happens, one of the last two checksums is right.

@@ -41,7 +41,7 @@ class TableStyle:
     encoding: str = "utf-8"
     """Any encoding that Python knows."""
     delimiter: str | None = None
-    """Character between columns, or its name in [`DELIMITERS`][]; None: a tab in TSV files, else a comma, or what
+    """Character between columns, or its name in `DELIMITERS`; None: a tab in TSV files, else a comma, or what
     separates the columns that are asked for."""
     quotes: bool | None = None
     """Whether fields may be in double quotes; None: yes, unless a TSV file cannot be read that way."""
