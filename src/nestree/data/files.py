@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ from nestree.errors import OptionError, UserError
 
 LARGEST_YAML = 100_000
 """Maximal number of values in a YAML file."""
+
+STALE = 24 * 3600
+"""Age of a temporary file that nobody writes any more, seconds."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -42,6 +46,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files in a folder that [`replacing`][] has not touched for a day: their process was killed.
+
+    A folder that is not there, or files that cannot be removed, are no error.
+    """
+    with suppress(OSError):
+        for left in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if _TEMPORARY.fullmatch(left.name) and left.is_file() and time.time() - left.stat().st_mtime > STALE:
+                    left.unlink()
 
 
 def _sync(path: Path) -> None:
@@ -138,7 +154,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         _check_size(yaml.compose(text, yaml.SafeLoader), path)
-        values = yaml.safe_load(text)
+        values = _constructed(text, path)
     except RecursionError:
         raise UserError(f"{path}: nested too deeply") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -150,6 +166,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise UserError(f"{path}: not a mapping of options")
     return dict(values)
+
+
+def _constructed(text: str, path: Path) -> Any:
+    """Return the values of a YAML document.
+
+    Raises:
+        UserError: a value is not what its tag or form says, such as a date of month 13 or a number of 5,000 digits.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: has a value that cannot be read ({reason[:200]})") from None
 
 
 def _check_size(root: yaml.Node | None, path: Path) -> None:

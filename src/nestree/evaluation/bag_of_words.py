@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nestree.data.ragged import RaggedExamples
+from nestree.data.shapes import COUNT, COUNTED, HEX, NUMBER, TEXT, Ruled
 from nestree.evaluation.intervals import paired_difference
 from nestree.tasks import Task
 from nestree.tasks.text import TextTask
@@ -27,6 +28,12 @@ VERSION = 1
 """Changes with everything that changes its answers, so that earlier ones are not reused."""
 EXTRA = "nestree[sklearn]"
 """What to install for it."""
+
+BAG = Ruled(
+    {**COUNTED.shape, "right": HEX, "trained_on": COUNT, "seconds": NUMBER, "source": TEXT},
+    lambda values: "has no examples" if values["examples"] == 0 else COUNTED.rule(values),
+)
+"""Shape of its answers in ``evaluation.json``."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class BagOfWords:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BagOfWords:
         """Return the answers of values that [`as_dict`][] returned."""
-        return cls(**values)
+        return cls(**{name: values[name] for name in BAG.shape})
 
 
 def fits_bag_of_words(task: Task) -> bool:
