@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import re
 import shutil
+import struct
+import tarfile
 import time
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -22,6 +27,15 @@ LARGEST_YAML = 100_000
 
 STALE = 24 * 3600
 """Age of a temporary file that nobody writes any more, seconds."""
+
+LONGEST_LINE = 2**24
+"""Maximal length of a line of a text file, bytes: longer ones are mistakes, or a small archive with many GB."""
+
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, struct.error),
+    *(NotImplementedError, RuntimeError, OverflowError, UnicodeError),
+)
+"""What Python's readers of gzip, zip and tar raise for damaged, encrypted or unknown content."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -143,6 +157,32 @@ def _inherited(number: int) -> int | None:
             if os.path.samestat(os.fstat(int(other)), os.fstat(number)):
                 return int(other)
     return None
+
+
+def bounded_lines(file: IO[bytes], name: object, *, most: int = LONGEST_LINE) -> Iterator[bytes]:
+    """Yield the lines of a file, with their ends.
+
+    Raises:
+        UserError: a line is longer than ``most`` bytes; names file and line.
+    """
+    number = 0
+    while line := file.readline(most + 1):
+        number += 1
+        if len(line) > most:
+            raise UserError(f"{name}:{number}: the line is longer than {most >> 20} MB")
+        yield line
+
+
+@contextmanager
+def unpacking(name: object) -> Iterator[None]:
+    """Turn what readers of archives raise into a UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"{name}: cannot be read ({reason[:200]})") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from nestree.data.files import LONGEST_LINE
 from nestree.errors import OptionError, UserError
-from nestree.tasks.text.lines import LONGEST, shown, text_lines, text_start
+from nestree.tasks.text.lines import shown, text_lines, text_start
 from nestree.tasks.text.rows import Cells, Grid
 from nestree.tasks.text.table_style import TableStyle
 
@@ -113,7 +114,7 @@ class Delimited(Grid):
         Raises:
             UserError: a row cannot be read; names file and line.
         """
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
         taken: list[str] = []
         size = 0
 
