@@ -71,6 +71,20 @@ class NoSuchOption(OptionError):
         return f"there is no option {mark + self.option!r}" + (f"; did you mean {names}?" if names else "")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or PyTorch is that memory could not be allocated."""
+    said = (
+        "allocate memory",
+        "out of memory",
+        "Storage size calculation overflowed",
+        "tensor is too large",
+        "invalid size",
+    )
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    )
+
+
 @contextmanager
 def within(section: str) -> Iterator[None]:
     """Prefix the option in an [`OptionError`][] with the name of its section: ``dim`` becomes ``encoder.dim``."""

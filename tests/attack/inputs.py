@@ -29,13 +29,50 @@ from nestree.cli.main import main
 ROWS = 40
 LONG = 3 * 10**7
 ODD = (
-    *("", " ", "\t", "\0", "\r", "\ufeff", "\u2028", "\u202e", "\x1b[2J", "[/a]", "[red]", "e\u0301" * 50, "\U0001f469\u200d\U0001f52c"),
+    *(
+        "",
+        " ",
+        "\t",
+        "\0",
+        "\r",
+        "\ufeff",
+        "\u2028",
+        "\u202e",
+        "\x1b[2J",
+        "[/a]",
+        "[red]",
+        "e\u0301" * 50,
+        "\U0001f469\u200d\U0001f52c",
+    ),
     *('"', '"""', "'", "\\", "a\tb", "=1+1", "nan", "null", "-", "--", "1e999", "9" * 5_000, "x" * 100_000, "\ud800"),
 )
 """Texts that readers may take for something else."""
 ENCODINGS = (
-    *("idna", "punycode", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "hex", "bz2", "undefined", "uu"),
-    *("utf-7", "utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp037", "cp1252", "shift_jis", "iso2022_jp", "hz", "gb18030"),
+    *(
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "rot13",
+        "zlib_codec",
+        "hex",
+        "bz2",
+        "undefined",
+        "uu",
+    ),
+    *(
+        "utf-7",
+        "utf-16",
+        "utf-16-le",
+        "utf-32",
+        "utf-8-sig",
+        "cp037",
+        "cp1252",
+        "shift_jis",
+        "iso2022_jp",
+        "hz",
+        "gb18030",
+    ),
     *("", "x", "\0", "../utf-8", "utf_8" * 1000, "charmap", "mbcs", "ascii", "latin-1", "big5hkscs"),
 )
 
@@ -174,8 +211,13 @@ def odd_packing(rng: random.Random) -> tuple[str, bytes]:
 
 
 KINDS: dict[str, Callable[[random.Random], bytes]] = {
-    **{"a.csv": csv_file, "a.tsv": tsv_file, "a.jsonl": jsonl_file, "a.json": array_file, "a.txt": lines_file},
-    **{"a.xlsx": xlsx_file, "a.parquet": parquet_file},
+    "a.csv": csv_file,
+    "a.tsv": tsv_file,
+    "a.jsonl": jsonl_file,
+    "a.json": array_file,
+    "a.txt": lines_file,
+    "a.xlsx": xlsx_file,
+    "a.parquet": parquet_file,
 }
 
 
@@ -210,7 +252,9 @@ def command(place: Path, file: Path, rng: random.Random) -> list[str]:
     if chosen in ("parse", "explain"):
         return [chosen, run, *rng.choice([["--file", name], [name]]), *encoding]
     if chosen == "predict":
-        more = rng.choice([[], [], ["--text", rng.choice(["1", "x", "label"])], ["--delimiter", rng.choice([";", "tab", "ab"])]])
+        more = rng.choice(
+            [[], [], ["--text", rng.choice(["1", "x", "label"])], ["--delimiter", rng.choice([";", "tab", "ab"])]]
+        )
         return ["predict", run, name, *encoding, *more]
     options = [f"--data.train={name}", "--data.task=own", *([f"--data.encoding={encoding[1]}"] if encoding else [])]
     if chosen == "check":

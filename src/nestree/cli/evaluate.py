@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nestree.checks import check_at_least, check_one_of
+from nestree.checks import MOST, MOST_THREADS, check_at_least, check_one_of
 from nestree.cli.arguments import RUN, command_parser, parse_command, shared_options
 from nestree.config.overrides import configure
 from nestree.consoles import output
@@ -44,7 +44,7 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         for name in ("limit", "tokens", "threads"):
             if getattr(self, name) is not None:
-                check_at_least(name, getattr(self, name), 1)
+                check_at_least(name, getattr(self, name), 1, MOST_THREADS if name == "threads" else MOST)
         if self.inference is not None:
             check_one_of("inference", self.inference, (*INFERENCES, BOTH))
 

@@ -8,8 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from nestree.cli.errors import error_line
-from nestree.errors import INTERRUPTED, UserError
+from nestree.errors import INTERRUPTED, UserError, is_out_of_memory
 from nestree.suggest import unknown
+
+LESS = (
+    "lower data.micro_batch (or data.batch), data.evaluation_tokens, data.max_tokens, or the encoder's widths and "
+    "layers, such as encoder.dim"
+)
+"""What to do if memory does not suffice."""
 
 COMMANDS = {
     "train": "train a recipe, or resume a run",
@@ -45,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several training processes, only one prints it
             print(error_line(error), file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"nestree: out of memory; {LESS}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nnestree: interrupted", file=sys.stderr)

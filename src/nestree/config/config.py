@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
+from nestree.checks import MOST_SEED, check_at_least
 from nestree.config.options import OptimizerOptions, TrainerOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.registry import ENCODERS
@@ -157,8 +158,7 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
     }
     for section, options in FIXED.items():
         made[section] = _options(section, options, plain[section])
-    if plain["seed"] is None or plain["seed"] < 0:
-        raise OptionError("seed", f"must be an integer of at least 0, not {plain['seed']}")
+    check_at_least("seed", plain["seed"], 0, MOST_SEED)
     return Config(recipe=recipe, seed=plain["seed"], encoder_name=name, **made)  # pyright: ignore[reportArgumentType]
 
 
