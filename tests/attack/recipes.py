@@ -44,18 +44,19 @@ def mutated(values: dict[str, Any], rng: random.Random) -> str:
     tagged = rng.random() < 0.15
     for _ in range(rng.choice([1, 1, 2, 3])):
         at: Any = values
-        while isinstance(at, dict) and at:
-            key = rng.choice(list(at))
-            if not isinstance(at[key], dict) or not at[key] or rng.random() < 0.2:
-                break
+        if not at:
+            break
+        key = rng.choice(list(at))
+        while isinstance(at[key], dict) and at[key] and rng.random() > 0.2:
             at = at[key]
-        if not isinstance(at, dict) or not at:
-            continue
+            key = rng.choice(list(at))
         dice = rng.random()
         if dice < 0.15:
             del at[key]
         elif dice < 0.3:
-            at[rng.choice([f"{key}{key[-1:]}" if isinstance(key, str) else "x", 3, None, "", "x.y", True])] = at.pop(key)
+            at[rng.choice([f"{key}{key[-1:]}" if isinstance(key, str) else "x", 3, None, "", "x.y", True])] = at.pop(
+                key
+            )
         elif dice < 0.4:
             at[rng.choice(["unknown", "encoder", "data", "recipe", "task", "seed"])] = rng.choice(VALUES)
         else:

@@ -6,9 +6,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nestree.cli.errors import error_line
-from nestree.errors import INTERRUPTED, UserError, is_out_of_memory
+from nestree.errors import INTERRUPTED, UserError, is_out_of_memory, is_unwritable
 from nestree.suggest import unknown
 
 LESS = (
@@ -62,9 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe, such as head, has ended; without this Python prints another error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        print(f"nestree: {error.filename or 'standard output'}: cannot be written ({error.strerror})", file=sys.stderr)
+        _discard_output()
+        return 2
     return code
+
+
+def _discard_output() -> None:
+    """Let nothing more be written to standard output."""
+    with suppress(OSError, ValueError):  # it is no file, or closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -58,6 +58,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):  # errors name the file that is meant
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
