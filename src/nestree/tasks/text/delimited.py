@@ -19,6 +19,9 @@ from nestree.tasks.text.table_style import TableStyle
 LONGEST_ROW = 2**24
 """Maximal length of a row with several lines, characters."""
 
+MOST_LINES = 10**6
+"""Maximal number of lines of a row."""
+
 MERE_QUOTES = "false treats quotes as ordinary characters"
 """Hint for a quote in an unexpected place."""
 
@@ -123,7 +126,7 @@ class Delimited(Grid):
             for _, line in self._lines():
                 taken.append(line)
                 size += len(line)
-                if len(taken) > 1 and size > LONGEST_ROW:
+                if len(taken) > MOST_LINES or (len(taken) > 1 and size > LONGEST_ROW):
                     problem = f"{where}: the row spans {len(taken):,} lines; is a quote left open?"
                     raise OptionError("quotes", MERE_QUOTES, problem=problem)
                 yield line
