@@ -4,7 +4,7 @@ PYTHON ?= python3
 RECIPE ?= listops-rir-quick
 BIN := .venv/bin
 
-.PHONY: train test docs install clean
+.PHONY: train test attack docs install clean
 
 NATIVE := $(wildcard src/nestree/native/*.[ch]pp)
 
@@ -32,6 +32,10 @@ test: .venv/installed docs
 	$(BIN)/pyright
 	tools/install_chromium.sh
 	$(BIN)/pytest -n 2
+
+# The long form of the attacks, about an hour; docs/reliability.md says what the figures mean.
+attack: .venv/installed
+	NESTREE_ATTACK=$(or $(NESTREE_ATTACK),50) $(BIN)/pytest -s tests/attack
 
 clean:
 	rm -rf .venv

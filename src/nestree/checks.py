@@ -34,11 +34,40 @@ class Options:
         return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
 
-def check_at_least(name: str, value: int, least: int) -> int:
-    """Return ``value``, or raise a ValueError that names the argument if it is not an integer of at least ``least``."""
+MOST = 10**12
+"""Maximal value of integers that have no other limit: larger ones overflow where they are multiplied."""
+MOST_SEED = 2**63 - 1
+"""Maximal seed."""
+MOST_MINUTES = 10.0**7
+"""Maximal time, about 19 years: longer ones overflow."""
+MOST_THREADS = 512
+"""Maximal number of threads, and of processes: with thousands, the libraries crash."""
+WIDEST = 2**16
+"""Maximal width of a layer."""
+MOST_LAYERS = 1_000
+"""Maximal number of layers."""
+MOST_BEAMS = 10_000
+"""Maximal number of beams, slots and positions of a window."""
+
+
+def check_at_least(name: str, value: int, least: int, most: int = MOST) -> int:
+    """Return ``value``, or raise a ValueError that names the argument.
+
+    Raises:
+        OptionError: ``value`` is not an integer, or below ``least`` or above ``most``.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(name, f"must be an integer of at least {least}, not {value!r}")
+        raise OptionError(name, f"must be an integer of at least {least}, not {_shown(value)}")
+    if value > most:
+        raise OptionError(name, f"must be an integer of at most {most}, not {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return a value for messages; Python refuses to print integers of thousands of digits."""
+    if isinstance(value, int) and abs(value) > 2**1000:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def check_bool(name: str, value: bool) -> bool:
@@ -78,10 +107,12 @@ def check_share(name: str, value: float) -> float:
     return float(value)
 
 
-def check_positive(name: str, value: float) -> float:
-    """Return ``value``, or raise a ValueError that names the argument if it is not above 0 and finite."""
-    if not _is_number(value) or not 0 < value < float("inf"):
-        raise OptionError(name, f"must be a number above 0, not {value!r}")
+def check_positive(name: str, value: float, most: float = 1e30) -> float:
+    """Return ``value``, or raise a ValueError that names the argument if it is not above 0 or above ``most``."""
+    if not _is_number(value) or not value > 0:
+        raise OptionError(name, f"must be a number above 0, not {_shown(value)}")
+    if value > most:
+        raise OptionError(name, f"must be a number of at most {most:g}, not {_shown(value)}")
     return float(value)
 
 

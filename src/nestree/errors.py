@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -69,6 +70,29 @@ class NoSuchOption(OptionError):
         """Return what is wrong, without ``where``; the names of options begin with ``mark``."""
         names = " or ".join(f"{mark}{name}" for name in self.meant)
         return f"there is no option {mark + self.option!r}" + (f"; did you mean {names}?" if names else "")
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Error numbers of a full disk, an exhausted quota, and a folder that is read-only."""
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Whether an error is that something could not be written because of the disk or its permissions."""
+    return isinstance(error, OSError) and error.errno in UNWRITABLE
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or PyTorch is that memory could not be allocated."""
+    said = (
+        "allocate memory",
+        "out of memory",
+        "Storage size calculation overflowed",
+        "tensor is too large",
+        "invalid size",
+    )
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nestree.buckets import pack, plan
 from nestree.checks import (
+    WIDEST,
     check_at_least,
     check_bool,
     check_lengths,
@@ -73,7 +74,7 @@ class ClassifierOptions:
             check_bool("train_embedding", self.train_embedding)
         for name in ("head_hidden", "embedding_dim"):
             if getattr(self, name) is not None:
-                check_at_least(name, getattr(self, name), 1)
+                check_at_least(name, getattr(self, name), 1, WIDEST)
 
     def embedding(self, vocabulary_size: int, width: int) -> nn.Embedding:
         """Return a new embedding of that many tokens."""

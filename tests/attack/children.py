@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +61,9 @@ def in_child(action: Callable[[], int], output: Path, *, limit: int = 0) -> Ende
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(ValueError, OSError):  # closed, or full
+                    stream.flush()
             os._exit(code)
     _, status, used = os.wait4(pid, 0)
     said = output.read_bytes()[before:].decode("utf-8", "replace")

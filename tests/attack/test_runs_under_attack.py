@@ -1,4 +1,4 @@
-"""Attacks on runs: killed and signalled trainings resume to the same weights; damaged files are one line."""
+"""Attacks: killed trainings resume to the same weights; damaged files, odd inputs and full disks are one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from attack.long import seconds
 
@@ -22,6 +24,15 @@ def attacks(script: str, place: Path, length: float) -> list[dict[str, Any]]:
     return found
 
 
+def check(script: str, place: Path, length: float) -> None:
+    """Run a script of attacks, print the figures, and check that nothing went wrong."""
+    found = attacks(script, place, length)
+    codes = Counter(one["code"] for one in found)
+    memory = max(one.get("memory", 0) for one in found) >> 20
+    print(f"{script}: {len(found)} attacks, exit codes {dict(codes)}{f', at most {memory} MB' if memory else ''}")
+    assert [one for one in found if one["wrong"]] == []
+
+
 def test_killed_trainings_resume_equal(tmp_path: Path) -> None:
     found = attacks("kills.py", tmp_path, seconds(12))
     print(f"kills: {len(found)} trainings, {sum(len(one['codes']) for one in found)} processes")
@@ -29,7 +40,9 @@ def test_killed_trainings_resume_equal(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
-    found = attacks("damage.py", tmp_path, seconds(12))
-    codes = Counter(one["code"] for one in found)
-    print(f"damage: {len(found)} commands, exit codes {dict(codes)}, {max(one['memory'] for one in found) >> 20} MB")
-    assert [one for one in found if one["wrong"]] == []
+    check("damage.py", tmp_path, seconds(12))
+
+
+@pytest.mark.parametrize("script", ["recipes.py", "options.py", "inputs.py", "cache.py", "disk.py"])
+def test_anything_works_or_is_one_line(script: str, tmp_path: Path) -> None:
+    check(script, tmp_path, seconds(5))

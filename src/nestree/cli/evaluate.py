@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from rich.console import Console
 
-from nestree.checks import check_at_least, check_one_of
+from nestree.checks import MOST, MOST_THREADS, check_at_least, check_one_of
 from nestree.cli.arguments import RUN, command_parser, parse_command, shared_options
 from nestree.config.overrides import configure
 from nestree.consoles import output
@@ -17,7 +18,7 @@ from nestree.data.files import read_yaml
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError
 from nestree.evaluation.evaluate import Result
-from nestree.evaluation.evaluate_run import BOTH
+from nestree.evaluation.evaluate_run import BOTH, NotRecorded
 from nestree.evaluation.mistakes import as_json
 from nestree.reports.class_tables import FEW, bag_about, show_classes, test_name
 from nestree.reports.tables import show
@@ -44,7 +45,7 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         for name in ("limit", "tokens", "threads"):
             if getattr(self, name) is not None:
-                check_at_least(name, getattr(self, name), 1)
+                check_at_least(name, getattr(self, name), 1, MOST_THREADS if name == "threads" else MOST)
         if self.inference is not None:
             check_one_of("inference", self.inference, (*INFERENCES, BOTH))
 
@@ -97,22 +98,37 @@ def main(arguments: Sequence[str]) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    results = run.evaluate(
-        parsed.tests,
-        limit=options.limit,
-        inference=options.inference,
-        encoder_options=changed,
-        tokens=options.tokens,
-        trees=parsed.trees,
-        compare_bag=True,
-        nodes=parsed.nodes,
-    )
+    failed: NotRecorded | None = None
+    try:
+        results = run.evaluate(
+            parsed.tests,
+            limit=options.limit,
+            inference=options.inference,
+            encoder_options=changed,
+            tokens=options.tokens,
+            trees=parsed.trees,
+            compare_bag=True,
+            nodes=parsed.nodes,
+        )
+    except NotRecorded as error:  # shown first, as computing it may have taken hours
+        failed, results = error, error.results
     if parsed.json:
         for result in results:
             print(json.dumps(as_json(run, result)))
-        return 0
+    else:
+        _print(run, results, changed, every=parsed.classes)
+    if failed is not None:
+        sys.stdout.flush()
+        raise failed
+    if not parsed.json:
+        output().print(f"written to {run.evaluation_file}")
+    return 0
+
+
+def _print(run: Run, results: Sequence[Result], changed: Mapping[str, Any], *, every: bool) -> None:
+    """Print the tables, and sentences about the nodes and the changed options."""
     console = output()
-    _show(console, run, results, every=parsed.classes)
+    _show(console, run, results, every=every)
     for result in results:
         if (score := result.nodes) is not None:
             console.print(
@@ -122,8 +138,6 @@ def main(arguments: Sequence[str]) -> int:
             )
     if changed:
         console.print(f"with {', '.join(f'encoder.{name}={value}' for name, value in changed.items())}")
-    console.print(f"written to {run.evaluation_file}")
-    return 0
 
 
 def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool) -> None:

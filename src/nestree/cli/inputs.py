@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from nestree.cli.arguments import END, Arguments
 from nestree.consoles import messages
+from nestree.data.files import bounded_lines
 from nestree.errors import OptionError, UserError
 from nestree.tasks import Task
 from nestree.tasks.text import TextTask
+from nestree.tasks.text.encodings import check_encoding
 from nestree.tasks.text.lines import opened, reading, shown, text_lines
 from nestree.tasks.text.record import text_of
 from nestree.tasks.text.table_style import TEXT_FORMATS, sheet_of, table_format
@@ -27,6 +29,9 @@ STANDARD_INPUT = "-"
 SPREADSHEETS = (".xls", ".ods")
 """Tables in formats that are not read."""
 
+
+LARGEST_ARRAY = 2**25
+"""Maximal size of a JSON array, bytes."""
 
 _LITERAL = f"if it is meant as a text, put it after {END}"
 
@@ -133,6 +138,8 @@ def inputs(source: Source, encoding: str | None = None) -> Iterator[tuple[str, s
     """
     if encoding is not None and source.kind in ("texts", "stdin"):
         raise OptionError("encoding", "is for files, and none is given")
+    if encoding is not None:
+        check_encoding(encoding)
     if source.kind == "texts":
         yield from ((f"input {number}", text) for number, text in enumerate(source.texts, start=1))
     elif source.kind == "stdin":
@@ -149,7 +156,7 @@ def _standard_input() -> Iterator[tuple[str, str]]:
     name = "standard input"
     try:
         with sys.stdin.buffer as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(bounded_lines(stream, name), start=1):
                 try:
                     yield f"{name}:{number}", line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError:
@@ -162,7 +169,11 @@ def _array(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
     """Yield the texts of a JSON array; null is an empty text."""
     name = shown(path)
     with reading(path), opened(path) as file:
-        content = file.read()
+        content = file.read(LARGEST_ARRAY + 1)
+    if len(content) > LARGEST_ARRAY:
+        raise UserError(
+            f"{name}: larger than {LARGEST_ARRAY >> 20} MB; JSON lines, in a file .jsonl, may have any size"
+        )
     try:
         text = content if encoding is None else content.decode(encoding)
         values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)

@@ -6,10 +6,17 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nestree.cli.errors import error_line
-from nestree.errors import INTERRUPTED, UserError
+from nestree.errors import INTERRUPTED, UserError, is_out_of_memory, is_unwritable
 from nestree.suggest import unknown
+
+LESS = (
+    "lower data.micro_batch (or data.batch), data.evaluation_tokens, data.max_tokens, or the encoder's widths and "
+    "layers, such as encoder.dim"
+)
+"""What to do if memory does not suffice."""
 
 COMMANDS = {
     "train": "train a recipe, or resume a run",
@@ -46,14 +53,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several training processes, only one prints it
             print(error_line(error), file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"nestree: out of memory; {LESS}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nnestree: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe, such as head, has ended; without this Python prints another error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        print(f"nestree: {error.filename or 'standard output'}: cannot be written ({error.strerror})", file=sys.stderr)
+        _discard_output()
+        return 2
     return code
+
+
+def _discard_output() -> None:
+    """Let nothing more be written to standard output."""
+    with suppress(OSError, ValueError):  # it is no file, or closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:

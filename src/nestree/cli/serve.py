@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from nestree.checks import check_at_least
+from nestree.checks import MOST_THREADS, check_at_least
 from nestree.cli.arguments import RUN, command_parser, parse_command
 from nestree.errors import OptionError, UserError
 from nestree.runs import RUNS, Run
@@ -38,7 +38,7 @@ class ServeOptions:
         if self.port > 65535:
             raise OptionError("port", f"must be at most 65535, not {self.port}")
         check_at_least("max_tokens", self.max_tokens, 1)
-        check_at_least("threads", self.threads, 1)
+        check_at_least("threads", self.threads, 1, MOST_THREADS)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.config.config import Config
 from nestree.data.files import read_json, write_json
+from nestree.data.shapes import COUNT, NUMBER, TEXT, Ruled, check_shape
 from nestree.errors import OptionError, UserError, located
 from nestree.evaluation.bag_of_words import check_installed
 from nestree.runs import RUNS, Run
@@ -30,6 +31,24 @@ REFERENCES = (BAG_OF_WORDS,)
 """Contenders that are no recipes: nestree does not train them."""
 TEST_OPTIONS = ("task", "seed", "path", "protocol", "depth", "max_args")
 """Data options that decide which examples the tests have."""
+
+
+PLAN = {
+    "contenders": [{"label": TEXT, "recipe": TEXT, "options": [TEXT]}],
+    "budget": Ruled(
+        {"minutes?": NUMBER, "sequences?": COUNT},
+        lambda values: (
+            None
+            if (values.get("minutes") is None) != (values.get("sequences") is None)
+            else "must have minutes or sequences"
+        ),
+    ),
+    **{f"{name}?": [TEXT] for name in ("shared", "tests", "references")},
+    "limit?": COUNT,
+    "inference?": TEXT,
+    "command?": TEXT,
+}
+"""Shape of ``plan.json``, see [`nestree.data.shapes`][]."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +76,16 @@ class Plan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
         """Return the plan of values that [`as_dict`][] returned."""
-        contenders = tuple(Contender(**{**one, "options": tuple(one["options"])}) for one in values["contenders"])
-        lists = {name: tuple(values.get(name, ())) for name in ("shared", "tests", "references")}
-        return cls(**{**values, **lists, "contenders": contenders, "budget": Budget(**values["budget"])})
+        return cls(
+            contenders=tuple(
+                Contender(one["label"], one["recipe"], tuple(one["options"])) for one in values["contenders"]
+            ),
+            budget=Budget(values["budget"].get("minutes"), values["budget"].get("sequences")),
+            **{name: tuple(values.get(name) or ()) for name in ("shared", "tests", "references")},
+            limit=values.get("limit"),
+            inference=values.get("inference"),
+            command=values.get("command") or "",
+        )
 
 
 class Comparison:
@@ -84,9 +110,11 @@ class Comparison:
         Raises:
             UserError: there is no comparison at ``path``.
         """
-        values = read_json(Path(path) / "plan.json")
+        file = Path(path) / "plan.json"
+        values = read_json(file)
         if values.pop("format", None) != FORMAT:
             raise UserError(f"{path} has no comparison (no plan.json of this version of nestree compare)")
+        check_shape(values, PLAN, str(file))
         return cls(Path(path), Plan.from_dict(values))
 
     @classmethod

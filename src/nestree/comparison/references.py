@@ -13,9 +13,10 @@ from rich.console import Console
 from nestree.comparison.plan import Comparison
 from nestree.data import RaggedExamples
 from nestree.data.files import read_json, write_json
+from nestree.data.shapes import NUMBER, TEXT, check_shape
 from nestree.errors import UserError
 from nestree.evaluation.bag_of_words import TfidfBagOfWords, check_installed
-from nestree.evaluation.evaluate import Result, Share, by_group, groups
+from nestree.evaluation.evaluate import ENTRY, Result, Share, by_group, groups
 from nestree.tasks import Task
 
 
@@ -105,6 +106,7 @@ def _evaluated(
 
 def _read(comparison: Comparison, name: str) -> ReferenceRow:
     values = dict(read_json(_path(comparison, name)))
+    check_shape(values, {"error?": TEXT, "C?": NUMBER, "results?": [ENTRY]}, str(_path(comparison, name)))
     values.pop("label", None)
     failed = values.pop("error", None)
     results = [Result.from_dict(one) for one in values.pop("results", [])]

@@ -8,10 +8,12 @@ from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
+from nestree.checks import MOST_SEED, check_at_least
 from nestree.config.options import OptimizerOptions, TrainerOptions
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.registry import ENCODERS
@@ -27,6 +29,9 @@ FIXED = {"model": ClassifierOptions, "optimizer": OptimizerOptions, "trainer": T
 
 SECTIONS = ("data", *FIXED)
 """All sections but the encoder's."""
+
+_DIGITS = 300
+"""Numbers of this many digits are too large for a float."""
 
 _KINDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
 
@@ -140,6 +145,16 @@ def parse(
         return parser.parse_args(list(arguments)) if values is None else parser.parse_object(dict(values))
     except ArgumentError as error:
         raise _user_error(parser, str(error)) from None
+    except OverflowError:  # of integers that no float can be
+        given = _dotted(values or {}).items() if values is not None else _given(arguments)
+        large = [key for key, value in given if len(re.sub(r"\D", "", str(value))) > _DIGITS]
+        raise OptionError(next(iter(large), "an option"), "is too large a number") from None
+
+
+def _given(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the options in arguments with their values, given as ``--option=value`` or ``--option value``."""
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    return [(name.lstrip("-"), value) for name, value in pairwise(words) if name.startswith("--")]
 
 
 def config_from(recipe: str, parsed: Namespace) -> Config:
@@ -157,8 +172,7 @@ def config_from(recipe: str, parsed: Namespace) -> Config:
     }
     for section, options in FIXED.items():
         made[section] = _options(section, options, plain[section])
-    if plain["seed"] is None or plain["seed"] < 0:
-        raise OptionError("seed", f"must be an integer of at least 0, not {plain['seed']}")
+    check_at_least("seed", plain["seed"], 0, MOST_SEED)
     return Config(recipe=recipe, seed=plain["seed"], encoder_name=name, **made)  # pyright: ignore[reportArgumentType]
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from nestree.checks import check_at_least, check_one_of, check_positive, check_probability
+from nestree.checks import (
+    MOST,
+    MOST_MINUTES,
+    MOST_THREADS,
+    check_at_least,
+    check_one_of,
+    check_positive,
+    check_probability,
+)
 from nestree.config.selection import SELECTIONS
 from nestree.errors import OptionError
 
@@ -119,7 +127,7 @@ class OptimizerOptions:
         check_at_least("warmup_steps", self.warmup_steps, 0)
         _check_optional("total_steps", self.total_steps)
         if self.total_minutes is not None:
-            check_positive("total_minutes", self.total_minutes)
+            check_positive("total_minutes", self.total_minutes, MOST_MINUTES)
         check_probability("stable", self.stable)
         if not 0 <= self.minimum_learning_rate < float("inf"):
             raise OptionError(
@@ -208,10 +216,12 @@ class TrainerOptions:
             check_at_least(name, getattr(self, name), 1)
         if self.patience is not None:
             check_at_least("patience", self.patience, 0)
-        for name in ("max_steps", "max_sequences", "validate_every", "devices", "threads"):
+        for name in ("max_steps", "max_sequences", "validate_every"):
             _check_optional(name, getattr(self, name))
+        for name in ("devices", "threads"):
+            _check_optional(name, getattr(self, name), MOST_THREADS)
         if self.max_minutes is not None:
-            check_positive("max_minutes", self.max_minutes)
+            check_positive("max_minutes", self.max_minutes, MOST_MINUTES)
         check_one_of("accelerator", self.accelerator, ACCELERATORS)
         check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("select", self.select, SELECTIONS)
@@ -235,7 +245,7 @@ class TrainerOptions:
         return replace(self, accelerator="cpu", devices=2, threads=self.threads or 1)
 
 
-def _check_optional(name: str, value: int | None) -> None:
-    """Raise a ValueError that names the option if it is set to less than 1."""
+def _check_optional(name: str, value: int | None, most: int = MOST) -> None:
+    """Raise a ValueError that names the option if it is set to less than 1, or more than ``most``."""
     if value is not None:
-        check_at_least(name, value, 1)
+        check_at_least(name, value, 1, most)

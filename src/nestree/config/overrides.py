@@ -86,19 +86,20 @@ def naming_source(values: Mapping[str, Any], source: object) -> Iterator[None]:
 
 
 def option_value(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value of an option in ``arguments``, or None, without a parser.
+    """Return the value of an option in ``arguments``, the last if it is repeated, or None, without a parser.
 
     Raises:
         UserError: the option has no value.
     """
+    found = None
     for at, argument in enumerate(arguments):
         if argument == option:
             if at + 1 == len(arguments):
                 raise OptionError(option.lstrip("-"), "needs a value")
-            return arguments[at + 1]
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
-    return None
+            found = arguments[at + 1]
+        elif argument.startswith(f"{option}="):
+            found = argument.partition("=")[2]
+    return found
 
 
 def _known(options: type[Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nestree.data.files import replacing
+from nestree.data.files import remove_stale, replacing
 from nestree.data.ragged import RaggedExamples
 from nestree.errors import UserError
 
@@ -69,32 +69,65 @@ def load_or_make(
 
 
 def load_or_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write the file at ``path`` unless it exists undamaged; its name must say what it is made from.
+    """Write the data file at ``path`` unless it exists undamaged; its name must say what it is made from.
 
     Args:
         path: The cache file; its folder is created.
-        write: Writes the file to the (temporary) path that it is called with.
+        write: Writes the examples to the (temporary) path that it is called with.
 
     Raises:
         UserError: The folder cannot be created or written.
     """
-    if path.suffix == ".safetensors" and path.is_file():
+    if path.is_file():
         try:
             RaggedExamples.load(path)
         except UserError as error:
             _log.warning("replacing a damaged file: %s", error)
-            path.unlink()
+        else:
+            return
+    _write(path, write)
+
+
+def load_or_count(path: Path, count: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the JSON values at ``path``, or make and keep them; the file's name must say what they are made from.
+
+    The file has a checksum, and is replaced if it is damaged.
+
+    Args:
+        path: The cache file; its folder is created.
+        count: Makes the values.
+
+    Raises:
+        UserError: The folder cannot be created or written.
+    """
     if path.is_file():
-        return
-    _make_folder(path)
-    with replacing(path) as temporary:
         try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["checksum"] == _checksum(kept["values"]):
+                return kept["values"]
+            _log.warning("replacing a damaged file: %s: its checksum does not match", path)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            _log.warning("replacing a damaged file: %s: not a file of this version of nestree", path)
+    values = dict(count())
+    text = json.dumps({"checksum": _checksum(values), "values": values})
+    _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return values
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    _make_folder(path)
+    try:
+        with replacing(path) as temporary:
             write(temporary)
-        except OSError as error:
-            if error.filename not in (None, str(temporary)):
-                raise
-            with _naming(path):
-                raise
+    except OSError as error:
+        if error.filename is not None and Path(error.filename).parent != path.parent:
+            raise  # of the user's files, from which the data are made
+        with _naming(path):
+            raise
 
 
 def check_token_ids(examples: RaggedExamples, vocabulary_size: int, path: Path | None = None) -> None:
@@ -123,6 +156,7 @@ def _make_folder(path: Path) -> None:
         # Fail now, not after minutes of generating.
         if not os.access(path.parent, os.W_OK):
             raise PermissionError("no permission")
+    remove_stale(path.parent)
 
 
 @contextmanager

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import re
 import shutil
+import struct
+import tarfile
+import time
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -18,6 +24,18 @@ from nestree.errors import OptionError, UserError
 
 LARGEST_YAML = 100_000
 """Maximal number of values in a YAML file."""
+
+STALE = 24 * 3600
+"""Age of a temporary file that nobody writes any more, seconds."""
+
+LONGEST_LINE = 2**24
+"""Maximal length of a line of a text file, bytes: longer ones are mistakes, or a small archive with many GB."""
+
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, struct.error),
+    *(NotImplementedError, RuntimeError, OverflowError, UnicodeError),
+)
+"""What Python's readers of gzip, zip and tar raise for damaged, encrypted or unknown content."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -40,8 +58,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):  # errors name the file that is meant
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files in a folder that [`replacing`][] has not touched for a day: their process was killed.
+
+    A folder that is not there, or files that cannot be removed, are no error.
+    """
+    with suppress(OSError):
+        for left in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if _TEMPORARY.fullmatch(left.name) and left.is_file() and time.time() - left.stat().st_mtime > STALE:
+                    left.unlink()
 
 
 def _sync(path: Path) -> None:
@@ -129,6 +163,32 @@ def _inherited(number: int) -> int | None:
     return None
 
 
+def bounded_lines(file: IO[bytes], name: object, *, most: int = LONGEST_LINE) -> Iterator[bytes]:
+    """Yield the lines of a file, with their ends.
+
+    Raises:
+        UserError: a line is longer than ``most`` bytes; names file and line.
+    """
+    number = 0
+    while line := file.readline(most + 1):
+        number += 1
+        if len(line) > most:
+            raise UserError(f"{name}:{number}: the line is longer than {most >> 20} MB")
+        yield line
+
+
+@contextmanager
+def unpacking(name: object) -> Iterator[None]:
+    """Turn what readers of archives raise into a UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"{name}: cannot be read ({reason[:200]})") from None
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return a YAML mapping.
 
@@ -138,7 +198,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         _check_size(yaml.compose(text, yaml.SafeLoader), path)
-        values = yaml.safe_load(text)
+        values = _constructed(text, path)
     except RecursionError:
         raise UserError(f"{path}: nested too deeply") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -150,6 +210,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise UserError(f"{path}: not a mapping of options")
     return dict(values)
+
+
+def _constructed(text: str, path: Path) -> Any:
+    """Return the values of a YAML document.
+
+    Raises:
+        UserError: a value is not what its tag or form says, such as a date of month 13 or a number of 5,000 digits.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: has a value that cannot be read ({reason[:200]})") from None
 
 
 def _check_size(root: yaml.Node | None, path: Path) -> None:

@@ -19,7 +19,7 @@ from nestree.checks import check_at_least
 from nestree.data.files import replacing
 from nestree.errors import UserError
 
-FORMAT = "nestree-ragged-1"
+FORMAT = "nestree-ragged-2"
 """Stored in every file; files of another format are refused."""
 
 _TOKEN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
@@ -179,7 +179,7 @@ class RaggedExamples:
         return self.select(np.sort(chosen))
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file atomically; its header has name, seed, source and checksum."""
+        """Write a safetensors file atomically; its header has name, seed, source and checksums."""
         about = {
             "name": self.name,
             "seed": self.seed,
@@ -187,6 +187,7 @@ class RaggedExamples:
             "sides": self.sides,
             "checksum": self.checksum,
         }
+        about["header"] = _header_checksum(about)
         arrays = [np.ascontiguousarray(array) for array in (self.labels, self.offsets, self.tokens)]
         entries, start = {}, 0
         for name, array in zip(("labels", "offsets", "tokens"), arrays, strict=True):
@@ -206,10 +207,10 @@ class RaggedExamples:
 
     @classmethod
     def load(cls, path: str | Path) -> RaggedExamples:
-        """Map a file that [`save`][] wrote into memory, and verify its checksum.
+        """Map a file that [`save`][] wrote into memory, and verify its checksums.
 
         Raises:
-            UserError: The file is missing, not in this format, or does not match its checksum.
+            UserError: The file is missing, not in this format, or does not match its checksums.
         """
         try:
             content = np.memmap(path, dtype=np.uint8, mode="r")
@@ -223,10 +224,10 @@ class RaggedExamples:
                 about["source"],
                 about.get("sides", 1),
             )
-            whole = examples.checksum == about["checksum"]
+            whole = examples.checksum == about["checksum"] and _header_checksum(about) == about["header"]
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise UserError(
                 f"{path}: not a data file of nestree, or truncated; delete it, and it is created again"
             ) from None
@@ -288,6 +289,12 @@ def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def _header_checksum(about: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a file's description, without this checksum itself."""
+    described = {name: value for name, value in about.items() if name != "header"}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def _narrowed(tokens: NDArray[np.unsignedinteger], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:

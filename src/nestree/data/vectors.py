@@ -9,13 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
+from nestree.data.files import bounded_lines, unpacking
 from nestree.errors import UserError
+
+LONGEST = 2**20
+"""Maximal length of a line, bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ def vector_lines(path: Path) -> Iterator[tuple[str, bytes, Sequence[bytes]]]:
     """
     width = 0
     with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(bounded_lines(file, path, most=LONGEST), start=1):
             fields = line.rstrip().split(b" ")
             if fields == [b""] or (number == 1 and len(fields) == 2):
                 continue
@@ -101,9 +105,9 @@ def vector_of(fields: Sequence[bytes], width: int, where: str) -> NDArray[np.flo
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, unpacking ``.gz``, or the only text file in a ``.zip``."""
-    try:
+    with unpacking(path):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".txt")]
@@ -114,5 +118,3 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         else:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 yield file  # pyright: ignore[reportReturnType]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

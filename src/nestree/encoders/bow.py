@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import check_at_least, check_one_of, check_probability, real_positions
+from nestree.checks import MOST_LAYERS, check_at_least, check_one_of, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.pooling import max_over, mean_over, sum_over
@@ -67,7 +67,7 @@ class BagOfWordsOptions(EncoderOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("layers", self.layers, 0)
+        check_at_least("layers", self.layers, 0, MOST_LAYERS)
         check_one_of("pool", self.pool, POOLS)
 
     def build(self) -> Encoder:

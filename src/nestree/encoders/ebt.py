@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestree.checks import Options, check_at_least
+from nestree.checks import WIDEST, Options, check_at_least
 from nestree.encoders.base import Encoder
 from nestree.encoders.options import CellOptions
 from nestree.encoders.rvnn import RvNN
@@ -24,7 +24,7 @@ class SliceOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scorer_width is not None:
-            check_at_least("scorer_width", self.scorer_width, 1)
+            check_at_least("scorer_width", self.scorer_width, 1, WIDEST)
 
     @property
     def compiled(self) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nestree.checks import check_at_least, check_one_of, check_probability, real_positions
+from nestree.checks import MOST_LAYERS, WIDEST, check_at_least, check_one_of, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.pooling import max_over, mean_over
@@ -101,9 +101,9 @@ class LSTMOptions(EncoderOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("layers", self.layers, 1)
+        check_at_least("layers", self.layers, 1, MOST_LAYERS)
         if self.hidden is not None:
-            check_at_least("hidden", self.hidden, 1)
+            check_at_least("hidden", self.hidden, 1, WIDEST)
         check_one_of("pool", self.pool, POOLS)
 
     def build(self) -> Encoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import MOST_BEAMS, check_at_least, check_probability
 from nestree.encoders.base import Encoder
 from nestree.encoders.options import CellOptions
 from nestree.encoders.rir import RIROptions
@@ -24,7 +24,7 @@ class OMOptions(CellOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("slots", self.slots, 1)
+        check_at_least("slots", self.slots, 1, MOST_BEAMS)
         check_probability("memory_dropout", self.memory_dropout)
 
     def ordered_memory(self) -> OrderedMemory:

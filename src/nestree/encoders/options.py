@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, make_dataclass
 from typing import TypeVar
 
-from nestree.checks import Options, check_at_least, check_probability
+from nestree.checks import WIDEST, Options, check_at_least, check_probability
 from nestree.encoders.base import Encoder
 from nestree.errors import OptionError
 from nestree.layers import Cell
@@ -26,7 +26,7 @@ class EncoderOptions(Options, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("dim", self.dim, 1)
+        check_at_least("dim", self.dim, 1, WIDEST)
         check_probability("dropout", self.dropout)
 
     @abstractmethod

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nestree.buckets import Buckets
-from nestree.checks import check_at_least, check_probability
+from nestree.checks import MOST_LAYERS, check_at_least, check_probability
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.layers import S4D
@@ -124,7 +124,7 @@ class S4DOptions(EncoderOptions):
             ValueError: names the option.
         """
         super().__post_init__()
-        check_at_least("layers", self.layers, 1)
+        check_at_least("layers", self.layers, 1, MOST_LAYERS)
 
     def build(self) -> Encoder:
         """Return a freshly initialized encoder."""

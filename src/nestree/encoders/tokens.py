@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from nestree.checks import Options, check_at_least, real_positions
+from nestree.checks import MOST_LAYERS, Options, check_at_least, real_positions
 from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.inputs import AnyLengths, States, as_lengths
 from nestree.layers import ParentAttention
@@ -36,7 +36,7 @@ class TokenOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("token_rounds", self.token_rounds, 0)
+        check_at_least("token_rounds", self.token_rounds, 0, MOST_LAYERS)
 
     def attention(self, dim: int, dropout: float) -> ParentAttention | None:
         """Return the parent attention; None without rounds."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nestree.checks import check_at_least, check_probability, real_positions
+from nestree.checks import MOST_LAYERS, WIDEST, check_at_least, check_probability, real_positions
 from nestree.encoders.base import Encoder, Encoding
 from nestree.encoders.options import EncoderOptions
 from nestree.encoders.pooling import mean_over
@@ -106,8 +106,8 @@ class TransformerOptions(EncoderOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("layers", self.layers, 1)
-        check_at_least("feedforward", self.feedforward, 1)
+        check_at_least("layers", self.layers, 1, MOST_LAYERS)
+        check_at_least("feedforward", self.feedforward, 1, WIDEST)
         check_heads(self.heads, self.dim)
 
     def build(self) -> Encoder:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.data.ragged import RaggedExamples
+from nestree.data.shapes import COUNT, COUNTED, HEX, NUMBER, TEXT, Ruled
 from nestree.errors import UserError
 from nestree.evaluation.intervals import paired_difference
 from nestree.tasks import Task
@@ -38,6 +39,12 @@ VERSION = 2
 """Changes with everything that changes its answers, so that earlier ones are not reused."""
 EXTRA = "nestree[sklearn]"
 """What to install for it."""
+
+BAG = Ruled(
+    {**COUNTED.shape, "right": HEX, "trained_on": COUNT, "seconds": NUMBER, "source": TEXT},
+    lambda values: "has no examples" if values["examples"] == 0 else COUNTED.rule(values),
+)
+"""Shape of its answers in ``evaluation.json``."""
 
 
 def is_installed() -> bool:
@@ -198,7 +205,7 @@ class BagOfWords:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BagOfWords:
         """Return the answers of values that [`as_dict`][] returned."""
-        return cls(**values)
+        return cls(**{name: values[name] for name in BAG.shape})
 
 
 def fits_bag_of_words(task: Task) -> bool:

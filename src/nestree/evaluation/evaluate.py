@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
-from nestree.evaluation.bag_of_words import BagOfWords
+from nestree.data.shapes import COUNTED, HEX, INTEGER, NUMBER, SHARE, TEXT, Ruled
+from nestree.evaluation.bag_of_words import BAG, BagOfWords
 from nestree.evaluation.intervals import wilson
-from nestree.evaluation.measures import ClassMeasures, measure_classes, read_measures
-from nestree.evaluation.node_accuracy import NodeScore
+from nestree.evaluation.measures import MEASURES, ClassMeasures, measure_classes, read_measures
+from nestree.evaluation.node_accuracy import NODES, NodeScore
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
 from nestree.trees import ParsedTree
@@ -29,6 +30,32 @@ EDGES = {
     "depth": [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 21],
 }
 """First values of the groups of numeric strata; the last group is open-ended."""
+
+
+ENTRY = Ruled(
+    {
+        "test": TEXT,
+        "inference?": TEXT,
+        **COUNTED.shape,
+        "baseline?": SHARE,
+        "protocol?": TEXT,
+        "mean_length": NUMBER,
+        "seconds": NUMBER,
+        "strata": {str: [Ruled({"group": TEXT, **COUNTED.shape}, COUNTED.rule)]},
+        "right?": HEX,
+        "trees?": {str: {"f1?": SHARE, "recall?": SHARE}},
+        "measures?": MEASURES,
+        "bag_of_words?": BAG,
+        "nodes?": NODES,
+        "seed?": INTEGER,
+        "encoder_options?": {},
+        "weights?": TEXT,
+        "time?": TEXT,
+        "version?": TEXT,
+    },
+    COUNTED.rule,
+)
+"""Shape of a result in ``evaluation.json``, see [`nestree.data.shapes`][]."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +141,12 @@ class Result:
         """Return the result of values that [`as_dict`][] returned; other keys are ignored."""
         return cls(
             test=values["test"],
-            inference=values["inference"],
+            inference=values.get("inference"),
             total=Share(values["test"], values["correct"], values["examples"]),
             strata={name: [Share.from_dict(share) for share in shares] for name, shares in values["strata"].items()},
             mean_length=values["mean_length"],
             seconds=values["seconds"],
-            baseline=values["baseline"],
+            baseline=values.get("baseline"),
             protocol=values.get("protocol"),
             right=values.get("right"),
             trees={name: TreeScore.from_dict(score) for name, score in values["trees"].items()}

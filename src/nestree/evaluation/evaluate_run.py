@@ -35,6 +35,14 @@ BOTH = "both"
 """In place of an inference: every one, after the other."""
 
 
+class NotRecorded(UserError):
+    """The results could not be written into the run folder; they are in ``results``."""
+
+    def __init__(self, run: Run, error: OSError, results: Sequence[Result]) -> None:
+        super().__init__(f"{run.evaluation_file}: cannot be written ({error.strerror or error})")
+        self.results = list(results)
+
+
 def evaluate_run(
     run: Run,
     tests: Sequence[str] | None = None,
@@ -67,6 +75,7 @@ def evaluate_run(
         console: for progress.
 
     Raises:
+        NotRecorded: ``evaluation.json`` could not be written; has the results.
         UserError: a test does not exist, or there are no trees to score; or as for [`nestree.runs.loading.load`][].
         ValueError: ``limit`` or ``tokens`` is below 1.
     """
@@ -79,7 +88,8 @@ def evaluate_run(
     for test in tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {run.config.data.task}", test, task.splits))
-    return [
+    failures: list[OSError] = []
+    results = [
         result
         for number, one in enumerate(INFERENCES if inference == BOTH else (inference,))
         for result in _evaluate(
@@ -94,9 +104,13 @@ def evaluate_run(
             nodes=nodes,
             write=write,
             remarks=number == 0,
+            failures=failures,
             console=console,
         )
     ]
+    if failures:
+        raise NotRecorded(run, failures[0], results)
+    return results
 
 
 def _evaluate(
@@ -112,9 +126,13 @@ def _evaluate(
     nodes: bool,
     write: bool,
     remarks: bool,
+    failures: list[OSError],
     console: Console,
 ) -> list[Result]:
-    """Evaluate under one inference, with ``remarks`` about how much of the tests is known and read."""
+    """Evaluate under one inference, with ``remarks`` about how much of the tests is known and read.
+
+    What keeps a result from being recorded is added to ``failures``.
+    """
     task = run.task
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
@@ -153,7 +171,10 @@ def _evaluate(
                 result = replace(result, nodes=node_accuracy(model, examples, task.gold, tokens=most))
             results.append(result)
             if write:
-                record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
+                try:
+                    record(run, results[-1], seed=run.config.data.seed, encoder_options=changed)
+                except OSError as error:
+                    failures.append(error)
             progress.remove_task(bar)
     return results
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from nestree.data.shapes import COUNT, NUMBER, SHARE, TEXT, Choice, Ruled
 
 BINS = 15
 """Number of bins of probability for the expected calibration error."""
@@ -19,6 +21,40 @@ PAIRS = 20
 """Number of most confused pairs of labels that are kept in place of a larger matrix."""
 MISTAKES = 10
 """Number of most confident mistakes that are kept."""
+
+
+_CLASS = {
+    "label": TEXT,
+    "support": COUNT,
+    "predicted": COUNT,
+    "correct": COUNT,
+    "precision?": SHARE,
+    "recall?": SHARE,
+    "f1?": SHARE,
+}
+
+_MISTAKE = {"row": COUNT, "label": TEXT, "predicted": TEXT, "probability": SHARE}
+
+_CLASSES = {
+    "macro_f1": SHARE,
+    "ece": SHARE,
+    "classes": [_CLASS],
+    "confusion?": [[COUNT]],
+    "pairs": [{"label": TEXT, "predicted": TEXT, "examples": COUNT}],
+    "bins": [(NUMBER, NUMBER, COUNT, COUNT, SHARE)],
+    "mistakes": [_MISTAKE],
+}
+
+
+def _square(values: Mapping[str, Any]) -> str | None:
+    size, matrix = len(values["classes"]), values.get("confusion")
+    if matrix is not None and [len(row) for row in matrix] != [size] * size:
+        return f"has a confusion matrix that is not {size} by {size}"
+    return None
+
+
+MEASURES = Choice(lambda values: Ruled(_CLASSES, _square) if values.get("kind") == "classes" else {})
+"""Shape of the measures in ``evaluation.json``; those of a kind of a later version are not read."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +161,16 @@ class ClassMeasures:
         """Return the measures of values that [`as_dict`][] returned."""
         confusion = values.get("confusion")
         return cls(
-            classes=tuple(ClassScore(**one) for one in values["classes"]),
+            classes=tuple(
+                ClassScore(**{field.name: one.get(field.name) for field in fields(ClassScore)})
+                for one in values["classes"]
+            ),
             macro_f1=values["macro_f1"],
             ece=values["ece"],
             bins=tuple(Bin(*one) for one in values["bins"]),
             confusion=None if confusion is None else tuple(tuple(row) for row in confusion),
             pairs=tuple((one["label"], one["predicted"], one["examples"]) for one in values["pairs"]),
-            mistakes=tuple(Mistake(**one) for one in values["mistakes"]),
+            mistakes=tuple(Mistake(**{name: one[name] for name in _MISTAKE}) for one in values["mistakes"]),
         )
 
 

@@ -13,10 +13,21 @@ from numpy.typing import NDArray
 
 from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
+from nestree.data.shapes import COUNT, Ruled
 from nestree.evaluation.intervals import wilson
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
 from nestree.trees.scores import GoldTree
+
+NODES = Ruled(
+    dict.fromkeys(("nodes", "right", "roots", "right_roots", "common"), COUNT),
+    lambda values: (
+        "has more right answers than nodes"
+        if values["right"] > values["nodes"] or values["right_roots"] > values["roots"]
+        else None
+    ),
+)
+"""Shape of a score in ``evaluation.json``."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nestree.data.files import read_json, replacing
+from nestree.data.shapes import check_shape
 from nestree.evaluation.bag_of_words import BagOfWords
-from nestree.evaluation.evaluate import Result
+from nestree.evaluation.evaluate import ENTRY, Result
 from nestree.runs import Run
 from nestree.runs.provenance import commit, nestree_version
 
@@ -53,13 +54,19 @@ def write_entries(run: Run, entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def entries(run: Run) -> list[dict[str, Any]]:
-    """Return all entries of ``evaluation.json``, oldest first."""
-    return read_json(run.evaluation_file).get("results", [])
+    """Return all entries of ``evaluation.json``, oldest first.
+
+    Raises:
+        UserError: the file is damaged; names what is wrong.
+    """
+    values = read_json(run.evaluation_file)
+    check_shape(values, {"results?": [ENTRY]}, str(run.evaluation_file))
+    return values.get("results") or []
 
 
 def known_bag_of_words(run: Run, source: str) -> BagOfWords | None:
     """Return the answers of a bag of words that an earlier result recorded, by their ``source``; None if unknown."""
-    found = (entry["bag_of_words"] for entry in entries(run) if "bag_of_words" in entry)
+    found = (values for entry in entries(run) if (values := entry.get("bag_of_words")) is not None)
     return next((BagOfWords.from_dict(values) for values in found if values.get("source") == source), None)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestree.checks import Checked, check_at_least, check_probability
+from nestree.checks import MOST_BEAMS, Checked, check_at_least, check_probability
 from nestree.errors import OptionError
 from nestree.layers import Cell, LeafTransform
 from nestree.recursions.base import Merges, SingleRootRecursion
@@ -233,6 +233,6 @@ def merges_in_order(order: list[int]) -> Merges:
 
 def check_window(window: int) -> int:
     """Return ``window``, or raise a ValueError that names the argument if it is not odd and at least 3."""
-    if check_at_least("window", window, 3) % 2 == 0:
+    if check_at_least("window", window, 3, MOST_BEAMS) % 2 == 0:
         raise OptionError("window", f"must be odd, to be centred on an item, not {window!r}")
     return window

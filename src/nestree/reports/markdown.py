@@ -206,14 +206,14 @@ def code(text: str) -> str:
 def training_facts(about: dict[str, Any]) -> list[list[str]]:
     """Return table rows about a training run: time, steps, speed, memory, machine and versions."""
     memory = about.get("peak_memory_bytes")
-    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
     return [
         ["ended because", str(about.get("why"))],
-        ["time", f"{about.get('minutes', 0):.1f} minutes, validation included"],
-        ["steps, epochs, sequences", f"{about.get('steps')}, {about.get('epochs')}, {about.get('sequences', 0):,}"],
+        ["time", f"{about.get('minutes') or 0:.1f} minutes, validation included"],
+        ["steps, epochs, sequences", f"{about.get('steps')}, {about.get('epochs')}, {about.get('sequences') or 0:,}"],
         [
             "speed",
-            f"{about.get('sequences_per_second', 0):.1f} sequences per second, all processes together",
+            f"{about.get('sequences_per_second') or 0:.1f} sequences per second, all processes together",
         ],
         ["peak memory", f"{memory / 1e9:.2f} GB, all processes together" if memory else "not known"],
         ["machine", f"{about.get('platform')}, {about.get('cpus')} CPUs, {about.get('threads')} threads used"],

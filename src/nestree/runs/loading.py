@@ -8,7 +8,7 @@ from pathlib import Path
 from nestree.config.config import Config
 from nestree.data.language_model import ModelTokens
 from nestree.encoders.registry import check_known
-from nestree.errors import UserError, within
+from nestree.errors import OptionError, UserError, is_out_of_memory, within
 from nestree.layers.language_model import LanguageModel
 from nestree.models import Classifier
 from nestree.runs.run import Run
@@ -50,6 +50,11 @@ def build_model(config: Config, task: Task, **encoder_options: object) -> Classi
         raise
     except ValueError as error:
         raise UserError(f"encoder: {error}") from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        dim = f"must be lower, not {config.encoder.dim:,}"
+        raise OptionError("encoder.dim", dim, problem="the encoder's weights do not fit into memory") from None
     tokens = task.vocabulary if isinstance(task, TextTask) else None
     trained = config.model.train_embedding is True
     features = LanguageModel(tokens, trained=trained) if isinstance(tokens, ModelTokens) else None

@@ -23,6 +23,7 @@ from torch import Tensor
 from nestree.config.config import Config, read_config
 from nestree.consoles import messages
 from nestree.data.files import locked, read_json, read_yaml, replacing, replacing_folder, write_json
+from nestree.data.shapes import COUNT, INTEGER, LOSS, NUMBER, TEXT, TRUTH, check_shape
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.pretrained import FOLDER, pretrained_names
@@ -42,6 +43,27 @@ RUNS = Path("runs")
 
 CHECKSUMS = "checksums"
 """Key in ``run.json``: the SHA-256 of the weights, the checkpoint and the task, and the previous one of each."""
+
+_COUNTS = (
+    *("steps", "sequences", "best_step", "train_examples", "train_longest", "validation_examples"),
+    *("parameters", "peak_memory_bytes", "threads"),
+)
+_LEFT = {"stage": TEXT, "attempt": COUNT, "step": COUNT, "minutes": NUMBER, "accuracy": NUMBER, "how": TEXT}
+ABOUT = {
+    **{f"{name}?": TEXT for name in ("created", "command", "platform", "commit", "state", "why", "error", "ended")},
+    **{f"{name}?": TEXT for name in ("select", "protocol", "processor", "evaluation_error")},
+    **{f"{name}?": COUNT for name in _COUNTS},
+    **{f"{name}?": NUMBER for name in ("epochs", "minutes", "sequences_per_second")},
+    "validation_accuracy?": NUMBER,
+    "validation_loss?": LOSS,
+    "seed?": INTEGER,
+    "early?": TRUTH,
+    "versions?": {str: TEXT},
+    "curriculum?": [_LEFT],
+    f"{CHECKSUMS}?": {str: [TEXT]},
+}
+"""Shape of ``run.json``, see [`nestree.data.shapes`][]; with that of the run whose weights this one started from."""
+ABOUT["start?"] = ABOUT
 
 SHARED = (
     *("config.yaml", "run.json", "task.json", "weights.safetensors", "evaluation.json"),
@@ -531,8 +553,14 @@ class Run:
         return read_config(read_yaml(self.config_file), source=str(self.config_file))
 
     def about(self) -> dict[str, Any]:
-        """Return the contents of ``run.json``."""
-        return read_json(self.about_file)
+        """Return the contents of ``run.json``.
+
+        Raises:
+            UserError: the file is damaged; names what is wrong.
+        """
+        values = read_json(self.about_file)
+        check_shape(values, ABOUT, str(self.about_file))
+        return values
 
     def note(self, **facts: Any) -> None:
         """Add facts to ``run.json``, replacing those of the same name."""
@@ -593,7 +621,7 @@ class Run:
         with replacing(path) as temporary:
             yield temporary
             # Whether or not the rename below still happens, one of the last two checksums is right.
-            known = self.about().get(CHECKSUMS, {})
+            known = self.about().get(CHECKSUMS) or {}
             kept = [*known.get(path.name, [])[-1:], _checksum(temporary)]
             self.note(**{CHECKSUMS: {**known, path.name: kept}})
 
@@ -603,7 +631,7 @@ class Run:
         Raises:
             UserError: the file is damaged or missing.
         """
-        known = self.about().get(CHECKSUMS, {}).get(path.name)
+        known = (self.about().get(CHECKSUMS) or {}).get(path.name)
         if known and not path.is_file():
             raise UserError(f"{path}: is missing, although it was written")
         if known and _checksum(path) not in known:

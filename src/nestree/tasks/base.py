@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nestree.checks import check_at_least
+from nestree.checks import MOST_SEED, check_at_least
 from nestree.data import RaggedExamples
 from nestree.data.vectors import Vectors
 from nestree.tasks.families import TESTS, Family
@@ -190,7 +190,7 @@ class DataOptions(ABC):
     """The task's curricula by name."""
 
     def __post_init__(self) -> None:
-        check_at_least("seed", self.seed, 0)
+        check_at_least("seed", self.seed, 0, MOST_SEED)
         for name in ("batch", "window", "evaluation_tokens"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("train_size", "validation_size", "validation_longest", "micro_batch"):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nestree.data.files import bounded_lines
 from nestree.errors import UserError
 from nestree.tasks.base import Row
 
@@ -33,7 +34,7 @@ def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(bounded_lines(file, path), start=1):
                 try:
                     text = line.removeprefix(_UTF8_MARK if number == 1 else b"").decode(encoding)
                 except UnicodeDecodeError:

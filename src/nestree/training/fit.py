@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pickle import UnpicklingError
@@ -26,7 +27,7 @@ from nestree.config.selection import SELECTIONS
 from nestree.data.batches import EvaluationBatches
 from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
-from nestree.errors import OptionError, UserError, within
+from nestree.errors import OptionError, UserError, is_unwritable, within
 from nestree.models import Classifier
 from nestree.native import library
 from nestree.recursions.beam.beam_tree import BeamTree
@@ -218,11 +219,27 @@ class Training:
             if self.keeper.started:
                 self._note("interrupted")
             raise
+        except OSError as error:
+            if not is_unwritable(error):
+                raise
+            raise self._unwritable(error) from None
         except Exception as error:
             if self.keeper.started:  # else nothing has changed since the last note
                 self._note("failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
             raise
-        return self._note("finished")
+        try:
+            return self._note("finished")
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UserError:
+        """Return the error for a file that cannot be written; ``run.json`` says so too, if there is room for that."""
+        checkpoint = self.run.checkpoint
+        saved = f"the last good checkpoint is {checkpoint}" if checkpoint.is_file() else "nothing is saved"
+        said = f"{error.filename or self.run.path}: cannot be written ({error.strerror or error}); {saved}"
+        with suppress(OSError):
+            self._note("failed", error=said)
+        return UserError(said)
 
     @property
     def was_over(self) -> bool:
@@ -356,7 +373,12 @@ class CheckpointFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint."""
-        torch.save(checkpoint, path)
+        try:
+            torch.save(checkpoint, path)
+        except RuntimeError as error:  # PyTorch's writer does not say why it could not write
+            if not any(words in str(error) for words in ("unexpected pos", "failed writing", "cannot be opened")):
+                raise
+            raise OSError(errno.ENOSPC, "no room, or no permission", str(path)) from None
 
 
 @contextmanager

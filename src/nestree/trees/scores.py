@@ -76,7 +76,7 @@ class TreeScore:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TreeScore:
         """Return the score of values that [`as_dict`][] returned."""
-        return cls(values["f1"], values["recall"])
+        return cls(values.get("f1"), values.get("recall"))
 
 
 def tree_scores(trees: Iterable[ParsedTree], golds: Iterable[GoldTree], *, seed: int = 0) -> dict[str, TreeScore]:

@@ -430,7 +430,7 @@ def test_styles_are_checked(options: dict[str, str], message: str) -> None:
 
 def test_what_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nestree.tasks.text.delimited.LONGEST_ROW", 1000)
-    monkeypatch.setattr("nestree.tasks.text.lines.LONGEST", 5000)
+    monkeypatch.setattr("nestree.tasks.text.lines.LONGEST_LINE", 5000)
     with pytest.raises(UserError, match=r"x.csv:2: the row spans \d+ lines; is a quote left open\?"):
         read(written("x.csv", 'text\n"' + "word\n" * 1000))
     with pytest.raises(UserError, match=r"x.csv:2: the line is longer than"):

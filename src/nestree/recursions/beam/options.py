@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestree.checks import Options, check_at_least, check_one_of
+from nestree.checks import MOST_BEAMS, Options, check_at_least, check_one_of
 
 ENGINES = ("fast", "torch", "naive")
 """fast: the compiled library if it supports cell and scorer, else PyTorch; torch: PyTorch; naive: plain autograd."""
@@ -21,7 +21,7 @@ class BeamSelection(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("beam_size", self.beam_size, 1)
+        check_at_least("beam_size", self.beam_size, 1, MOST_BEAMS)
 
 
 @dataclass(frozen=True)

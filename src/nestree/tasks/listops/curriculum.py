@@ -32,6 +32,10 @@ HELD_OUT = tuple(name for name in POOLED if name != "train")
 _MOST_ROUNDS = 100
 
 
+MOST_DEPTH = 1_000
+"""Maximal depth, and number of arguments of an operator."""
+
+
 @dataclass(frozen=True)
 class ListOpsStage(Stage):
     """A stage with its own distribution of expressions; options that are not set are as in the training split.
@@ -61,7 +65,7 @@ class ListOpsStage(Stage):
             _check_weights(self.operators)
         for name, least in (("depth", 1), ("max_args", 2)):
             if getattr(self, name) is not None:
-                check_at_least(name, getattr(self, name), least)
+                check_at_least(name, getattr(self, name), least, MOST_DEPTH)
         check_at_least("shortest", self.shortest, 1)
         if check_at_least("longest_tokens", self.longest_tokens, self.shortest) > MOST_TOKENS:
             raise OptionError(

@@ -13,7 +13,7 @@ from nestree.checks import check_at_least
 from nestree.data import RaggedExamples
 from nestree.errors import OptionError
 from nestree.tasks.base import DataOptions, Progress, SplitAbout
-from nestree.tasks.listops.curriculum import CURRICULA, ListOpsStage
+from nestree.tasks.listops.curriculum import CURRICULA, MOST_DEPTH, ListOpsStage
 from nestree.tasks.listops.expression import VOCABULARY, encode, gold_tree, operator_spans
 from nestree.tasks.listops.reader import depths, root_operators
 from nestree.tasks.listops.sampler import Grammar
@@ -50,8 +50,10 @@ class ListOpsOptions(DataOptions):
         super().__post_init__()
         check_at_least("depth", self.depth, SHALLOWEST)
         check_at_least("max_args", self.max_args, 2)
+        for name in ("depth", "max_args"):
+            check_at_least(name, getattr(self, name), 2, MOST_DEPTH)
         children = PUBLISHED.operator_probability * (2 + self.max_args) / 2
-        nodes = sum(children**level for level in range(self.depth))
+        nodes = sum(children ** min(level, 100) for level in range(self.depth))  # enough to exceed any limit
         if nodes > MOST_NODES:
             raise OptionError(
                 "depth",

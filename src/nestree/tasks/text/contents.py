@@ -7,6 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
+from nestree.data.files import UNREADABLE
 from nestree.errors import UserError
 from nestree.tasks.text.lines import opened, reading, shown
 
@@ -84,7 +85,7 @@ def _kind(path: Path | None, start: bytes) -> str | None:
         try:
             with zipfile.ZipFile(path) as archive:
                 return "xlsx" if "xl/workbook.xml" in archive.namelist() else "zip"
-        except (zipfile.BadZipFile, OSError):
+        except UNREADABLE:
             return "zip"
     return found
 

@@ -10,13 +10,17 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from nestree.data.files import LONGEST_LINE
 from nestree.errors import OptionError, UserError
-from nestree.tasks.text.lines import LONGEST, shown, text_lines, text_start
+from nestree.tasks.text.lines import shown, text_lines, text_start
 from nestree.tasks.text.rows import Cells, Grid
 from nestree.tasks.text.table_style import TableStyle
 
 LONGEST_ROW = 2**24
 """Maximal length of a row with several lines, characters."""
+
+MOST_LINES = 10**6
+"""Maximal number of lines of a row."""
 
 MERE_QUOTES = "false treats quotes as ordinary characters"
 """Hint for a quote in an unexpected place."""
@@ -113,7 +117,7 @@ class Delimited(Grid):
         Raises:
             UserError: a row cannot be read; names file and line.
         """
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
         taken: list[str] = []
         size = 0
 
@@ -122,7 +126,7 @@ class Delimited(Grid):
             for _, line in self._lines():
                 taken.append(line)
                 size += len(line)
-                if len(taken) > 1 and size > LONGEST_ROW:
+                if len(taken) > MOST_LINES or (len(taken) > 1 and size > LONGEST_ROW):
                     problem = f"{where}: the row spans {len(taken):,} lines; is a quote left open?"
                     raise OptionError("quotes", MERE_QUOTES, problem=problem)
                 yield line

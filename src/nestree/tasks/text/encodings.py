@@ -6,6 +6,8 @@ import codecs
 import re
 from typing import IO
 
+from nestree.errors import OptionError
+
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -24,6 +26,29 @@ accented letters are mostly single, while in other scripts every letter is decod
 
 _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]{3,}")
 _CHUNK = 2**20
+
+
+NO_TEXT = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem")
+"""Encodings of Python that no file is written in."""
+
+
+def check_encoding(name: str, option: str = "encoding") -> str:
+    """Return the name of an encoding of text.
+
+    Raises:
+        OptionError: Python does not know it, or it is none of text, such as zlib or rot13.
+    """
+    try:
+        known = codecs.lookup(name)
+        fits = known._is_text_encoding and known.name.replace("-", "_") not in NO_TEXT
+        "text\n".encode(name)
+    except (LookupError, ValueError):
+        fits = False
+    if not fits:
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        said = "must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16"
+        raise OptionError(option, f"{said}, not {shown!r}")
+    return name
 
 
 def same(one: str, other: str) -> bool:

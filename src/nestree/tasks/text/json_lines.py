@@ -10,6 +10,7 @@ from pathlib import Path
 from nestree.errors import UserError
 from nestree.tasks.text.lines import shown, text_lines
 from nestree.tasks.text.record import Record
+from nestree.tasks.text.rows import check_width
 
 
 class JsonLines:
@@ -51,4 +52,5 @@ class JsonLines:
             if not isinstance(value, dict):
                 kind = "an array" if isinstance(value, list) else "a single value"
                 raise UserError(f'{where}: {kind}; every line must be a JSON object, such as {{"text": ...}}')
+            check_width(tuple(value), where)
             yield Record(value, where, line)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
+from nestree.data.files import LONGEST_LINE, unpacking
 from nestree.errors import OptionError, UserError
 from nestree.tasks.text.encodings import MARKS, actual_encoding, fitting, same, wide_encoding
-
-LONGEST = 2**26
-"""Maximal length of a line, bytes, and of a table's field, characters; longer ones are mistakes and fill the memory."""
 
 
 def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
@@ -38,9 +35,9 @@ def text_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             number += 1
             where = f"{name}:{number}"
             try:
-                line = file.readline(LONGEST)
-                if len(line) >= LONGEST:
-                    raise UserError(f"{where}: the line is longer than {LONGEST >> 20} MB")
+                line = file.readline(LONGEST_LINE)
+                if len(line) >= LONGEST_LINE:
+                    raise UserError(f"{where}: the line is longer than {LONGEST_LINE >> 20} MB")
                 if isinstance(line, bytes):
                     line = _decoded(line, encoding, first=number == 1, where=where)
             except UnicodeError:
@@ -106,10 +103,6 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> AbstractContextManager[None]:
     """Turn errors of reading into a UserError that names the file."""
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{shown(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return unpacking(shown(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nestree.data import cache_dir, load_or_write
+from nestree.data import cache_dir, load_or_count
 from nestree.data.cache import source_digest
 from nestree.data.text import SPLITTER, normal
 from nestree.errors import OptionError, UserError, within
@@ -116,7 +115,8 @@ class OwnOptions(TextOptions):
             for split in texts.files:
                 texts.table(split)
             return TextTask(texts, self)
-        return TextTask(OwnTexts(self, state.get("files", {})), self, state)
+        files = state.get("files")
+        return TextTask(OwnTexts(self, files if isinstance(files, dict) else {}), self, state)
 
 
 class OwnTexts(Texts):
@@ -230,8 +230,7 @@ class OwnTexts(Texts):
         """Labels of the training table, and numbers of texts that other splits have in common with it; cached."""
         source = source_digest({"survey": SURVEY_VERSION, "seed": self.options.seed, **self.fingerprint()})
         path = cache_dir() / self.name / f"survey-{source}.json"
-        load_or_write(path, lambda temporary: temporary.write_text(json.dumps(self._look()), encoding="utf-8"))
-        survey = json.loads(path.read_text(encoding="utf-8"))
+        survey = load_or_count(path, self._look)
         for split, (repeated, rows) in survey["repeated"].items():
             if repeated:
                 texts = "texts" if self.sides == 1 else "pairs of texts"

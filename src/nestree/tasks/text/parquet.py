@@ -11,10 +11,15 @@ from typing import Any
 from nestree.errors import UserError
 from nestree.tasks.text.lines import shown
 from nestree.tasks.text.record import Record
+from nestree.tasks.text.rows import check_width
 from nestree.tasks.text.sheet import needed
 
 BATCH = 1024
 """Number of rows in memory at a time, besides what pyarrow reads ahead."""
+
+
+LARGEST_BATCH = 2**28
+"""Maximal size of these rows, bytes: values that are repeated take no room in a file."""
 
 
 class Parquet:
@@ -28,7 +33,9 @@ class Parquet:
     def schema(self) -> Any:
         """The Arrow schema."""
         with self._opened() as file:
-            return file.schema_arrow
+            found = file.schema_arrow
+        check_width(found.names, self.shown)
+        return found
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,6 +56,9 @@ class Parquet:
                     batch = next(batches, None)
                     if batch is None:
                         return
+                    if batch.nbytes > LARGEST_BATCH:
+                        large = f"rows {number + 1}-{number + len(batch)} have more than {LARGEST_BATCH >> 20} MB"
+                        raise UserError(f"{self.shown}: {large}")
                     values = [column.to_pylist() for column in batch.columns]
                 for row in zip(*values, strict=True):
                     number += 1
@@ -70,6 +80,8 @@ class Parquet:
 
         try:
             yield
+        except UserError:
+            raise
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(f"{self.shown}: is damaged, or no Parquet file ({reason[:200]})") from None

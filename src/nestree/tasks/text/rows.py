@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from nestree.errors import UserError
 from nestree.tasks.text.record import Record, text_of
+
+MOST_COLUMNS = 10_000
+"""Maximal number of columns of a table."""
+
+
+def check_width(columns: Sequence[object], where: str) -> None:
+    """Check the number of columns of a table.
+
+    Raises:
+        UserError: there are more than [`MOST_COLUMNS`][].
+    """
+    if len(columns) > MOST_COLUMNS:
+        raise UserError(f"{where}: {len(columns):,} columns; a table has at most {MOST_COLUMNS:,}")
 
 
 class Rows(Protocol):
@@ -56,6 +69,7 @@ class Grid(ABC):
     def first(self) -> Cells:
         """The first row."""
         for row in self.rows():
+            check_width(row.cells, row.where)
             return row
         raise UserError(f"{self.shown}: is empty")
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import datetime
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nestree.data.files import unpacking
 from nestree.errors import UserError
 from nestree.tasks.text.lines import reading, shown
 from nestree.tasks.text.rows import Cells, Grid
+
+UNPACKED = 2**25
+"""Size up to which a file in a workbook may be compressed by any ratio, bytes."""
+
+RATIO = 100
+"""Highest ratio of a larger file to its compressed size; that of a real sheet is 10 to 30."""
 
 
 class Sheet(Grid):
@@ -34,6 +42,7 @@ class Sheet(Grid):
         """
         openpyxl = needed("openpyxl", self.shown)
         with reading(self.path), self.path.open("rb") as file:
+            check_packing(self.path, self.shown)
             with _readable(self.shown), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of styles and extensions, which do not matter here
                 book = openpyxl.load_workbook(file, read_only=True, data_only=True)
@@ -55,6 +64,20 @@ class Sheet(Grid):
         if self.sheet not in names:
             raise UserError(f"{self.shown}: there is no sheet {self.sheet!r}, only {', '.join(names) or 'charts'}")
         return book.worksheets[names.index(self.sheet)]
+
+
+def check_packing(path: Path, name: str) -> None:
+    """Check how much a workbook, a zip archive of XML, contains; openpyxl reads some of its files whole.
+
+    Raises:
+        UserError: it cannot be read, or is compressed more than any table can be.
+    """
+    with unpacking(name), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    for member in members:
+        if member.file_size > max(UNPACKED, RATIO * member.compress_size):
+            size = f"{member.filename} has {member.file_size >> 20:,} MB, packed into {member.compress_size >> 10:,} KB"
+            raise UserError(f"{name}: {size}; at most {RATIO} to 1 is read")
 
 
 def needed(module: str, name: str) -> Any:
@@ -99,6 +122,8 @@ def _all(rows: Iterator[Any], name: str) -> Iterator[tuple[int, Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # of zip files, of XML, and of whatever a damaged workbook leads to
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"{name}: is damaged, or no workbook that openpyxl can read ({reason[:200]})") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestree.errors import OptionError
+from nestree.tasks.text.encodings import check_encoding
 
 FORMATS = {
     ".csv": "csv",
@@ -49,13 +50,7 @@ class TableStyle:
     """Whether the first row of CSV, TSV and .xlsx names the columns; otherwise their names are 1, 2, ..."""
 
     def __post_init__(self) -> None:
-        try:
-            "text".encode(self.encoding)
-        except (LookupError, ValueError):
-            raise OptionError(
-                "encoding",
-                f"must be one that Python knows, such as utf-8, latin-1, cp1252 or utf-16, not {self.encoding!r}",
-            ) from None
+        check_encoding(self.encoding)
         if self.delimiter is None:
             return
         object.__setattr__(self, "delimiter", DELIMITERS.get(self.delimiter.lower(), self.delimiter))

@@ -146,8 +146,8 @@ class _CsvWriter:
 
     def __init__(self, table: Table, file: IO[bytes], names: Sequence[str]) -> None:
         self._columns = table.columns
-        self._file = io.TextIOWrapper(file, "utf-8", errors="replace", newline="", write_through=True)
-        self._csv = csv.writer(self._file, lineterminator="\n")
+        # Unlike io.TextIOWrapper, it does not close the file, which may be standard output, after an error.
+        self._csv = csv.writer(codecs.getwriter("utf-8")(file, "replace"), lineterminator="\n")
         if table.style.header:
             self._csv.writerow([*self._columns, *names])
 
@@ -155,7 +155,7 @@ class _CsvWriter:
         self._csv.writerow([*(_plain(record, name) for name in self._columns), *values])
 
     def close(self) -> None:
-        self._file.detach()
+        pass
 
 
 def _plain(record: Record, column: str) -> str:

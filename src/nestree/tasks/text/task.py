@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestree.checks import check_at_least, check_one_of
-from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_write
+from nestree.data import RaggedExamples, RaggedWriter, cache_dir, load_or_count, load_or_write
 from nestree.data.cache import check_token_ids, source_digest
 from nestree.data.language_model import STATE, ModelTokens
+from nestree.data.shapes import COUNT, TEXT, check_shape
 from nestree.data.text import (
     BYTE_IDS,
     FIRST_SPLITTER,
@@ -42,6 +42,15 @@ from nestree.trees.scores import GoldTree
 
 SPACELESS = 0.3
 """With a larger share of letters of scripts without spaces between words, character level is suggested."""
+
+STATE_SHAPE = {
+    "labels?": [TEXT],
+    "words?": [TEXT],
+    "splitter?": COUNT,
+    "files?": {str: TEXT},
+    f"{STATE}?": {"tokens": TEXT, "weights": TEXT},
+}
+"""Shape of a [`TextTask.state`][], see [`nestree.data.shapes`][]."""
 
 MODEL = "model"
 """Level of the tokens of a language model."""
@@ -143,6 +152,7 @@ class TextTask:
         self.level = MODEL if options.features is not None else options.level or texts.level
         self.max_tokens = options.max_tokens or texts.max_tokens
         self._state = dict(state or {})
+        check_shape(self._state, STATE_SHAPE, "task.json")
         self.splitter = _splitter(self._state) if "labels" in self._state else texts.splitter
         self.encoded = Coverage()
         """Counts of the texts that [`encode`][] was called with."""
@@ -193,11 +203,7 @@ class TextTask:
             return Vocabulary.from_state(self._state)
         source = {**self._source("train"), "size": self.options.vocabulary_size, "least": self.options.min_count}
         path = self._path("words", source, "json")
-        if path.is_file():
-            return Vocabulary.from_state(json.loads(path.read_text(encoding="utf-8")))
-        found = self._count_words()
-        load_or_write(path, lambda temporary: temporary.write_text(json.dumps(found.state()), encoding="utf-8"))
-        return found
+        return Vocabulary.from_state(load_or_count(path, lambda: self._count_words().state()))
 
     @property
     def _words(self) -> Vocabulary | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from nestree.data.files import unpacking
 from nestree.errors import UserError
 from nestree.tasks.base import Dataset, OfficialSplit, Row
 from nestree.tasks.official_files import count_empty, find
@@ -26,6 +26,10 @@ _NEAR = 2
 
 _FOLDERS = {"neg": "negative", "pos": "positive"}
 _BLOCK = 2**20
+_LONGEST = 2**20
+"""Maximal size of a review, bytes; the longest has 14 KB."""
+_LARGEST = 2**28
+"""Maximal size of the reviews of a split, bytes; they have 33 MB."""
 _MEMBER = re.compile(r"(?:.*/)?(train|test)/(pos|neg)/(\d+)_(\d+)\.txt")
 
 
@@ -75,19 +79,34 @@ def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, int, int, byte
 
 def _from_archive(archive: Path, split: str) -> Iterator[tuple[str, int, int, bytes, str]]:
     """Yield (folder, number, rating, text, path) of each review in an archive."""
-    try:
-        # gzip detects a truncated archive; tarfile's own decompression does not.
-        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as members:
-            for member in members:
-                found = _MEMBER.fullmatch(member.name)
-                if found and found[1] == split and member.isfile():
-                    file = members.extractfile(member)
-                    assert file is not None
-                    yield found[2], int(found[3]), int(found[4]), file.read(), f"{archive}:{member.name}"
-            while content.read(_BLOCK):
-                pass
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise UserError(f"{archive}: cannot be read ({error})") from None
+    total = 0
+    # gzip detects a truncated archive; tarfile's own decompression does not.
+    with (
+        unpacking(archive),
+        gzip.open(archive) as content,
+        tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as members,
+    ):
+        for member in members:
+            found = _MEMBER.fullmatch(member.name)
+            if found and found[1] == split and member.isfile():
+                total += member.size
+                if member.size > _LONGEST or total > _LARGEST:
+                    limits = f"a review has at most {_LONGEST >> 20} MB, a split {_LARGEST >> 20} MB"
+                    raise UserError(f"{archive}:{member.name}: too large; {limits}")
+                file = members.extractfile(member)
+                assert file is not None
+                yield found[2], int(found[3][:18]), int(found[4][:18]), file.read(), f"{archive}:{member.name}"
+        while content.read(_BLOCK):
+            pass
+
+
+class _Member(tarfile.TarInfo):
+    """A member, whose further headers, which tarfile reads whole, are of limited size."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if not self.isreg() and self.size > _LONGEST:
+            raise tarfile.ReadError(f"a header of more than {_LONGEST >> 20} MB")
+        return super()._proc_member(archive)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def review_files(found: Path, split: str) -> list[Path]:

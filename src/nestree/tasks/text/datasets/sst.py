@@ -22,6 +22,12 @@ _PIECE = re.compile(r"\(([^ \t()]*)|\)|[^ \t()]+")
 _TREE = re.compile(r"\([0-4] +(\([0-4] |[^ \t()])")
 
 
+DEEPEST = 1_000
+"""Maximal depth of a tree; the deepest of the treebank has 30."""
+MOST_WORDS = 10_000
+"""Maximal number of words of a sentence; the longest has 56."""
+
+
 @dataclass
 class _Node:
     """An open node."""
@@ -52,10 +58,14 @@ def labelled_nodes(tree: str) -> tuple[list[str], list[tuple[int, int, int]]]:
             if piece[1] not in ("0", "1", "2", "3", "4"):
                 raise ValueError(f"{at}: a node begins with a label from 0 to 4, not {piece[1][:20]!r}")
             path.append(_Node(int(piece[1]), len(words)))
+            if len(path) > DEEPEST:
+                raise ValueError(f"{at}: the tree is deeper than {DEEPEST:,} nodes")
         elif not path:
             raise ValueError(f"{at}: {text[:20]!r} is not inside a node")
         elif text != ")":
             words.append(unescape(text))
+            if len(words) > MOST_WORDS:
+                raise ValueError(f"{at}: the sentence has more than {MOST_WORDS:,} words")
             path[-1].words += 1
         else:
             node = path.pop()
