@@ -1,4 +1,4 @@
-"""Attacks on runs: killed and signalled trainings resume to the same weights; damaged files are one line."""
+"""Attacks: trainings resume to the same weights, damaged files are one line, hostile requests do no harm."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from attack.long import seconds
+from nestree.errors import INTERRUPTED
+
+FLAT = 64 * 1024**2
+"""By how much the memory of a server may grow while it is attacked, bytes."""
 
 
 def attacks(script: str, place: Path, length: float) -> list[dict[str, Any]]:
@@ -33,3 +37,20 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     codes = Counter(one["code"] for one in found)
     print(f"damage: {len(found)} commands, exit codes {dict(codes)}, {max(one['memory'] for one in found) >> 20} MB")
     assert [one for one in found if one["wrong"]] == []
+
+
+def test_hostile_requests_are_turned_away(tmp_path: Path) -> None:
+    *found, end = attacks("hostile_requests.py", tmp_path, seconds(8))
+    statuses = Counter(status for one in found for status in one["status"])
+    print(f"requests: {len(found)} attacks, answers {dict(statuses)}, {end['grown'] >> 10} kB more")
+    print(f"requests: Ctrl-C ended the server after {end['seconds']:.2f} s")
+    assert [one for one in found if any(status >= 500 for status in one["status"])] == []
+    assert statuses[200] > 0
+    assert end["right"]
+    assert end["grown"] < FLAT
+    assert end["code"] == INTERRUPTED
+    assert end["output"].splitlines()[1:] == [
+        "nestree: no file descriptor is free for further connections (ulimit -n)",
+        "",
+        "nestree: interrupted",
+    ]
