@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from nestree.cli.errors import error_line
+from nestree.consoles import replace_unknown_characters
 from nestree.errors import INTERRUPTED, UserError
 from nestree.suggest import unknown
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success. 1: a bug in nestree, or a run or a check failed. 2: the user's mistake, explained in one
     line on standard error. 130: Ctrl-C.
     """
+    replace_unknown_characters()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _dispatch(arguments)

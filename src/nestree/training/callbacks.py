@@ -151,7 +151,7 @@ class Stages(Callback):
             pl_module.begin_anew(self.fresh(self.curriculum.attempt))
             restore_random_states(states)
         if trainer.is_global_zero:
-            self.console.print(self._said(left, number), highlight=False, markup=False)
+            self.console.print(self._said(left, number))
 
     def _said(self, left: Left, number: int) -> str:
         mark = self.curriculum.stages[number].mark

@@ -24,6 +24,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import TrainerOptions
 from nestree.config.selection import SELECTIONS
+from nestree.consoles import messages
 from nestree.data.batches import EvaluationBatches
 from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
@@ -179,12 +180,12 @@ class Training:
                 model.set_embedding(vectors.matrix, vectors.known)
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         if begins and start is not None:
-            console.print(f"start       {start_from(start, model, self.task)}", markup=False)
+            console.print(f"start       {start_from(start, model, self.task)}")
         return model
 
     def _fresh(self, attempt: int) -> Classifier:
         """Return a new model for a further attempt, with another seed."""
-        return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=Console(quiet=True))
+        return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=messages(shown=False))
 
     def missing_library(self) -> str | None:
         """Say why the compiled library is missing, where it would serve this training; None where it would not."""
