@@ -39,6 +39,13 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     assert [one for one in found if one["wrong"]] == []
 
 
+def test_signals_to_one_of_two_processes_and_killed_parents(tmp_path: Path) -> None:
+    """The first attack takes longer than the time in the short form: one training, and one command."""
+    found = attacks("processes.py", tmp_path, seconds(1))
+    print(f"processes: {len(found)} attacks, exit codes {[one['codes'] for one in found]}")
+    assert [one for one in found if one["wrong"]] == []
+
+
 def test_hostile_requests_are_turned_away(tmp_path: Path) -> None:
     *found, end = attacks("hostile_requests.py", tmp_path, seconds(8))
     statuses = Counter(status for one in found for status in one["status"])

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     run, console = run_to_train(config, out=parsed.run, resume=resumed), messages()
     command = shlex.join(["nestree", "train", *arguments])
     if not train_run(run, config, resumed=resumed is not None, command=command, console=console):
-        return INTERRUPTED
+        # Lightning kills the first process if it sees another one fail, and only the first one's code is seen.
+        return 0 if is_further_process() else INTERRUPTED
     if not is_further_process():
         if parsed.report:
             from nestree.reports.first_look import first_look

@@ -47,6 +47,7 @@ from nestree.training.callbacks import (
 )
 from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.module import ClassifierModule, NotFinite
+from nestree.training.parallel import signals_wait
 from nestree.training.progress import TrainingProgress
 from nestree.training.start import start_from
 from nestree.training.stream import TrainingStream
@@ -274,6 +275,9 @@ class Training:
             raise OptionError("trainer.accelerator", reason) from None
         # The keeper handles signals. Lightning's handler of SIGTERM broadcasts, and hangs unless all processes get one.
         trainer._signal_connector.register_signal_handlers = lambda: None
+        if (start := getattr(trainer.strategy.launcher, "_call_children_scripts", None)) is not None:
+            # A signal would end a process that cannot handle it yet, and then Lightning would kill this one.
+            trainer.strategy.launcher._call_children_scripts = signals_wait()(start)  # type: ignore[union-attr]
         return trainer
 
     def _callbacks(self) -> list[pl.Callback]:
