@@ -27,15 +27,19 @@ An invalid argument raises `nestree.UserError`, a ValueError with a message of o
 tasks, see `nestree.encoders.register` and `nestree.tasks.register`.
 """
 
-from nestree.encoders import ENCODERS, RIR, Contextualizer, Encoder, Encoding, RvNN, build
-from nestree.errors import UserError
-from nestree.evaluation import Prediction, Reading, Result
-from nestree.installation import Info, info
-from nestree.models import Classifier, ClassifierOptions
-from nestree.runs import Run, load
-from nestree.tagger import Tagger
-from nestree.training.train import train
-from nestree.trees import ParsedTree, Tree
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nestree.encoders import ENCODERS, RIR, Contextualizer, Encoder, Encoding, RvNN, build
+    from nestree.errors import UserError
+    from nestree.evaluation import Prediction, Reading, Result
+    from nestree.installation import Info, info
+    from nestree.models import Classifier, ClassifierOptions
+    from nestree.runs import Run, load
+    from nestree.tagger import Tagger
+    from nestree.training.train import train
+    from nestree.trees import ParsedTree, Tree
 
 __version__ = "0.1.0"
 
@@ -62,3 +66,35 @@ __all__ = [
     "load",
     "train",
 ]
+
+_MODULES = {
+    "nestree.encoders": ("ENCODERS", "RIR", "Contextualizer", "Encoder", "Encoding", "RvNN", "build"),
+    "nestree.errors": ("UserError",),
+    "nestree.evaluation": ("Prediction", "Reading", "Result"),
+    "nestree.installation": ("Info", "info"),
+    "nestree.models": ("Classifier", "ClassifierOptions"),
+    "nestree.runs": ("Run", "load"),
+    "nestree.tagger": ("Tagger",),
+    "nestree.training.train": ("train",),
+    "nestree.trees": ("ParsedTree", "Tree"),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: PyTorch takes seconds, and the command line must answer before."""
+    if name in _PLACES:
+        found = getattr(importlib.import_module(_PLACES[name]), name)
+    else:
+        try:
+            found = importlib.import_module(f"nestree.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"nestree.{name}":
+                raise
+            raise AttributeError(f"module 'nestree' has no attribute {name!r}") from None
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,15 +19,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
 from starlette.testclient import TestClient
 
 from nestree.cli import serve
 from nestree.cli.main import main
 from nestree.evaluation import read
 from nestree.runs import Run, load
+from nestree.serve import connections
 from nestree.serve.app import BODY_BYTES, application
 from nestree.serve.examples import random_expression, right_answer
 from nestree.serve.reader import Reader
+from nestree.serve.worker import WAITING, Busy, Worker
 from nestree.tasks import TASKS
 from nestree.tasks.listops import encode, evaluate
 from support.training import saved_run
@@ -154,9 +162,12 @@ def test_thresholds_and_further_labels(client: TestClient) -> None:
         ({"top": 11}, "top must be at most 10, the number of labels, not 11"),
         ({"top": "2"}, "top must be an integer of at least 1, not '2'"),
         ({"threshold": 0}, "threshold must be a probability above 0 and at most 1, not 0"),
+        ({"threshold": float("nan")}, "threshold must be a probability above 0 and at most 1, not nan"),
+        ({"threshold": 10**400}, "threshold must be a probability above 0 and at most 1, not 1"),
         ({"threshold": "high"}, "threshold must be a probability above 0 and at most 1, not 'high'"),
         ({"abstain": "unsure"}, "abstain is the label below a threshold, and none is given"),
         ({"threshold": 0.5, "abstain": 1}, "abstain must be a string"),
+        ({"threshold": 1, "abstain": "\ud800"}, "abstain contains half of a character"),
     ],
 )
 def test_what_else_is_asked_for_is_checked(client: TestClient, further: dict[str, Any], message: str) -> None:
@@ -218,8 +229,9 @@ def test_random_expressions_have_the_length_asked_for(length: int) -> None:
 def test_random_expressions_over_http(client: TestClient) -> None:
     drawn = client.get("/api/random?tokens=30").json()
     assert ask(client, drawn["text"]).json()["right"] == drawn["right"]
-    for tokens in ("4", "61", "x", "", "²", "9" * 5000):
+    for tokens in ("4", "61", "x", "", "²", "9" * 5000, "00000010000000", "0" * 5000 + "30", "-9", "+9", " 9", "9_0"):
         assert "from 5 to 60" in refused(client.get("/api/random", params={"tokens": tokens}), 400)
+    assert "from 5 to 60" in refused(client.get("/api/random?tokens=30&tokens=10000000"), 400)
 
 
 def test_the_newest_run_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +266,91 @@ def test_a_busy_port_is_one_line(rir: Run, capsys: pytest.CaptureFixture[str]) -
         port = taken.getsockname()[1]
         assert main(["serve", str(rir.path), "--port", str(port)]) == 2
     assert f"nestree: --port {port} cannot be used at 127.0.0.1 (Address already in use)" in capsys.readouterr().err
+
+
+def test_requests_of_clients_that_have_gone_are_not_computed() -> None:
+    """The first is under way when the clients of both go; the third is refused, as too many wait."""
+    worker, began, go_on, computed = Worker(), threading.Event(), threading.Event(), list[int]()
+
+    def compute(number: int) -> None:
+        began.set()
+        assert go_on.wait(60)
+        computed.append(number)
+
+    async def gone() -> dict[str, Any]:
+        await asyncio.to_thread(began.wait, 60)
+        return {"type": "http.disconnect"}
+
+    async def ask() -> None:
+        asked = [worker.answer(Request({"type": "http"}, gone), functools.partial(compute, n)) for n in range(WAITING)]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(one) for one in ended} == {ClientDisconnect}
+        go_on.set()
+        await worker.answer(Request({"type": "http"}, asyncio.Event().wait), functools.partial(compute, -1))  # type: ignore[arg-type]
+
+    asyncio.run(ask())
+    assert computed == [0, -1]
+
+
+def test_too_many_requests_are_refused() -> None:
+    worker, go_on = Worker(), threading.Event()
+
+    async def ask() -> None:
+        request = Request({"type": "http"}, asyncio.Event().wait)  # type: ignore[arg-type]
+        asked = [asyncio.ensure_future(worker.answer(request, lambda: go_on.wait(60))) for _ in range(WAITING + 2)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        go_on.set()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert any(isinstance(one, Busy) for one in ended)
+        assert ended[0] is True
+
+    asyncio.run(ask())
+
+
+@pytest.fixture
+def port(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server with two connections at most, and a fraction of a second for clients."""
+    monkeypatch.setattr(connections, "SECONDS", 0.3)
+    monkeypatch.setattr(connections, "CONNECTIONS", 2)
+    server = uvicorn.Server(uvicorn.Config(client.app, http=connections.Connection, lifespan="off", log_level="error"))
+    with serve.listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+GET = b"GET /api/about HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HEAD = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD + b"{", GET, GET + b"GET"], ids=repr)
+def test_slow_clients_are_disconnected(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(sent)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                received += part
+    assert received.startswith(b"HTTP/1.1 200" if sent.startswith(GET) else b"")
+
+
+def test_further_connections_are_closed(port: int) -> None:
+    with contextlib.ExitStack() as opened:
+        *_, last = [opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(3)]
+        with contextlib.suppress(ConnectionResetError):
+            last.sendall(GET)
+            assert last.recv(100) == b""
+
+
+def test_only_the_first_lack_of_file_descriptors_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    loop, handler = asyncio.new_event_loop(), connections.OutOfFiles()
+    loop.set_exception_handler(handler)
+    for _ in range(3):
+        loop.call_exception_handler({"message": "socket.accept() out of system resource", "exception": OSError(24)})
+    loop.close()
+    assert capsys.readouterr().err == "nestree: no file descriptor is free for further connections (ulimit -n)\n"
 
 
 def test_ctrl_c_ends_the_server(rir: Run) -> None:

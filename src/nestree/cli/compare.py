@@ -13,7 +13,7 @@ from nestree.cli.arguments import command_parser, parse_command, shared_options
 from nestree.comparison.budget import Budget
 from nestree.comparison.contender import Contender
 from nestree.comparison.plan import BAG_OF_WORDS, REFERENCES, Comparison, Plan
-from nestree.consoles import messages, output
+from nestree.consoles import messages, output, quoted, say
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import INTERRUPTED, OptionError, UserError
 from nestree.evaluation.evaluate_run import BOTH
@@ -48,14 +48,14 @@ def _carry_out(comparison: Comparison, console: Console) -> int:
     try:
         whole = carry_out(comparison, console=console)
     except KeyboardInterrupt:
-        console.print(f"stopped; to continue: nestree compare --resume {shlex.quote(str(comparison.path))}")
+        console.print(f"stopped; to continue: nestree compare --resume {quoted(comparison.path)}")
         return INTERRUPTED
     found, shown = rows(comparison), output()
     title = f"{comparison.task.name}, {comparison.plan.budget} each"
     listed = [*found, *reference_rows(comparison)]
     shown.print(screen_table(listed, comparison.tests, title=title, console=shown))
-    shown.print("\n".join(notes(comparison, found)), markup=False, soft_wrap=True)
-    print(comparison.path / "comparison.md")
+    shown.print("\n".join(notes(comparison, found)), soft_wrap=True)
+    say(comparison.path / "comparison.md")
     return 0 if whole else 1
 
 

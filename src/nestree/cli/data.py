@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import command_parser, parse_command
 from nestree.cli.data_report import show_report
 from nestree.cli.errors import error_line
-from nestree.consoles import messages, output
+from nestree.consoles import messages, one_line, output, say
 from nestree.data.cache import cache_dir
 from nestree.errors import OptionError, UserError, without
 from nestree.suggest import unknown
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: nestree data ACTION ...\n")
         print("\n".join(f"  {name:<7} {what}" for name, what in ACTIONS.items()))
-        print(f"\nThe cache is {cache_dir()} (NESTREE_CACHE names another folder).")
+        print()
+        say(f"The cache is {cache_dir()} (NESTREE_CACHE names another folder).")
         return 0
     action, *rest = arguments
     if action not in ACTIONS:
@@ -83,7 +85,7 @@ def make(arguments: Sequence[str]) -> int:
         print(f"{examples.name}: {len(examples):,} examples, {len(examples.tokens):,} tokens, seed {examples.seed}")
         if parsed.export:
             write_tsv(examples, parsed.export)
-            print(f"written to {parsed.export}")
+            say(f"written to {parsed.export}")
     return 0
 
 
@@ -100,14 +102,16 @@ def check(arguments: Sequence[str]) -> int:
     for kind, found in recognise(path):
         try:
             with messages().status("") as status:
-                report = kind.check(found, lambda what, rows, status=status: status.update(f"{what}: {rows:,} rows"))
+                report = kind.check(
+                    found, lambda what, rows, status=status: status.update(Text(f"{one_line(what)}: {rows:,} rows"))
+                )
         except UserError as error:
             damaged.append(error)
-            console.print(f"{kind.name}, {found.shown}: damaged", style="bold", markup=False, soft_wrap=True)
+            console.print(f"{kind.name}, {found.shown}: damaged", style="bold", soft_wrap=True)
         else:
             show_report(console, kind.name, found.shown, report)
     for error in damaged[:-1]:
-        messages().print(error_line(error), markup=False)
+        messages().print(error_line(error))
     if damaged:
         raise damaged[-1]
     return 0

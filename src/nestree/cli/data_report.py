@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from nestree.tasks.checks import PartReport, Report, Spread
 
@@ -19,15 +18,15 @@ def show_report(console: Console, name: str, place: str, report: Report) -> None
     """Print the report of one dataset: its parts, shares over all of them, what was verified, and remarks."""
     rows = sum(part.rows for part in report.parts)
     counted = f": {rows:,} rows, none damaged" if report.parts else ""
-    console.print(Text(f"{name}, {place}{counted}", style="bold"), soft_wrap=True)
+    console.print(f"{name}, {place}{counted}", style="bold", soft_wrap=True)
     if report.parts:
         console.print(_parts(report.parts))
     facts = Table(show_header=False, box=None, pad_edge=False)
     for what, value in {**report.facts, **_shares(report.parts), "verified": report.verified}.items():
-        facts.add_row(Text(what), Text(value))
+        facts.add_row(what, value)
     console.print(facts)
     for remark in report.remarks:
-        console.print(Text(f"- {remark}"), soft_wrap=True)
+        console.print(f"- {remark}", soft_wrap=True)
     console.print()
 
 
@@ -44,7 +43,7 @@ def _parts(parts: Sequence[PartReport]) -> Table:
         size = [] if not sized else ["" if part.size is None else f"{part.size:,}"]
         numbers = [f"{part.rows:,}", *size, f"{part.again:,}", f"{part.elsewhere:,}", f"{part.empty:,}"]
         spreads = [_spread(part.spreads[name]) for name in measures]
-        table.add_row(Text(part.name), *numbers, *spreads, Text(_commonest(part.counts["label"])))
+        table.add_row(part.name, *numbers, *spreads, _commonest(part.counts["label"]))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nestree.consoles import one_line
 from nestree.errors import UserError
 
 
@@ -9,4 +10,4 @@ def error_line(error: UserError) -> str:
     """Return an error as one line. Options are written as flags, unless the error is in a file or a contender."""
     text = f"{error.where}{error.text('' if error.where else '--')}"
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    return f"nestree: {' '.join(f'{text}{notes}'.split())}"
+    return one_line(f"nestree: {' '.join(f'{text}{notes}'.split())}")

@@ -149,7 +149,7 @@ def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool)
     show_classes(console, shown)
     for result in results:
         for sentence in bag_about(result, run.task):
-            console.print(f"{test_name(result)}, {sentence}", markup=False, soft_wrap=True)
+            console.print(f"{test_name(result)}, {sentence}", soft_wrap=True)
     if measured and not shown and not generated:
         console.print(f"{measured[0][1]} labels: --classes shows precision, recall and F1 of each")
 

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import add_run_and_inputs, command_parser, parse_with_inputs
 from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
+from nestree.consoles import output, say
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.predictions import EMPTY, is_empty
@@ -123,7 +123,7 @@ def _explained(
 
 def _draw(one: Explanation, parsed: Namespace) -> None:
     """Draw an explanation as text, with colours only in a terminal."""
-    console = Console(highlight=False)
+    console = output()
     columns = console.width if console.is_terminal else PIPE_COLUMNS
     plain = console.options.ascii_only
     for line in draw_in_terminal(one, columns=columns, depth=parsed.depth, width=parsed.width, label=parsed.label):
@@ -149,4 +149,4 @@ def _write(files: dict[str, Path], explained: list[tuple[str, Explanation]], par
                 temporary.write_text(text, encoding="utf-8")
         except OSError as error:
             raise OptionError(name, f"{path} cannot be written ({error.strerror or error})") from None
-        print(f"written to {path}", file=sys.stderr)
+        say(f"written to {path}", error=True)

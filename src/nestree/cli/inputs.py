@@ -84,7 +84,7 @@ def say_coverage(task: Task, what: str = "inputs", *, only_low: bool = True) -> 
     """
     if isinstance(task, TextTask):
         for line in task.encoded_remarks(what, only_low=only_low):
-            messages().print(line, markup=False)
+            messages().print(line)
 
 
 def not_a_table(path: str) -> UserError:

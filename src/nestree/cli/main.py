@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from nestree.cli.errors import error_line
+from nestree.consoles import replace_unknown_characters
 from nestree.errors import INTERRUPTED, UserError, is_out_of_memory, is_unwritable
 from nestree.suggest import unknown
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success. 1: a bug in nestree, or a run or a check failed. 2: the user's mistake, explained in one
     line on standard error. 130: Ctrl-C.
     """
+    replace_unknown_characters()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _dispatch(arguments)

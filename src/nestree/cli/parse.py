@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 from rich.text import Text
 
 from nestree.checks import check_at_least
 from nestree.cli.arguments import add_run_and_inputs, command_parser, parse_with_inputs
 from nestree.cli.inputs import AT_ONCE, inputs, not_a_table, say_coverage, source_of
+from nestree.consoles import one_line, output, say
 from nestree.data.files import check_free, replacing
 from nestree.errors import OptionError, UserError
 from nestree.evaluation.readings import Reading
-from nestree.evaluation.shown import one_line
 from nestree.runs import Run
 from nestree.trees import ParsedTree
 from nestree.trees.folding import printable_line
@@ -80,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     _write(path, kind, list(readings), options)
     say_coverage(run.task)
-    print(f"written to {path}", file=sys.stderr)
+    say(f"written to {path}", error=True)
     return 0
 
 
@@ -195,7 +194,7 @@ def _captioned(reading: Reading, options: ParseOptions) -> list[tuple[str, Parse
 
 def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
     """Draw trees as text, with colours only in a terminal."""
-    console = Console(file=stream, highlight=False)
+    console = output(stream)
     columns = console.width if console.is_terminal else PIPE_COLUMNS
     plain = console.options.ascii_only
 

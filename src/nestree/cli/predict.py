@@ -69,7 +69,7 @@ def _predict_lines(run: Run, source: Source, parsed: Namespace, shown: Shown, th
                 print(shown.line(one, text, sides=run.task.sides))
         sys.stdout.flush()
     for message in tally.unanswered("input", threshold):
-        messages().print(message, markup=False)
+        messages().print(message)
     say_coverage(run.task)
 
 

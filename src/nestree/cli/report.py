@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.cli.arguments import command_parser, parse_command
-from nestree.consoles import messages
+from nestree.consoles import messages, say
 from nestree.data.files import check_free
 from nestree.errors import OptionError
 from nestree.reports.card import write_card
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str]) -> int:
         if parsed[option] and (len(runs) > 1 or parsed.output is not None):
             raise OptionError(option, f"writes {file} into the folder of one run, without -o")
     if parsed.card:
-        print(write_card(runs[0].to_write_in()))
+        say(write_card(runs[0].to_write_in()))
     if parsed.markdown:
-        print(write_report(runs[0].to_write_in()))
+        say(write_report(runs[0].to_write_in()))
     if parsed.card or parsed.markdown:
         return 0
     if parsed.trees < 0:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         trees=parsed.trees,
         overwrite=parsed.overwrite,
         command=command,
-        advance=lambda what: console.print(what, markup=False),
+        advance=console.print,
     )
-    print(path)
+    say(path)
     return 0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import os
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from nestree.checks import MOST_THREADS, check_at_least
 from nestree.cli.arguments import RUN, command_parser, parse_command
-from nestree.errors import OptionError, UserError
+from nestree.consoles import output
+from nestree.errors import INTERRUPTED, OptionError, UserError
 from nestree.runs import RUNS, Run
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -102,13 +106,30 @@ def _serve(run: Run, listening: socket.socket, options: ServeOptions) -> None:
     import uvicorn
 
     from nestree.serve.app import application
+    from nestree.serve.connections import CONNECTIONS, Connection, OutOfFiles
     from nestree.serve.reader import Reader
+    from nestree.serve.worker import Worker
 
     torch.set_num_threads(options.threads)
-    reader = Reader(run, max_tokens=options.max_tokens)
+    reader, worker = Reader(run, max_tokens=options.max_tokens), Worker()
     # Only on a loopback address are the possible names of the host known: there the page answers to no other.
-    app = application(reader) if options.host in LOOPBACK else application(reader, hosts=["*"])
+    hosts = {} if options.host in LOOPBACK else {"hosts": ["*"]}
+    app = application(reader, worker=worker, **hosts)
+    config = uvicorn.Config(
+        app, http=Connection, backlog=CONNECTIONS, log_level="error", access_log=False, ws="none", lifespan="off"
+    )
+
+    async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(OutOfFiles())
+        await uvicorn.Server(config).serve(sockets=[listening])
+
     host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"{run.name}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listening])
+    output().print(f"{run.name}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", soft_wrap=True)
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        if not worker.busy:
+            raise
+        # A thread inside PyTorch can neither be stopped nor outlive the interpreter.
+        print("\nnestree: interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)

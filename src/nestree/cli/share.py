@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestree.cli.arguments import RUN, command_parser, parse_command
-from nestree.consoles import messages
+from nestree.consoles import messages, quoted, say
 from nestree.data.files import replacing_folder
 from nestree.errors import OptionError, UserError
 from nestree.reports.card import LICENSE
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parse_command(parser, arguments)
     if parsed.transformers is not None:
-        print(_for_transformers(parsed.run, Path(parsed.transformers)))
+        say(_for_transformers(parsed.run, Path(parsed.transformers)))
         return 0
     if parsed.repository is None:
         raise UserError("name the repository, OWNER/NAME, or --transformers with a folder to write")
@@ -61,15 +61,15 @@ def main(arguments: Sequence[str]) -> int:
                 pack(run, temporary, name=name, license=parsed.license)
         except OSError as error:
             raise OptionError("pack", f"{folder} cannot be written ({error.strerror or error})") from None
-        print(folder)
+        say(folder)
         return 0
     with tempfile.TemporaryDirectory(prefix="nestree-share-") as folder:
         packed = pack(run, Path(folder), name=name, license=parsed.license)
         for path in packed.shared_files():
-            messages().print(f"{path.name:<24}{path.stat().st_size:>12,} bytes", markup=False)
+            messages().print(f"{path.name:<24}{path.stat().st_size:>12,} bytes")
         page = upload(packed.path, repository, SHARED, private=parsed.private)
-    print(page)
-    messages().print(f"use it as {name}, for example: nestree evaluate {name}", markup=False)
+    say(page)
+    messages().print(f"use it as {name}, for example: nestree evaluate {quoted(name)}")
     return 0
 
 

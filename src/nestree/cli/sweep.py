@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nestree.checks import check_at_least, check_one_of
 from nestree.cli.arguments import command_parser, parse_command, shared_options
-from nestree.consoles import messages, output
+from nestree.consoles import messages, output, say
 from nestree.errors import INTERRUPTED, OptionError, UserError
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _carry_out(sweep: Sweep, trials: int, console: Console) -> int:
     shown, winner = output(), best(sweep)
     shown.print(screen_table(sweep))
     if winner is not None:
-        shown.print(f"to train the best one again: {sweep.command(winner.params)}", markup=False, soft_wrap=True)
-    print(sweep.folder / "sweep.md")
+        shown.print(f"to train the best one again: {sweep.command(winner.params)}", soft_wrap=True)
+    say(sweep.folder / "sweep.md")
     return 0 if winner is not None else 1
 
 

@@ -12,7 +12,7 @@ from nestree.cli.arguments import parse_command
 from nestree.comparison.seeds import train_seeds
 from nestree.config.config import config_from, config_parser, encoder_name, task_name
 from nestree.config.overrides import naming_source, option_value, rebased
-from nestree.consoles import messages, output
+from nestree.consoles import messages, output, quoted, say
 from nestree.errors import INTERRUPTED, OptionError, UserError
 from nestree.recipes import recipe_names
 from nestree.runs import Run
@@ -48,14 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     run, console = run_to_train(config, out=parsed.run, resume=resumed), messages()
     command = shlex.join(["nestree", "train", *arguments])
     if not train_run(run, config, resumed=resumed is not None, command=command, console=console):
-        return INTERRUPTED
+        # Lightning kills the first process if it sees another one fail, and only the first one's code is seen.
+        return 0 if is_further_process() else INTERRUPTED
     if not is_further_process():
         if parsed.report:
             from nestree.reports.first_look import first_look
 
-            print(first_look(run, output(), console))
+            say(first_look(run, output(), console))
         else:
-            console.print(f"next: nestree evaluate {run.path}")
+            console.print(f"next: nestree evaluate {quoted(run.path)}")
     return 0
 
 

@@ -57,7 +57,7 @@ def fit_references(comparison: Comparison, console: Console) -> None:
     for name in comparison.plan.references:
         if _read(comparison, name).results:
             continue
-        console.print(f"\n{name}: fitting and evaluating on {', '.join(comparison.tests)}", markup=False)
+        console.print(f"\n{name}: fitting and evaluating on {', '.join(comparison.tests)}")
         try:
             check_installed(name)
             row = _fitted(comparison, name, console)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nestree.comparison.references import ReferenceRow
@@ -61,12 +60,12 @@ def screen_table(rows: Sequence[AnyRow], tests: Sequence[str], *, title: str, co
 
 def _screen_table(rows: Sequence[AnyRow], tests: Sequence[str], title: str, figures: int) -> Table:
     columns = 1 + len(tests) + figures
-    table = Table(title=escape(title), title_justify="left", padding=(0, 0, 0, 1), show_lines=True)
+    table = Table(title=title, title_justify="left", padding=(0, 0, 0, 1), show_lines=True)
     for number, name in enumerate(header(rows, tests)[:columns]):
         shown = name.replace(" (", "\n(").replace(" tokens)", ")").replace("peak ", "peak\n")
-        table.add_column(escape(shown), justify="right" if number else "left", overflow="fold")
+        table.add_column(shown, justify="right" if number else "left", overflow="fold")
     for line in [*(cells(row, tests, screen=True) for row in rows), baseline_cells(rows, tests)]:
-        table.add_row(*(escape(text) for text in line[:columns]))
+        table.add_row(*line[:columns])
     return table
 
 

@@ -41,9 +41,7 @@ def carry_out(comparison: Comparison, *, console: Console, train: Train = train_
             run = comparison.run(contender)
             state = run.about().get("state")
             if state not in OVER:
-                console.print(
-                    f"\n{number} of {len(contenders)}: {contender.label}, {comparison.plan.budget}", markup=False
-                )
+                console.print(f"\n{number} of {len(contenders)}: {contender.label}, {comparison.plan.budget}")
                 code = train(run, stop=lambda: False, keep=(lock,))
                 state = note_end(run, code)
                 if code == INTERRUPTED:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from nestree.consoles import say
 from nestree.runs import Run
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
     runs = [Run.new(recipe, folder / f"seed-{seed}") for seed in seeds]
     failed = []
     for number, (seed, run) in enumerate(zip(seeds, runs, strict=True), start=1):
-        console.print(f"{'' if number == 1 else chr(10)}{number} of {len(seeds)}: seed {seed}", markup=False)
+        console.print(f"{'' if number == 1 else chr(10)}{number} of {len(seeds)}: seed {seed}")
         command = ["train", recipe, *options, "--seed", str(seed), "--run", str(run.path)]
         code, signalled = attended([sys.executable, "-m", "nestree", *command])
         if signalled or code == INTERRUPTED:
             left = [one for one in seeds if one != seed and not (folder / f"seed-{one}").exists()]
-            console.print(f"stopped before seed {', '.join(map(str, left))}" if left else "stopped", markup=False)
+            console.print(f"stopped before seed {', '.join(map(str, left))}" if left else "stopped")
             return INTERRUPTED
         if code == 2 and not run.config_file.is_file():
             return code  # the child process has printed the error, which the other seeds would repeat
@@ -53,8 +53,8 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
     if done:
         console.print(seeds_table(done, [current_results(run) for run in done]))
     if failed:
-        console.print(f"failed: seed {', '.join(map(str, failed))}", markup=False)
-    print(folder)
+        console.print(f"failed: seed {', '.join(map(str, failed))}")
+    say(folder)
     return 1 if failed else 0
 
 
@@ -68,7 +68,7 @@ def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Tab
     from nestree.reports.tables import percent
 
     title = f"{runs[0].config.recipe}: accuracy %, {runs[0].protocol}"
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("test")
     for run in runs:
         table.add_column(f"seed {run.config.seed}", justify="right")
@@ -76,7 +76,7 @@ def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Tab
     for name, shares in _by_test(runs, results).items():
         known = [share for share in shares if share is not None]
         mean = percent(sum(known) / len(known)) if len(known) == len(shares) else ""
-        table.add_row(escape(name), *map(percent, shares), mean)
+        table.add_row(name, *map(percent, shares), mean)
     return table
 
 

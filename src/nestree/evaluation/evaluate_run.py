@@ -148,7 +148,7 @@ def _evaluate(
             check_token_ids(examples, task.vocabulary_size)
             if isinstance(task, TextTask) and remarks:
                 for line in task.remarks(test, examples):
-                    console.print(line, markup=False)
+                    console.print(line)
             train = task.load("train") if train is None else train
             progress.update(bar, description=test, total=len(examples))
             result = evaluate(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from rich.console import Console
 
+from nestree.consoles import one_line
 from nestree.data import replacing
 from nestree.errors import OptionError
 from nestree.evaluation.predictions import Prediction, Threshold, TokenIds, each_prediction, encode_all
@@ -99,12 +101,12 @@ def predict_table(
     with _output(table, options) as file, _writer(table, file, shown, labels, options, console) as write:
         tally = _predict(run, model, table, columns, threshold, write)
     where = f", written to {options.output}" if options.output else ""
-    console.print(f"{table.shown}: {tally.rows:,} rows{where}", markup=False)
+    console.print(f"{table.shown}: {tally.rows:,} rows{where}")
     for message in tally.unanswered("row", threshold):
-        console.print(message, markup=False)
+        console.print(message)
     for number, message in enumerate(tally.accuracy(columns.label or "", threshold)):
         trained = number == 0 and own.train == os.path.abspath(path)
-        console.print(message + "; the model was trained on this table" * trained, markup=False)
+        console.print(message + "; the model was trained on this table" * trained)
 
 
 Write = Callable[[Record, Prediction], None]
@@ -128,7 +130,7 @@ def _writer(
     for wanted in shown.columns(labels):
         names.append(_free(wanted, [*table.columns, *names]))
         if names[-1] != wanted:
-            console.print(f"{table.shown} has a column {wanted} already; the new one is {names[-1]}", markup=False)
+            console.print(f"{table.shown} has a column {wanted} already; the new one is {names[-1]}")
     with TableWriter(table, file, names, _written(table, options.output)) as writer:
         yield lambda record, found: writer.row(record, shown.cells(found, labels))
 
@@ -224,8 +226,9 @@ def _output(table: Table, options: TableOptions) -> Iterator[IO[bytes]]:
     """
     path = options.output
     if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with cast(IO[bytes], _Screen()) if sys.stdout.isatty() else nullcontext(sys.stdout.buffer) as file:
+            yield file
+            file.flush()
         return
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
@@ -245,3 +248,18 @@ def _output(table: Table, options: TableOptions) -> Iterator[IO[bytes]]:
                 yield file
     except OSError as error:
         raise OptionError("output", f"{path} cannot be written ({error.strerror or error})") from None
+
+
+class _Screen(io.RawIOBase):
+    """Writes a table to the terminal, without its control characters; a pipe gets the table's own bytes."""
+
+    def write(self, content: Any) -> int:
+        """Write lines."""
+        lines = bytes(content).decode("utf-8", "replace").split("\n")
+        shown = ("\t".join(one_line(cell) for cell in line.rstrip("\r").split("\t")) for line in lines)
+        sys.stdout.write("\n".join(shown))
+        return len(content)
+
+    def flush(self) -> None:
+        """Show what was written."""
+        sys.stdout.flush()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from nestree.consoles import has_bars
+from nestree.consoles import Description, has_bars
 
 
 def progress_bars(console: Console) -> Progress:
     """Return bars, to be entered as a context, that are gone at its end; none where none can be drawn."""
     return Progress(
-        TextColumn("{task.description}"),
+        Description(),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

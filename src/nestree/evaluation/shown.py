@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nestree.consoles import one_line
 from nestree.evaluation.predictions import Prediction, check_top
 
 
@@ -75,19 +75,6 @@ class Shown:
 
     def _top(self, found: Prediction) -> list[tuple[str, float]]:
         return [] if self.top is None else found.top(self.top)
-
-
-def one_line(text: str) -> str:
-    r"""Return a text with line breaks, tabs, other control characters and lone surrogates escaped.
-
-    Examples:
-        >>> one_line("two\nlines")
-        'two\\nlines'
-    """
-    return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter
-        for letter in text
-    )
 
 
 def _rounded(probability: float | None) -> float | None:

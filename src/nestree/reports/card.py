@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from nestree.consoles import quoted
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import EDGES, Result
@@ -34,7 +35,10 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
     about, name, results = run.about(), name or run.title, current_results(run)
     title = name.removeprefix(PREFIX).rpartition("/")[2]
     written = run.written_about
-    commands = [f"nestree evaluate {name}", *([f"nestree reproduce {name}"] if name in pretrained_names() else [])]
+    commands = [
+        f"nestree evaluate {quoted(name)}",
+        *([f"nestree reproduce {name}"] if name in pretrained_names() else []),
+    ]
     parts = [
         f"---\n{yaml.safe_dump(_header(run, title, license, results), sort_keys=False)}---",
         f"# {title}",
@@ -43,7 +47,7 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
         f"```python\nimport nestree\n\nmodel = nestree.load({json.dumps(name)})\n```",
         "```sh\n" + "\n".join(commands) + "\n```",
         "## Accuracy",
-        *_accuracy(run, results, f"nestree evaluate {name}"),
+        *_accuracy(run, results, f"nestree evaluate {quoted(name)}"),
         "## Training",
         f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
         f"{run.config.seed}; {about.get('parameters', 0):,} parameters; validation accuracy "

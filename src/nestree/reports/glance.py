@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -39,11 +38,11 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     console.print(accuracy_table(results, run.task.splits, title=title, columns=bars, plain=plain))
     show_labels(console, run, results)
     for claim in claims(results, run.task.splits):
-        console.print(f"{SIGNS[plain][2]} {claim}", style="dim", markup=False)
+        console.print(f"{SIGNS[plain][2]} {claim}", style="dim")
     kept = kept_figures(run.config.recipe)
     if kept is not None:
         console.print(kept_table(kept, run, results))
-        console.print(f"measured on {kept.date} with: {kept.command}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"measured on {kept.date} with: {kept.command}", style="dim", soft_wrap=True)
     show_tree(console, run, results)
 
 
@@ -54,7 +53,7 @@ def show_labels(console: Console, run: Run, results: Sequence[Result]) -> None:
             macro, ece = percent(result.measures.macro_f1), percent(result.measures.ece)
             sentences = " ".join(bag_about(result, run.task))
             said = f"{result.test}: macro F1 {macro} %, ECE {ece} %{'; ' * bool(sentences)}{sentences}"
-            console.print(said, markup=False, soft_wrap=True)
+            console.print(said, soft_wrap=True)
     if run.task.protocol != "generated":
         show_classes(console, [one for one in results if one.measures and len(one.measures.classes) <= FEW])
 
@@ -78,7 +77,7 @@ def accuracy_table(
     """
     inferences = {result.inference for result in results} - {None}
     title += "".join(f", {inference} inference" for inference in sorted(map(str, inferences)))
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     for name in ("test", "tokens", "accuracy %", "95 % interval", "baseline %"):
         table.add_column(name, justify="left" if name == "test" else "right", no_wrap=True)
     table.add_column(f"0{'100 %':>{columns - 1}}", no_wrap=True)
@@ -87,7 +86,7 @@ def accuracy_table(
         claim = None if split is None else split.family.claim
         mark = None if claim is None else claim.accuracy
         cells = (
-            escape(result.test),
+            result.test,
             f"{result.mean_length:,.0f}",
             percent(result.total.accuracy),
             interval(result.total),
@@ -120,11 +119,11 @@ def kept_table(kept: Kept, run: Run, results: Sequence[Result]) -> Table:
     table.add_column("recipe")
     tests = [result.test for result in results]
     for test in tests:
-        table.add_column(escape(f"{test} %"), justify="right")
+        table.add_column(f"{test} %", justify="right")
     found = {result.test: result.total.accuracy for result in results}
     rows = [(f"{run.config.recipe}, this run", found), *kept.accuracies.items()]
     for name, accuracies in rows:
-        table.add_row(escape(name), *(percent(accuracies.get(test)) for test in tests))
+        table.add_row(name, *(percent(accuracies.get(test)) for test in tests))
     return table
 
 
@@ -140,7 +139,7 @@ def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
     (reading,) = read(load(run, **options), run.task, [tuple(examples.sequences(row))], beams=1)
     if not reading.sides[0]:
         return
-    console.print(_said(reading, label, result.test), highlight=False, markup=False)
+    console.print(_said(reading, label, result.test))
     for trees in reading.sides:
         for line in draw_text(trees[0], columns=console.width, width=TREE_LINES):
             console.print(ascii_only(line) if console.options.ascii_only else line, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from nestree.consoles import quoted
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
@@ -47,7 +48,9 @@ def write_report(run: Run) -> Path:
     """
     results = current_results(run)
     if not results:
-        raise UserError(f"{run.path} has no results of its current weights: run `nestree evaluate {run.name}` first")
+        raise UserError(
+            f"{run.path} has no results of its current weights: run `nestree evaluate {quoted(run.name)}` first"
+        )
     about = run.about()
     series = all_series({"": run})
     drawn = panels(series)
@@ -248,8 +251,8 @@ def _reproduction(run: Run, about: dict[str, Any]) -> list[str]:
     config = yaml.safe_dump(run.config.as_dict(), sort_keys=False)
     return [
         f"```sh\n{about.get('command')}\n```",
-        f"HTML page with trees: `nestree report {run.path}`. "
-        f"All examples of every test: `nestree evaluate {run.path}`.",
+        f"HTML page with trees: `nestree report {quoted(run.path)}`. "
+        f"All examples of every test: `nestree evaluate {quoted(run.path)}`.",
         "Every option, resolved:",
         f"```yaml\n{config}```",
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from nestree.consoles import quoted
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
@@ -67,7 +67,7 @@ class _RunView:
     @property
     def evaluate(self) -> str:
         """Command that evaluates the run."""
-        return f"nestree evaluate {shlex.quote(self.run.name)}"
+        return f"nestree evaluate {quoted(self.run.name)}"
 
 
 def write_page(

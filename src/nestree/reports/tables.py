@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -148,11 +147,11 @@ def _print(console: Console, header: list[str], rows: list[list[str]], *, title:
 
 def text_table(header: list[str], rows: list[list[str]], *, title: str) -> Table:
     """Return a table for the terminal."""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     for name in header:
         table.add_column(
-            escape(name), justify="left" if name in ("test", "protocol", "inference", "score %", header[0]) else "right"
+            name, justify="left" if name in ("test", "protocol", "inference", "score %", header[0]) else "right"
         )
     for row in rows:
-        table.add_row(*(escape(text) for text in row))
+        table.add_row(*row)
     return table

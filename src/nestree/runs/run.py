@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from nestree.config.config import Config, read_config
-from nestree.consoles import messages
+from nestree.consoles import messages, quoted
 from nestree.data.files import locked, read_json, read_yaml, replacing, replacing_folder, write_json
 from nestree.data.shapes import COUNT, INTEGER, LOSS, NUMBER, TEXT, TRUTH, check_shape
 from nestree.errors import OptionError, UserError
@@ -457,7 +457,8 @@ class Run:
         found = read(self.model(inference), self.task, inputs, beams=beams, tokens=tokens)
         if not all(all(reading.sides) for reading in found if reading.reason is None):
             raise UserError(
-                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
+                f"encoder {self.config.encoder_name} has no trees: "
+                f"`nestree predict {quoted(self.name)}` prints its labels"
             )
         return found
 
@@ -499,7 +500,8 @@ class Run:
             return explain(self.model(inference), self.task, inputs, notes=notes, tokens=tokens)
         except NoTrees:
             raise UserError(
-                f"encoder {self.config.encoder_name} has no trees: `nestree predict {self.name}` prints its labels"
+                f"encoder {self.config.encoder_name} has no trees: "
+                f"`nestree predict {quoted(self.name)}` prints its labels"
             ) from None
 
     @overload

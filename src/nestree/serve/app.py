@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -18,11 +17,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestree.serve.examples import random_expression
-from nestree.serve.reader import Busy, Reader, Refused
+from nestree.serve.reader import Reader, Refused
+from nestree.serve.worker import Busy, Worker
 from nestree.trees.svg import STYLE
 
 BODY_BYTES = 64 * 1024
 """Maximal size of a request, bytes."""
+
+LONGEST_NUMBER = 9
+"""Maximal number of digits of a number in an address."""
 
 HEADERS = {
     # The browser loads and runs only our three files, whatever an input contains.
@@ -39,14 +42,21 @@ HEADERS = {
 STATIC = {"/": ("index.html", "text/html"), "/page.js": ("page.js", "text/javascript")}
 
 
-def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]", "::1")) -> Starlette:
+def application(
+    reader: Reader,
+    *,
+    hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]", "::1"),
+    worker: Worker | None = None,
+) -> Starlette:
     """Return the application.
 
     Args:
         reader: reads the inputs.
         hosts: accepted host names; ``*`` accepts any. This refuses other websites that let their name point to this
             machine (DNS rebinding).
+        worker: computes the answers; None: one of its own.
     """
+    worker = worker or Worker()
 
     async def about(_: Request) -> Response:
         return JSONResponse(reader.about())
@@ -61,16 +71,16 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
         if len(texts) != reader.task.sides:
             raise HTTPException(400, f"texts must be {reader.task.sides} for {reader.task.name}, not {len(texts)}")
         further = {name: asked[name] for name in ("width", "top", "threshold", "abstain") if name in asked}
-        return JSONResponse(await run_in_threadpool(reader.read, texts, options, **further))
+        return JSONResponse(await worker.answer(request, lambda: reader.read(texts, options, **further)))
 
     async def random(request: Request) -> Response:
         lengths = reader.about()["random"]
         if lengths is None:
             raise HTTPException(404, f"{reader.task.name} has no random inputs")
-        asked = request.query_params.get("tokens", "")
-        if not (asked.isascii() and asked.isdecimal() and lengths[0] <= int(asked[:9]) <= lengths[1]):
+        tokens = _whole_number(request.query_params.get("tokens", ""))
+        if tokens is None or not lengths[0] <= tokens <= lengths[1]:
             raise HTTPException(400, f"tokens must be a whole number from {lengths[0]} to {lengths[1]}")
-        return JSONResponse(await run_in_threadpool(random_expression, int(asked)))
+        return JSONResponse(await worker.answer(request, lambda: random_expression(tokens)))
 
     return Starlette(
         routes=[
@@ -82,7 +92,7 @@ def application(reader: Reader, *, hosts: Sequence[str] = ("localhost", "127.0.0
         ],
         exception_handlers={
             Refused: lambda _, error: _error(422, str(error)),
-            Busy: lambda _, error: _error(503, str(error)),
+            Busy: lambda _, error: _error(429, str(error)),
             ClientDisconnect: lambda _, error: _error(400, "the client has disconnected"),
             HTTPException: _http_error,
         },
@@ -126,6 +136,11 @@ async def _asked(request: Request) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise HTTPException(400, "the request must be a JSON object")
     return asked
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the number that ASCII digits stand for; None if it is anything else, or longer than any limit."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER else None
 
 
 def _static(name: str) -> str:

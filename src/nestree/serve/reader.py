@@ -31,16 +31,10 @@ LISTED = 10
 """Number of the most probable labels in an answer, unless a request asks for another."""
 
 KEPT_MODELS = 16
-WAIT_SECONDS = 20.0
-"""Longest time that a request waits for earlier ones."""
 
 
 class Refused(ValueError):
     """An input or an option is invalid; the message is one line for the user of the page."""
-
-
-class Busy(RuntimeError):
-    """Earlier requests took longer than [`WAIT_SECONDS`][]."""
 
 
 class Reader:
@@ -121,20 +115,15 @@ class Reader:
 
         Raises:
             Refused: the input or an option is invalid; says why.
-            Busy: earlier requests took too long.
         """
         chosen = self._checked(options)
         if isinstance(width, bool) or not isinstance(width, int) or not WIDTHS[0] <= width <= WIDTHS[1]:
             raise Refused(f"width must be a whole number from {WIDTHS[0]} to {WIDTHS[1]}")
         least = self._threshold(top, threshold, abstain)
         sequences = self._encoded(texts)
-        if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise Busy("too many requests at once: try again")
-        began = time.perf_counter()  # without the time spent waiting
-        try:
+        with self._lock:
+            began = time.perf_counter()  # without the time spent waiting
             (reading,) = read(self._model(chosen), self.task, [sequences or None])
-        finally:
-            self._lock.release()
         read_at = time.perf_counter()
         golds = [self.task.gold(sequence) for sequence in sequences] or [None] * self.task.sides
         sides = [_side(trees, gold, width) for trees, gold in zip(reading.sides, golds, strict=True)]
@@ -152,6 +141,8 @@ class Reader:
         """Check what a request asks for besides the reading."""
         if abstain is not None and not isinstance(abstain, str):
             raise Refused("abstain must be a string")
+        if abstain is not None and _half_a_character(abstain):
+            raise Refused("abstain contains half of a character (a lone surrogate)")
         try:
             if top is not None:
                 check_top("top", top, len(self.task.label_names))
@@ -189,7 +180,7 @@ class Reader:
     def _encoded(self, texts: Sequence[str]) -> tuple[Any, ...]:
         """Return the token ids of each text; none if one is empty."""
         for text in texts:
-            if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            if _half_a_character(text):
                 raise Refused("the text contains half of a character (a lone surrogate)")
         if not all(text.strip() for text in texts):
             return ()
@@ -217,6 +208,10 @@ class Reader:
         while len(self._models) > KEPT_MODELS:
             del self._models[next(iter(self._models))]
         return model
+
+
+def _half_a_character(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _side(trees: Sequence[ParsedTree], gold: GoldTree | None, width: int) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.markup import escape
 from rich.table import Table
 
 from nestree.data.files import replacing
@@ -41,11 +40,11 @@ def table_rows(sweep: Sweep) -> list[list[str]]:
 
 def screen_table(sweep: Sweep) -> Table:
     """Return the table for the terminal."""
-    table = Table(title=escape(f"{_recipe(sweep)}, {len(sweep.trials())} trials"), title_justify="left")
+    table = Table(title=f"{_recipe(sweep)}, {len(sweep.trials())} trials", title_justify="left")
     for name in header(sweep):
-        table.add_column(escape(name), justify="right" if name else "left", overflow="fold")
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
     for row in table_rows(sweep):
-        table.add_row(*(escape(text) for text in row))
+        table.add_row(*row)
     return table
 
 

@@ -24,7 +24,7 @@ from nestree.runs import Run
 from nestree.runs.provenance import peak_memory
 from nestree.training.curriculum import Curriculum, Left, Spent
 from nestree.training.module import ClassifierModule
-from nestree.training.parallel import SIGNALS
+from nestree.training.parallel import SIGNALS, is_further_process, signals_come
 from nestree.training.stream import TrainingStream
 
 
@@ -151,7 +151,7 @@ class Stages(Callback):
             pl_module.begin_anew(self.fresh(self.curriculum.attempt))
             restore_random_states(states)
         if trainer.is_global_zero:
-            self.console.print(self._said(left, number), highlight=False, markup=False)
+            self.console.print(self._said(left, number))
 
     def _said(self, left: Left, number: int) -> str:
         mark = self.curriculum.stages[number].mark
@@ -287,11 +287,14 @@ class Keeper(Callback):
         # nohup ignores SIGHUP, and that remains so.
         taken = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, stop) for number in taken}
+        if is_further_process():
+            signals_come()
         try:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # From now on only the first process has anything to do, and Lightning kills it if another fails.
+                signal.signal(number, signal.SIG_IGN if is_further_process() else handler)
 
 
 def seed_everything(seed: int) -> None:

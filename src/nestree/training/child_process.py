@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 from nestree.config.config import Config
+from nestree.consoles import messages
 from nestree.data.files import INHERITED
 from nestree.errors import INTERRUPTED
 from nestree.runs import Run
@@ -61,7 +62,7 @@ def settle(config: Config, console: Console) -> tuple[Config, Task]:
     threads = torch.get_num_threads()
     try:
         train, validation = load_examples(task, config.data, console)
-        training = Training(Run("not there"), config, task, train, validation, console=Console(quiet=True))
+        training = Training(Run("not there"), config, task, train, validation, console=messages(shown=False))
     finally:
         torch.set_num_threads(threads)
     return training.config, task

@@ -24,6 +24,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.config.options import TrainerOptions
 from nestree.config.selection import SELECTIONS
+from nestree.consoles import messages
 from nestree.data.batches import EvaluationBatches
 from nestree.data.cache import check_token_ids
 from nestree.data.ragged import RaggedExamples
@@ -47,6 +48,7 @@ from nestree.training.callbacks import (
 from nestree.training.curriculum import Curriculum, Limits
 from nestree.training.loggers import connect, make_loggers
 from nestree.training.module import ClassifierModule, NotFinite
+from nestree.training.parallel import signals_wait
 from nestree.training.progress import TrainingProgress
 from nestree.training.start import start_from
 from nestree.training.stream import TrainingStream
@@ -180,12 +182,12 @@ class Training:
                 model.set_embedding(vectors.matrix, vectors.known)
             console.print(f"vectors     for {vectors.known.mean():.1%} of {len(vectors.known):,} words")
         if begins and start is not None:
-            console.print(f"start       {start_from(start, model, self.task)}", markup=False)
+            console.print(f"start       {start_from(start, model, self.task)}")
         return model
 
     def _fresh(self, attempt: int) -> Classifier:
         """Return a new model for a further attempt, with another seed."""
-        return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=Console(quiet=True))
+        return self._model(self.config.seed + attempt * ATTEMPT_SEED, begins=True, console=messages(shown=False))
 
     def missing_library(self) -> str | None:
         """Say why the compiled library is missing, where it would serve this training; None where it would not."""
@@ -292,6 +294,9 @@ class Training:
             raise OptionError("trainer.accelerator", reason) from None
         # The keeper handles signals. Lightning's handler of SIGTERM broadcasts, and hangs unless all processes get one.
         trainer._signal_connector.register_signal_handlers = lambda: None
+        if (start := getattr(trainer.strategy.launcher, "_call_children_scripts", None)) is not None:
+            # A signal would end a process that cannot handle it yet, and then Lightning would kill this one.
+            trainer.strategy.launcher._call_children_scripts = signals_wait()(start)  # type: ignore[union-attr]
         return trainer
 
     def _callbacks(self) -> list[pl.Callback]:

@@ -35,16 +35,18 @@ def end_with_parent() -> None:
     """End this process soon after its parent has ended, if nestree or Lightning started it.
 
     It gets SIGTERM, which makes a training write a checkpoint, and is killed if it is still there a few seconds later.
+    Without the first process, the others cannot go on, and end at once.
     """
-    parent = os.environ.pop(PARENT, "")
-    if is_further_process():  # the variable was for the process that started this one
-        parent = str(os.getppid())
+    # Started by another program, the process can only hope that its parent is still there.
+    parent = os.environ.pop(PARENT, "") or (str(os.getppid()) if is_further_process() else "")
     if not parent.isdecimal():
         return
 
     def watch() -> None:
         while os.getppid() == int(parent):
             time.sleep(LOOK_EVERY)
+        if is_further_process():
+            os._exit(1)
         signal.raise_signal(signal.SIGTERM)
         time.sleep(LAST_CHECKPOINT)
         os._exit(1)
@@ -54,9 +56,28 @@ def end_with_parent() -> None:
 
 @contextmanager
 def run_folder_known(run: Run) -> Iterator[None]:
-    """Pass the run folder to the processes that training starts."""
-    os.environ[RUN_VARIABLE] = str(run.path)
+    """Pass the run folder, and which process is the first, to the processes that training starts."""
+    os.environ.update({RUN_VARIABLE: str(run.path), PARENT: str(os.getpid())})
     try:
         yield
     finally:
-        del os.environ[RUN_VARIABLE]
+        del os.environ[RUN_VARIABLE], os.environ[PARENT]
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Let signals wait; processes that are started meanwhile get theirs when they call [`signals_come`][]."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def signals_come() -> None:
+    """Get the signals that have waited since the process was started, and all others."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nestree.config.selection import ACCURACY
-from nestree.consoles import has_bars
+from nestree.consoles import Description, has_bars
 from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
 from nestree.training.stream import TrainingStream
@@ -37,7 +37,7 @@ class TrainingProgress(ProgressBar):
         self._loss = float("nan")
         self._shown = True
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[figures]}"),
+            Description(), BarColumn(bar_width=24), TextColumn("{task.fields[figures]}"),
             console=console, transient=True, refresh_per_second=4,
         )  # fmt: skip
         self._task = self._bar.add_task("training", total=1.0, figures="")
@@ -123,8 +123,6 @@ class TrainingProgress(ProgressBar):
             f"step {self.stream.position:>6}  {'  '.join(where)}  loss {self._loss:.4f}  "
             f"validation accuracy {accuracy:.4f}{' *' if self.best.step == trainer.global_step else '  '} "
             f"{self.sequences_per_second:8.1f} sequences/s  {self.time_left()} left",
-            highlight=False,
-            markup=False,
         )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

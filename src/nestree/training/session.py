@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
+from nestree.consoles import messages, quoted
 from nestree.data import RaggedExamples
 from nestree.errors import OptionError, UserError
 from nestree.layers.language_model import LanguageModel
@@ -45,7 +46,7 @@ def train_run(run: Run, config: Config, *, resumed: bool, command: str, console:
             finite.
     """
     first = not is_further_process()
-    console = console if first else Console(quiet=True)
+    console = console if first else messages(shown=False)
     with run.held() if resumed and first else nullcontext():
         if resumed and first:
             _check_resumable(run, config)
@@ -85,10 +86,14 @@ def _train(training: Training, console: Console) -> bool:
         with run_folder_known(run):
             facts = training.fit()
     except Interrupted:
-        console.print(f"stopped after step {training.stream.position}; to continue: nestree train --resume {run.path}")
+        console.print(
+            f"stopped after step {training.stream.position}; to continue: nestree train --resume {quoted(run.path)}"
+        )
         return False
     except InterruptedAtOnce:
-        console.print(f"stopped immediately; to continue from the checkpoint: nestree train --resume {run.path}")
+        console.print(
+            f"stopped immediately; to continue from the checkpoint: nestree train --resume {quoted(run.path)}"
+        )
         return False
     if training.was_over:
         raised = "" if facts["early"] else "; raise the limit to continue (trainer.max_epochs, max_steps, max_minutes)"
@@ -135,7 +140,7 @@ def _introduce(console: Console, training: Training) -> None:
         for line in imbalance(training.task, stream.examples, training.data.validation):
             console.print(f"            {line}")
         for number, line in enumerate(_coverage(training.task, stream.examples, training.data.validation)):
-            console.print(f"{'' if number else 'tokens':12}{line}", markup=False)
+            console.print(f"{'' if number else 'tokens':12}{line}")
     limits = []
     if training.steps < ENDLESS:
         limits.append(f"{training.steps:,} steps ({training.steps / stream.batches_per_epoch:.1f} epochs)")

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from rich.cells import cell_len
 
-from nestree.trees.folding import shorten
+from nestree.trees.folding import printable_line, shorten
 
 SIGN = 8
 """Maximal width of a sign, in columns."""
@@ -88,7 +88,7 @@ class LabelScale:
         """Sign of each label: unique, at most [`SIGN`][] columns wide."""
         lower = [label.lower() for label in self.labels]
         signs = [SENTIMENT[label][0] for label in lower] if set(lower) <= SENTIMENT.keys() else list(self.labels)
-        signs = [shorten(sign, SIGN) for sign in signs]
+        signs = [shorten(printable_line(sign), SIGN) for sign in signs]
         if len(set(signs)) < len(signs):
             signs = [f"#{number}" for number in range(1, len(signs) + 1)]
         return dict(zip(self.labels, signs, strict=True))

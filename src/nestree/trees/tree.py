@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_ESCAPED = re.compile(r"[()\\\s]")
+_ESCAPED = re.compile(r"[()\\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\([()\\s]|u[0-9a-f]{4})")
 _PIECE = re.compile(r"[()]|(?:\\\S|[^()\s])+")
 
@@ -63,8 +63,8 @@ class Tree:
     def brackets(self, tokens: Sequence[str]) -> str:
         r"""Return the tree as a bracket string over ``tokens``, one per leaf.
 
-        Parentheses and backslashes inside a token are escaped with a backslash, a space as ``\s`` and other white space
-        as ``\u`` and four hexadecimal digits; [`from_brackets`][] is the inverse.
+        Parentheses and backslashes inside a token are escaped with a backslash, a space as ``\s``; other white space
+        and control characters as ``\u`` and four hexadecimal digits; [`from_brackets`][] is the inverse.
 
         Raises:
             ValueError: the number of tokens is not the number of leaves, or a token is empty.
@@ -154,7 +154,7 @@ def _escape(token: str) -> str:
         character = found[0]
         if character == " ":
             return r"\s"
-        return f"\\u{ord(character):04x}" if character.isspace() else f"\\{character}"
+        return f"\\{character}" if character in "()\\" else f"\\u{ord(character):04x}"
 
     return _ESCAPED.sub(write, token)
 

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from nestree.consoles import quoted
 from nestree.errors import UserError, within
 from nestree.tasks.base import SECTION
 from nestree.tasks.checks.format import Advance, Format, Found, Report
@@ -62,7 +63,7 @@ def _check(found: Found, advance: Advance) -> Report:
                 advance(found.place.name, rows)
     if not rows:
         raise UserError(f"{table.shown}: has no rows")
-    command = f"nestree train classify --data.train {found.place} --data.text COLUMN --data.label COLUMN"
+    command = f"nestree train classify --data.train {quoted(found.place)} --data.text COLUMN --data.label COLUMN"
     return Report(
         "encoding, quotes and number of columns of every row",
         facts={
