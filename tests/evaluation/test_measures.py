@@ -14,8 +14,9 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 from nestree.data import RaggedExamples
 from nestree.evaluation import Result, Share, evaluate
 from nestree.evaluation.bag_of_words import bag_of_words, source_of, training_part
+from nestree.evaluation.evaluate import read_measures
 from nestree.evaluation.intervals import paired_difference
-from nestree.evaluation.measures import MISTAKES, ClassMeasures, measure_classes, read_measures
+from nestree.evaluation.measures import MISTAKES, ClassMeasures, measure_classes
 from nestree.evaluation.mistakes import as_json, mistaken_inputs, text_of
 from nestree.evaluation.record import entries, known_bag_of_words, record
 from nestree.runs import Run

@@ -50,13 +50,13 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
 def show_labels(console: Console, run: Run, results: Sequence[Result]) -> None:
     """Print macro F1, ECE and the bag of words of each test, and for tests of texts with few labels their table."""
     for result in results:
-        if result.measures is not None:
-            macro, ece = percent(result.measures.macro_f1), percent(result.measures.ece)
+        if result.class_measures is not None:
+            macro, ece = percent(result.class_measures.macro_f1), percent(result.class_measures.ece)
             sentences = " ".join(bag_about(result, run.task))
             said = f"{result.test}: macro F1 {macro} %, ECE {ece} %{'; ' * bool(sentences)}{sentences}"
             console.print(said, markup=False, soft_wrap=True)
     if run.task.protocol != "generated":
-        show_classes(console, [one for one in results if one.measures and len(one.measures.classes) <= FEW])
+        show_classes(console, [one for one in results if one.class_measures and len(one.class_measures.classes) <= FEW])
 
 
 def accuracy_table(

@@ -158,8 +158,8 @@ def _classes(run: Run, results: Sequence[Result]) -> list[str]:
     shown = detailed(results)
     parts = ["## Labels"] if shown else []
     for result in shown:
-        assert result.measures is not None
-        measures, count = result.measures, len(result.measures.classes)
+        assert result.class_measures is not None
+        measures, count = result.class_measures, len(result.class_measures.classes)
         file = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, (result.test, result.inference))))
         confusion = confusion_figure(measures)
         if confusion is not None:

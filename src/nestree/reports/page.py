@@ -252,14 +252,14 @@ def _classes(views: Sequence[_RunView], trees: int, advance: Callable[[str], Non
     found = []
     for one in views:
         for result in detailed(one.results):
-            assert result.measures is not None
-            name, count = test_name(result), len(result.measures.classes)
+            assert result.class_measures is not None
+            name, count = test_name(result), len(result.class_measures.classes)
             found.append(
                 {
                     "name": name if len(views) == 1 else f"{one.name}: {name}",
                     "certainty": certainty(result, one.run.task),
-                    "classes": class_rows(result.measures),
-                    "pairs": pair_rows(result.measures) if count > MOST_NUMBERS else ([], []),
+                    "classes": class_rows(result.class_measures),
+                    "pairs": pair_rows(result.class_measures) if count > MOST_NUMBERS else ([], []),
                     "chart": class_chart(result, name=f"classes-{len(found)}"),
                     **_mistakes(one, result, trees, advance),
                 }
@@ -269,7 +269,7 @@ def _classes(views: Sequence[_RunView], trees: int, advance: Callable[[str], Non
 
 def _mistakes(one: _RunView, result: Result, trees: int, advance: Callable[[str], None]) -> dict[str, Any]:
     """Return the most confident mistakes with their trees, or the reason why they cannot be shown."""
-    if result.measures is None or not result.measures.mistakes:
+    if result.class_measures is None or not result.class_measures.mistakes:
         return {"mistakes": [], "why": "There are no wrong answers."}
     try:
         inputs = mistaken_inputs(one.run, result)

@@ -74,7 +74,7 @@ def class_chart(result: Result, *, name: str) -> Chart | None:
         result: the result.
         name: a name that no other chart of the page has.
     """
-    measures = result.measures
+    measures = result.class_measures
     if measures is None:
         return None
     confusion = confusion_figure(measures)
