@@ -138,6 +138,13 @@ class Result:
         return not isinstance(self.total, Uncounted)
 
     @property
+    def main(self) -> float | None:
+        """What a model is chosen by: accuracy, micro F1 of several labels, or Pearson correlation of numbers."""
+        if isinstance(self.measures, NumberMeasures):
+            return self.measures.pearson
+        return self.measures.micro_f1 if isinstance(self.measures, LabelMeasures) else self.total.accuracy
+
+    @property
     def class_measures(self) -> ClassMeasures | None:
         """What is measured of answers that are single labels; None for others, and in results of earlier versions."""
         return self.measures if isinstance(self.measures, ClassMeasures) else None

@@ -13,10 +13,11 @@ from rich.text import Text
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.readings import Reading, read
 from nestree.recipes import Kept, kept_figures
-from nestree.reports.class_tables import FEW, bag_about, show_classes
-from nestree.reports.tables import interval, percent
+from nestree.reports.class_tables import FEW, answers_about, bag_about, label_count, show_classes
+from nestree.reports.tables import interval, percent, show
 from nestree.runs import Run, load
 from nestree.tasks.base import SplitAbout
+from nestree.tasks.target import target_of
 from nestree.trees.terminal import ascii_only, draw_text
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40
@@ -36,6 +37,10 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     plain, room = console.options.ascii_only, console.width - WIDTH
     title = f"{run.config.recipe}: accuracy, {run.protocol}"
     bars = max(SHORTEST_BAR, min(LONGEST_BAR, room))
+    if target_of(run.task).kind != "class":
+        _show_answers(console, results)
+        show_tree(console, run, results)
+        return
     console.print(accuracy_table(results, run.task.splits, title=title, columns=bars, plain=plain))
     show_labels(console, run, results)
     for claim in claims(results, run.task.splits):
@@ -45,6 +50,15 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
         console.print(kept_table(kept, run, results))
         console.print(f"measured on {kept.date} with: {kept.command}", style="dim", markup=False, soft_wrap=True)
     show_tree(console, run, results)
+
+
+def _show_answers(console: Console, results: Sequence[Result]) -> None:
+    """Print what is measured of several labels, or of numbers."""
+    show(console, results, strata=False)
+    show_classes(console, [one for one in results if label_count(one) <= FEW])
+    for result in results:
+        for sentence in answers_about(result):
+            console.print(f"{result.test}: {sentence}", markup=False, soft_wrap=True)
 
 
 def show_labels(console: Console, run: Run, results: Sequence[Result]) -> None:
@@ -135,7 +149,7 @@ def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
         return
     result, row = found
     examples = run.task.load(result.test, size=result.total.examples)
-    label = run.task.label_names[int(examples.labels[row])]
+    label = target_of(run.task).written(examples, row)
     options = {} if result.inference is None else {"inference": result.inference}
     (reading,) = read(load(run, **options), run.task, [tuple(examples.sequences(row))], beams=1)
     if not reading.sides[0]:
@@ -170,5 +184,5 @@ def _said(reading: Reading, label: str, test: str) -> str:
     """Return the caption of a tree."""
     trees = [side[0] for side in reading.sides]
     tokens = " and ".join(f"{tree.tree.leaves} tokens" for tree in trees)
-    right = "right" if reading.label == label else f"wrong, should be {label}"
-    return f"\nthe tree found in {tokens} of {test}: answer {reading.label} ({reading.probability:.2f}), {right}"
+    right = "right" if reading.label == label else f"wrong, should be {label or 'none'}"
+    return f"\nthe tree found in {tokens} of {test}: answer {reading.label or 'none'}{reading.certainty}, {right}"

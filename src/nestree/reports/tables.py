@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from nestree.config.selection import measured
 from nestree.evaluation.evaluate import Result, Share, group_order
 from nestree.evaluation.label_measures import LabelMeasures
 from nestree.evaluation.number_measures import NumberMeasures
@@ -31,6 +33,13 @@ def interval(share: Share) -> str:
 def share_name(results: Sequence[Result]) -> str:
     """Return what the share of correct answers is called: of several labels, all must be right."""
     return "exact match" if any(isinstance(one.measures, LabelMeasures) for one in results) else "accuracy"
+
+
+def validation_about(about: Mapping[str, Any]) -> str:
+    """Return what was measured in validation, and its value in words, of the contents of ``run.json``."""
+    measure, value = measured(about)
+    shown = f"{percent(value)} %" if measure.share else decimals(value)
+    return f"validation {measure.name} {shown}"
 
 
 def measured_by(results: Sequence[Result]) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nestree.data import RaggedExamples
 from nestree.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ class Target:
         found = np.zeros(len(self.names), np.uint8)
         found[[numbers[label] for label in answer]] = 1
         return found
+
+    def written(self, examples: RaggedExamples, row: int) -> str:
+        """Return the correct answer of an example as a model's answers are written."""
+        if examples.answers is None:
+            return self.names[int(examples.labels[row])]
+        values = examples.answers[row].tolist()
+        return f"{values[0]:.6g}" if self.kind == "number" else self.joined(self.chosen(values))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
