@@ -59,10 +59,10 @@ class LabelMeasures:
 
 def measure_labels(
     probabilities: NDArray[np.floating],
-    answers: NDArray[np.uint8],
+    answers: NDArray[np.number],
     *,
     names: Sequence[str],
-    train: NDArray[np.uint8] | None = None,
+    train: NDArray[np.number] | None = None,
     limit: float = LIMIT,
 ) -> LabelMeasures:
     """Measure answers of several labels.
@@ -114,7 +114,7 @@ def measure_labels(
     )
 
 
-def best_constant(answers: NDArray[np.uint8]) -> list[int]:
+def best_constant(answers: NDArray[np.number]) -> list[int]:
     """Return the numbers of the labels that have the best micro F1 if they are always given, most frequent first.
 
     These are the k most frequent labels, for some k.
@@ -126,6 +126,6 @@ def best_constant(answers: NDArray[np.uint8]) -> list[int]:
     return order[: int(f1.argmax()) + 1].tolist()
 
 
-def _micro_f1_of(constant: Sequence[int], answers: NDArray[np.uint8]) -> float:
+def _micro_f1_of(constant: Sequence[int], answers: NDArray[np.number]) -> float:
     right = int(answers[:, list(constant)].sum(dtype=np.int64))
     return 2 * right / max(1, len(constant) * len(answers) + int(answers.sum(dtype=np.int64)))

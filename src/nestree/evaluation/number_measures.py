@@ -72,7 +72,7 @@ class NumberMeasures:
         return cls(points=tuple((true, predicted) for true, predicted in values["points"]), **own)
 
 
-def measure_numbers(predicted: NDArray[np.floating], answers: NDArray[np.floating], *, mean: float) -> NumberMeasures:
+def measure_numbers(predicted: NDArray[np.number], answers: NDArray[np.number], *, mean: float) -> NumberMeasures:
     """Measure answers that are numbers.
 
     Args:

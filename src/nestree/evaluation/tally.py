@@ -51,7 +51,7 @@ class Tally:
             return
         self.judged += 1
         self.empty_judged += found.reason == EMPTY
-        if isinstance(answer, float):
+        if isinstance(answer, float | int):
             if found.number is not None:
                 self.numbers.append((found.number, answer))
             return
