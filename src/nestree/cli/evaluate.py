@@ -135,8 +135,10 @@ def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool)
     show(console, results, without=("label",) if shown else ())  # the recall of a label is its accuracy
     show_classes(console, shown)
     for result in results:
-        for sentence in [*bag_about(result, run.task), *answers_about(result)]:
+        for sentence in bag_about(result, run.task):
             console.print(f"{test_name(result)}, {sentence}", markup=False, soft_wrap=True)
+        for sentence in answers_about(result):
+            console.print(f"{test_name(result)}: {sentence}", markup=False, soft_wrap=True)
     if measured and not shown and not generated:
         console.print(f"{measured[0][1]} labels: --classes shows precision, recall and F1 of each")
 

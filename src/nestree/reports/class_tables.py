@@ -113,7 +113,7 @@ def answers_about(result: Result) -> list[str]:
         always = ", ".join(found.constant[:8]) + f" and {len(found.constant) - 8} more" * (len(found.constant) > 8)
         than = f"; always answering {always}: {percent(found.constant_micro_f1)} %" * bool(found.constant)
         return [
-            f"micro F1 {percent(found.micro_f1)} %{than}. An example has {found.mean_labels:.2f} labels on average, "
+            f"Micro F1 {percent(found.micro_f1)} %{than}. An example has {found.mean_labels:.2f} labels on average, "
             f"and is given {found.mean_predicted:.2f}."
         ]
     if isinstance(found, NumberMeasures):

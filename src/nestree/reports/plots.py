@@ -41,7 +41,9 @@ def training_figure(histories: Mapping[str, Sequence[Row]]) -> Figure:
         accuracy_axes.plot(steps, [factor * value for value in values], marker=marker, markersize=3, color=colour)
     loss_axes.set(ylabel="training loss")
     name = "accuracy" if measure is None else measure.name
-    accuracy_axes.set(xlabel="step", ylabel=f"validation {name}{', %' * (factor == 100)}")
+    accuracy_axes.set(
+        xlabel="step", ylabel=f"validation{chr(10) if len(name) > 10 else ' '}{name}{', %' * (factor == 100)}"
+    )
     accuracy_axes.grid(color=LINE)
     loss_axes.grid(color=LINE)
     loss_axes.legend(fontsize="small", edgecolor=LINE, facecolor=PAPER)
