@@ -63,7 +63,7 @@ class Target:
         return self.separator.join(labels)
 
     def answers(self, answer: Sequence[str] | float) -> NDArray[np.uint8] | NDArray[np.float64]:
-        """Return an answer as [`nestree.data.RaggedExamples.answers`][] keeps it: (outputs,).
+        """Return an answer as [`nestree.data.ragged.RaggedExamples`][] keeps it: (outputs,).
 
         Raises:
             KeyError: a label is not one of ``names``.
