@@ -22,7 +22,8 @@ WORDS = {"joke": "funny", "tears": "sad", "tank": "war"}
 TINY = [
     *["--encoder.dim", "16", "--model.head_hidden", "16", "--optimizer.learning_rate", "0.01", "--data.batch", "16"],
     *["--trainer.devices", "1", "--trainer.threads", "1", "--trainer.accelerator", "cpu"],
-    *["--trainer.max_steps", "240", "--trainer.validate_every", "40"],
+    *["--model.input_dropout", "0", "--encoder.dropout", "0", "--optimizer.warmup_steps", "5"],
+    *["--trainer.max_epochs", "1000", "--trainer.max_steps", "240", "--trainer.validate_every", "40"],
 ]
 
 
