@@ -17,6 +17,7 @@ from nestree.evaluation.label_measures import LabelMeasures
 from nestree.evaluation.number_measures import NumberMeasures
 from nestree.runs import Run
 from nestree.serve.reader import Reader, Refused
+from nestree.tasks.target import target_of
 
 WORDS = {"joke": "funny", "tears": "sad", "tank": "war"}
 TINY = [
@@ -98,7 +99,8 @@ def test_labels_are_evaluated(films: Run, capsys: pytest.CaptureFixture[str]) ->
     assert values["measures"]["micro_f1"] == pytest.approx(films.about()["validation_f1"], abs=1e-6)
     (result,) = films.evaluate(["train"], write=False)
     assert isinstance(result.measures, LabelMeasures)
-    assert result.total.accuracy > result.baseline == pytest.approx(1 / 8, abs=0.05)
+    assert result.baseline == pytest.approx(1 / 8, abs=0.05)
+    assert result.total.accuracy > 0.5
     assert list(result.strata) == ["length"]
 
 
@@ -112,7 +114,7 @@ def test_numbers_are_evaluated(pairs: Run, capsys: pytest.CaptureFixture[str]) -
     assert values["mse"] < values["baseline_mse"]
     (result,) = pairs.evaluate(["train"], write=False)
     assert isinstance(result.measures, NumberMeasures)
-    assert result.measures.baseline_mse == pytest.approx(pairs.task.target.deviation**2, rel=1e-5)
+    assert result.measures.baseline_mse == pytest.approx(target_of(pairs.task).deviation ** 2, rel=1e-5)
     assert not result.has_accuracy
 
 

@@ -313,7 +313,7 @@ class RaggedWriter:
         offsets = offsets_of(np.array(self.lengths, dtype=np.int64))
         tokens = np.memmap(self._tokens, dtype=self.dtype, mode="r") if offsets[-1] else np.empty(0, self.dtype)
         labels = np.array(self.labels, dtype=np.int64)
-        answers = np.stack(self.answers) if self.answers else None
+        answers: NDArray[Any] | None = np.stack(self.answers) if self.answers else None
         examples = RaggedExamples(
             np.asarray(tokens), offsets, labels, self.name, seed, source or {}, self.sides, answers
         )

@@ -76,7 +76,7 @@ def test_numbers_are_read_with_the_mean_and_deviation_of_training() -> None:
     write(
         "train.csv", [("a", "x", "1"), ("b", "x", " 3.0 "), ("c", "x", ""), ("d", "x", "nan")], ("one", "two", "score")
     )
-    options = {"target": "number", "label": "score", "text": "one", "text2": "two"}
+    options: dict[str, Any] = {"target": "number", "label": "score", "text": "one", "text2": "two"}
     assert "skip_unlabelled true leaves such rows out" in error(lambda: opened(**options).load("train"))
     task = opened(skip_unlabelled=True, **options)
     answers = task.load("train").answers
@@ -99,7 +99,7 @@ def test_the_held_out_rows_do_not_decide_the_mean() -> None:
 
 def test_a_run_keeps_its_target() -> None:
     write("train.csv", ROWS, ("text", "genres"))
-    options = {"target": "labels", "label": "genres", "separator": "|"}
+    options: dict[str, Any] = {"target": "labels", "label": "genres", "separator": "|"}
     task = opened(**options)
     kept = opened(json.loads(json.dumps(task.state())), **options)
     Path("train.csv").unlink()
