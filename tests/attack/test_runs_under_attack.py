@@ -1,4 +1,4 @@
-"""Attacks: trainings resume to the same weights; damaged files, odd inputs, full disks and hostile requests do no harm."""
+"""Attacks: trainings resume equal; damaged files, odd inputs, full disks and hostile requests do no harm."""
 
 from __future__ import annotations
 

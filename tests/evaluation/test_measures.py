@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from nestree.evaluation import Result, Share, evaluate
+from nestree.evaluation.evaluate import read_measures
 from nestree.evaluation.intervals import paired_difference
-from nestree.evaluation.measures import MISTAKES, ClassMeasures, measure_classes, read_measures
+from nestree.evaluation.measures import MISTAKES, ClassMeasures, measure_classes
 from nestree.evaluation.mistakes import as_json, mistaken_inputs, text_of
 from nestree.evaluation.record import entries, record
 from nestree.tasks.listops import ListOps

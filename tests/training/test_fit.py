@@ -263,7 +263,7 @@ def test_the_weights_at_the_end_are_kept_where_that_is_asked_for(tmp_path: Path)
     trained = training(tmp_path / "run", made)
     trained.timer.time_elapsed = lambda *_: 60.0 * trained.stream.position  # type: ignore[method-assign]
     after = iter(torch.tensor([0.5, 0.25]))
-    trained.module.accuracy.compute = lambda: next(after)  # type: ignore[method-assign]
+    trained.module.measure.compute = lambda: next(after)  # type: ignore[method-assign]
     facts = trained.fit()
     assert (facts["steps"], facts["best_step"], facts["validation_accuracy"]) == (5, 5, 0.25)
     assert_same(load_file(trained.run.weights), dict(trained.module.model.state_dict()))

@@ -20,7 +20,7 @@ from nestree.errors import OptionError
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.evaluate_run import BOTH, NotRecorded
 from nestree.evaluation.mistakes import as_json
-from nestree.reports.class_tables import FEW, bag_about, show_classes, test_name
+from nestree.reports.class_tables import FEW, answers_about, bag_about, label_count, show_classes, test_name
 from nestree.reports.tables import show
 from nestree.runs import Run
 
@@ -57,9 +57,10 @@ def main(arguments: Sequence[str]) -> int:
         "evaluate",
         "Measure the accuracy of a run's best weights, with 95 % intervals, in total and by length, root operator and "
         "depth; macro F1, calibration (ECE), and precision, recall and F1 of each label. Texts as words are also "
-        "classified by a bag of words, if scikit-learn is installed. The results are also written to evaluation.json "
-        "in the run folder (for a model of the package or the Hub, in a copy in runs/). --encoder.option, as for "
-        "nestree train, changes an option for this evaluation only.",
+        "classified by a bag of words, if scikit-learn is installed. Answers of several labels are measured by F1 and "
+        "exact matches, numbers by Pearson and Spearman correlation and errors. The results are also written to "
+        "evaluation.json in the run folder (for a model of the package or the Hub, in a copy in runs/). "
+        "--encoder.option, as for nestree train, changes an option for this evaluation only.",
     )
     parser.add_argument("run", help=f"{RUN}.")
     parser.add_argument(
@@ -142,7 +143,7 @@ def _print(run: Run, results: Sequence[Result], changed: Mapping[str, Any], *, e
 
 def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool) -> None:
     """Print the tables; with ``every``, those of labels for all tests."""
-    measured = [(result, len(result.measures.classes)) for result in results if result.measures is not None]
+    measured = [(result, count) for result in results if (count := label_count(result))]
     generated = run.task.protocol == "generated"
     shown = [result for result, count in measured if every or (not generated and count <= FEW)]
     show(console, results, without=("label",) if shown else ())  # the recall of a label is its accuracy
@@ -150,6 +151,8 @@ def _show(console: Console, run: Run, results: Sequence[Result], *, every: bool)
     for result in results:
         for sentence in bag_about(result, run.task):
             console.print(f"{test_name(result)}, {sentence}", soft_wrap=True)
+        for sentence in answers_about(result):
+            console.print(f"{test_name(result)}: {sentence}", soft_wrap=True)
     if measured and not shown and not generated:
         console.print(f"{measured[0][1]} labels: --classes shows precision, recall and F1 of each")
 

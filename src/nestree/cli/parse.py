@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _print(kind: str, text: str, reading: Reading, options: ParseOptions, stream
         print(json.dumps(_plain(text, reading, options)), file=stream)
     elif kind == "svg":
         (caption, best), *others = _captioned(reading, options)
-        answer = f"answer {printable_line(reading.label or '')} ({reading.probability:.2f}); {caption}"
+        answer = f"answer {printable_line(reading.label or '')}{reading.certainty}; {caption}"
         stream.write(draw_svg([(answer, best), *others], depth=options.depth, width=options.width))
     else:
         _draw(reading, options, stream)
@@ -173,7 +174,7 @@ def _plain(text: str, reading: Reading, options: ParseOptions) -> dict[str, Any]
     return {
         "input": text,
         "label": reading.label,
-        "probability": None if reading.reason else round(reading.probability, 6),
+        "probability": None if math.isnan(reading.probability) else round(reading.probability, 6),
         **({"reason": reading.reason} if reading.reason else {}),
         "sides": [
             [{**parsed.as_dict(), "brackets": parsed.brackets()} for parsed in trees[: options.beams]]
@@ -204,11 +205,7 @@ def _draw(reading: Reading, options: ParseOptions, stream: Any) -> None:
     if reading.reason is not None:
         write(Text(f"no answer: {reading.reason}\n", style="dim"))
         return
-    write(
-        Text.assemble(
-            ("answer ", "dim"), (printable_line(reading.label or ""), "bold green"), f" ({reading.probability:.2f})"
-        )
-    )
+    write(Text.assemble(("answer ", "dim"), (printable_line(reading.label or ""), "bold green"), reading.certainty))
     for caption, parsed in _captioned(reading, options):
         write(Text(f"{caption}; {_size(parsed)}", style="dim"))
         for line in draw_text(parsed, columns=columns, depth=options.depth, width=options.width):

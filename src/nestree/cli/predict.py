@@ -19,18 +19,21 @@ from nestree.evaluation.predictions import Threshold
 from nestree.evaluation.shown import Shown
 from nestree.evaluation.tally import Tally
 from nestree.runs import Run
+from nestree.tasks.target import target_of
 from nestree.tasks.text import TextTask
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print label and probability of each input, as a line or a JSON object; or write a table with both added."""
+    """Print the answer to each input, as a line or a JSON object; or write a table with the answers added."""
     given = parse_with_inputs(_parser(), arguments)
     parsed = given.options
     threshold = Threshold(parsed.threshold, parsed.abstain)
     shown = Shown(parsed.probabilities, parsed.top)
     source = source_of(given)
     run = Run.open(parsed.run)
-    shown.check(run.task.label_names)
+    target = target_of(run.task)
+    shown = shown.of(target)
+    threshold.check(target)
     if source.kind == "table" and not isinstance(run.task, TextTask):
         raise not_a_table(source.path)
     model = run.model(parsed.inference)  # an error in the run is reported before standard input is read
@@ -54,7 +57,7 @@ def _refuse_table_options(parsed: Namespace) -> None:
 
 def _predict_lines(run: Run, source: Source, parsed: Namespace, shown: Shown, threshold: Threshold) -> None:
     """Print one line, or JSON object, per input."""
-    tally = Tally(run.task.label_names)
+    tally = Tally(target_of(run.task))
     lines = inputs(source, parsed.encoding)
     while chunk := list(islice(lines, AT_ONCE)):
         where, texts = zip(*chunk, strict=True)
@@ -76,9 +79,9 @@ def _predict_lines(run: Run, source: Source, parsed: Namespace, shown: Shown, th
 def _parser() -> ArgumentParser:
     parser = command_parser(
         "predict",
-        "Predict the labels of inputs on the command line, in a file, or on standard input: one answer per input, in "
-        "their order. A table of texts (.csv, .tsv, .jsonl, also with .gz; .xlsx; .parquet; a folder) is returned with "
-        "more columns, prediction and probability.",
+        "Predict the labels (or numbers) of inputs on the command line, in a file, or on standard input: one answer "
+        "per input, in their order. A table of texts (.csv, .tsv, .jsonl, also with .gz; .xlsx; .parquet; a folder) is "
+        "returned with more columns, prediction and, of a single label, probability.",
     )
     add_run_and_inputs(parser, tables=True)
     parser.add_argument(
@@ -92,7 +95,8 @@ def _parser() -> ArgumentParser:
         "--threshold",
         type=float,
         metavar="P",
-        help="Give no label if the most probable one is less probable than P (above 0, at most 1).",
+        help="Give no label if the most probable one is less probable than P (above 0, at most 1); where there may be "
+        "several, give those more probable than P (default: 0.5).",
     )
     parser.add_argument("--abstain", type=str, metavar="LABEL", help="Label below the threshold (default: none).")
     parser.add_argument("--inference", type=str, help="For RIR: grouped or flat (default: as configured).")

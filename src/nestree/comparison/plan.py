@@ -23,6 +23,7 @@ from nestree.evaluation.bag_of_words import check_installed
 from nestree.runs import RUNS, Run
 from nestree.suggest import unknown
 from nestree.tasks import Task
+from nestree.tasks.target import need_classes
 from nestree.training.child_process import settle
 
 FORMAT = "nestree-compare-1"
@@ -193,6 +194,7 @@ def _settled(plan: Plan, console: Console) -> list[tuple[Config, Task]]:
 def _settle(config: Config, plan: Plan, console: Console) -> tuple[Config, Task]:
     """Check a contender, and prepare its tests."""
     task = config.data.open()
+    need_classes(task, "compare")
     for test in plan.tests:
         if test not in task.splits:
             raise UserError(unknown(f"test of {config.data.task}", test, task.splits))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from nestree.config.selection import measured
 from nestree.consoles import say
 from nestree.runs import Run
 
@@ -59,15 +60,17 @@ def train_seeds(recipe: str, seeds: Sequence[int], options: Sequence[str], folde
 
 
 def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Table:
-    """Return a table of a recipe's accuracy with each seed, and the mean.
+    """Return a table of a recipe's accuracy (or micro F1, or correlation) with each seed, and the mean.
 
     Args:
         runs: one run per seed.
         results: results of each run.
     """
-    from nestree.reports.tables import percent
+    from nestree.reports.tables import decimals, percent
 
-    title = f"{runs[0].config.recipe}: accuracy %, {runs[0].protocol}"
+    measure, _ = measured(runs[0].about())
+    shown = percent if measure.share else decimals
+    title = f"{runs[0].config.recipe}: {measure.name}{' %' * measure.share}, {runs[0].protocol}"
     table = Table(title=title, title_justify="left")
     table.add_column("test")
     for run in runs:
@@ -75,15 +78,15 @@ def seeds_table(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Tab
     table.add_column("mean", justify="right")
     for name, shares in _by_test(runs, results).items():
         known = [share for share in shares if share is not None]
-        mean = percent(sum(known) / len(known)) if len(known) == len(shares) else ""
-        table.add_row(name, *map(percent, shares), mean)
+        mean = shown(sum(known) / len(known)) if len(known) == len(shares) else ""
+        table.add_row(name, *map(shown, shares), mean)
     return table
 
 
 def _by_test(runs: Sequence[Run], results: Sequence[Sequence[Result]]) -> Mapping[str, list[float | None]]:
-    """Return the accuracy of each run by test, validation first; None where a run was not evaluated."""
-    found = [{_name(result): result.total.accuracy for result in part} for part in results]
-    rows: dict[str, list[float | None]] = {"validation": [run.about().get("validation_accuracy") for run in runs]}
+    """Return the measure of each run by test, validation first; None where a run was not evaluated."""
+    found = [{_name(result): result.main for result in part} for part in results]
+    rows: dict[str, list[float | None]] = {"validation": [measured(run.about())[1] for run in runs]}
     return rows | {name: [part.get(name) for part in found] for part in found for name in part}
 
 

@@ -190,7 +190,8 @@ class TrainerOptions:
     null: never. Here and for plateaus, only validations in the last stage of a curriculum count."""
     select: str = "accuracy"
     """Criterion for the best weights, patience and plateaus: accuracy or loss on the validation examples; or last,
-    which keeps the weights at the end of the training (patience and plateaus then use accuracy)."""
+    which keeps the weights at the end of the training (patience and plateaus then use accuracy). In place of accuracy,
+    several labels (data.target) are measured by micro F1, numbers by Pearson correlation."""
     validate_every: int | None = None
     """Steps between validations; null: one validation per epoch."""
     checkpoint_every: int = 100

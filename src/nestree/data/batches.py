@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     lengths: Tensor
     """(B * sides,)"""
     labels: Tensor
-    """(B,)"""
+    """(B,) numbers of the labels; or (B, outputs) where the answers are not single labels, float32."""
     size: int
     """Examples in the whole batch, over all processes."""
 
@@ -41,7 +41,10 @@ def collate(
     padded = np.full(real.shape, PADDING, dtype=np.int64)
     padded[real] = examples.tokens[(start[:, None] + place)[real]]
     tokens, lengths = torch.from_numpy(padded), torch.from_numpy(length)
-    labels = torch.from_numpy(examples.labels[np.asarray(indices)].astype(np.int64))
+    if examples.answers is None:
+        labels = torch.from_numpy(examples.labels[np.asarray(indices)].astype(np.int64))
+    else:
+        labels = torch.from_numpy(examples.answers[np.asarray(indices)].astype(np.float32))
     return Batch(tokens, lengths, labels, len(indices) if size is None else size)
 
 

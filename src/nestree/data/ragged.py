@@ -1,4 +1,4 @@
-"""Labelled sequences of unequal length, or pairs of them, as three flat arrays in one file."""
+"""Labelled sequences of unequal length, or pairs of them, as a few flat arrays in one file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ FORMAT = "nestree-ragged-2"
 """Stored in every file; files of another format are refused."""
 
 _TOKEN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
+_ANSWERS = (np.dtype(np.uint8), np.dtype(np.float64))
 _FILE_TYPES = {
     "U8": np.uint8,
     "U16": np.uint16,
@@ -32,6 +33,7 @@ _FILE_TYPES = {
     "I32": np.int32,
     "I64": np.int64,
     "U64": np.uint64,
+    "F64": np.float64,
 }
 _BLOCK = 2**24
 
@@ -47,11 +49,13 @@ class RaggedExamples:
     Args:
         tokens: Token ids of all sequences, concatenated: shape (total,), uint8, uint16 or uint32.
         offsets: Where each sequence begins and the last one ends: shape (examples * sides + 1,), int64, 0 to total.
-        labels: Shape (examples,), any integer type.
+        labels: Shape (examples,), any integer type; 0 where the answers are not single labels.
         name: Name of the dataset, for example "listops/900-1000".
         seed: Seed that it was generated with; None for data that were read.
         source: Where else it comes from, as JSON values: a generator's parameters, a file.
         sides: Sequences per example.
+        answers: Where the answers are not single labels: 1 for each label that an example has, shape (examples,
+            labels), uint8; or its number, shape (examples, 1), float64.
 
     Raises:
         ValueError: The arrays do not fit each other; names the array.
@@ -64,6 +68,7 @@ class RaggedExamples:
     seed: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     sides: int = 1
+    answers: NDArray[np.uint8] | NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         tokens, offsets, labels = self.tokens, self.offsets, self.labels
@@ -81,6 +86,11 @@ class RaggedExamples:
             raise ValueError(f"offsets must have {self.sides} sequences per example, not {len(offsets) - 1} in all")
         if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"labels must be {examples} integers, not {labels.dtype} of shape {labels.shape}")
+        answers = self.answers
+        if answers is not None and (answers.ndim != 2 or len(answers) != examples or answers.dtype not in _ANSWERS):
+            raise ValueError(
+                f"answers must be {examples} rows of uint8 or float64, not {answers.dtype} of shape {answers.shape}"
+            )
 
     @classmethod
     def from_sequences(
@@ -115,6 +125,7 @@ class RaggedExamples:
             first.seed,
             first.source,
             first.sides,
+            None if first.answers is None else np.concatenate([_answers(part) for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -138,13 +149,17 @@ class RaggedExamples:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the types and bytes of the three arrays, without name, seed and source."""
+        """SHA-256 of the types and bytes of the arrays, without name, seed and source."""
         digest = hashlib.sha256()
-        for array in (self.tokens, self.offsets, self.labels):
+        for array in (self.tokens, self.offsets, *self._answer_arrays().values()):
             portable = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             digest.update(f"{portable.dtype.str}{portable.shape}".encode())
             digest.update(portable.data)
         return digest.hexdigest()
+
+    def _answer_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the labels, and the answers if there are any, by name."""
+        return {"labels": self.labels, **({} if self.answers is None else {"answers": self.answers})}
 
     def select(self, indices: Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]) -> RaggedExamples:
         """Return a copy of the examples at ``indices`` (or where a mask is true), in that order, with the same name."""
@@ -159,13 +174,15 @@ class RaggedExamples:
             first, end = offsets[start], offsets[min(start + 10_000, len(rows))]
             shift = np.repeat(self.offsets[:-1][rows[part]] - offsets[:-1][part], lengths[part])
             tokens[first:end] = self.tokens[shift + np.arange(first, end)]
-        return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[chosen])
+        kept = {name: array[chosen] for name, array in self._answer_arrays().items()}
+        return replace(self, tokens=tokens, offsets=offsets, **kept)
 
     def head(self, count: int) -> RaggedExamples:
         """Return the first ``count`` examples (all if there are fewer) as views, with the same name."""
         count = min(count, len(self))
         offsets = self.offsets[: count * self.sides + 1]
-        return replace(self, tokens=self.tokens[: offsets[-1]], offsets=offsets, labels=self.labels[:count])
+        kept = {name: array[:count] for name, array in self._answer_arrays().items()}
+        return replace(self, tokens=self.tokens[: offsets[-1]], offsets=offsets, **kept)
 
     def sample(self, count: int, *, seed: int) -> RaggedExamples:
         """Return ``count`` random examples (all if there are fewer), in their order, with the same name.
@@ -188,9 +205,15 @@ class RaggedExamples:
             "checksum": self.checksum,
         }
         about["header"] = _header_checksum(about)
-        arrays = [np.ascontiguousarray(array) for array in (self.labels, self.offsets, self.tokens)]
+        # Arrays of wide elements come first, as each must begin at a multiple of their size.
+        named = {"labels": self.labels, "offsets": self.offsets, "tokens": self.tokens}
+        if self.answers is not None:
+            named = (
+                {"answers": self.answers, **named} if self.answers.itemsize > 1 else {**named, "answers": self.answers}
+            )
+        arrays = [np.ascontiguousarray(array) for array in named.values()]
         entries, start = {}, 0
-        for name, array in zip(("labels", "offsets", "tokens"), arrays, strict=True):
+        for name, array in zip(named, arrays, strict=True):
             kind = next(kind for kind, dtype in _FILE_TYPES.items() if array.dtype.newbyteorder("=") == dtype)
             entries[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, start + array.nbytes)}
             start += array.nbytes
@@ -201,7 +224,7 @@ class RaggedExamples:
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             for array in arrays:
-                content = array.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+                content = array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
                 for at in range(0, len(content), _BLOCK):
                     file.write(content[at : at + _BLOCK].data)
 
@@ -223,6 +246,7 @@ class RaggedExamples:
                 about["seed"],
                 about["source"],
                 about.get("sides", 1),
+                arrays.get("answers"),
             )
             whole = examples.checksum == about["checksum"] and _header_checksum(about) == about["header"]
         except OSError as error:
@@ -254,6 +278,7 @@ class RaggedWriter:
         self.sides = sides
         self.lengths: list[int] = []
         self.labels: list[int] = []
+        self.answers: list[NDArray[np.uint8] | NDArray[np.float64]] = []
         self._tokens = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed on leaving)
 
     def __enter__(self) -> RaggedWriter:
@@ -262,8 +287,14 @@ class RaggedWriter:
     def __exit__(self, *_: object) -> None:
         self._tokens.close()
 
-    def add(self, sequences: Sequence[NDArray[np.unsignedinteger]], *, label: int) -> None:
-        """Add an example, one sequence of token ids per side.
+    def add(
+        self,
+        sequences: Sequence[NDArray[np.unsignedinteger]],
+        *,
+        label: int = 0,
+        answers: NDArray[np.uint8] | NDArray[np.float64] | None = None,
+    ) -> None:
+        """Add an example, one sequence of token ids per side, with its label or its answers.
 
         Raises:
             ValueError: the number of sequences is wrong, or a token id is too large for the writer's type.
@@ -274,6 +305,8 @@ class RaggedWriter:
             self._tokens.write(tokens.data)
             self.lengths.append(len(tokens))
         self.labels.append(label)
+        if answers is not None:
+            self.answers.append(answers)
 
     def finish(self, *, seed: int | None = None, source: Mapping[str, Any] | None = None) -> None:
         """Write the data file atomically."""
@@ -281,7 +314,11 @@ class RaggedWriter:
         offsets = offsets_of(np.array(self.lengths, dtype=np.int64))
         tokens = np.memmap(self._tokens, dtype=self.dtype, mode="r") if offsets[-1] else np.empty(0, self.dtype)
         labels = np.array(self.labels, dtype=np.int64)
-        RaggedExamples(np.asarray(tokens), offsets, labels, self.name, seed, source or {}, self.sides).save(self.path)
+        answers: NDArray[Any] | None = np.stack(self.answers) if self.answers else None
+        examples = RaggedExamples(
+            np.asarray(tokens), offsets, labels, self.name, seed, source or {}, self.sides, answers
+        )
+        examples.save(self.path)
 
 
 def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -301,6 +338,12 @@ def _narrowed(tokens: NDArray[np.unsignedinteger], dtype: np.dtype[Any]) -> NDAr
     if tokens.size and tokens.dtype.itemsize > dtype.itemsize and int(tokens.max()) > np.iinfo(dtype).max:
         raise ValueError(f"tokens must be at most {np.iinfo(dtype).max}, to fit into {dtype}, not {tokens.max()}")
     return tokens.astype(dtype, casting="same_kind", copy=False)
+
+
+def _answers(examples: RaggedExamples) -> NDArray[Any]:
+    if examples.answers is None:
+        raise ValueError(f"answers must be in all parts, and {examples.name} has none")
+    return examples.answers
 
 
 def _parse(content: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

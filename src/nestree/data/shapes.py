@@ -65,7 +65,7 @@ missing or null. Other names are ignored, as a later version may write them."""
 
 
 def _counted(values: Mapping[str, Any]) -> str | None:
-    if values["correct"] > values["examples"]:
+    if (values.get("correct") or 0) > values["examples"]:
         return f"has {values['correct']} correct answers to {values['examples']} examples"
     right = values.get("right")
     if right is not None and len(right) != 2 * -(-values["examples"] // 8):
@@ -75,6 +75,8 @@ def _counted(values: Mapping[str, Any]) -> str | None:
 
 COUNTED = Ruled({"correct": COUNT, "examples": COUNT}, _counted)
 """Correct answers, and ``right``, if it is there: a bit per example, in hexadecimal digits."""
+ANSWERED = Ruled({"correct?": COUNT, "examples": COUNT}, _counted)
+"""The same, or only the number of examples where answers are not simply right or wrong."""
 
 
 def check_shape(values: Any, shape: Shape, where: str) -> None:

@@ -209,8 +209,8 @@ class BagOfWords:
 
 
 def fits_bag_of_words(task: Task) -> bool:
-    """Whether a task is one of single texts, as words."""
-    return isinstance(task, TextTask) and task.sides == 1 and task.level == "word"
+    """Whether a task is one of single labels of single texts, as words."""
+    return isinstance(task, TextTask) and task.sides == 1 and task.level == "word" and task.target.kind == "class"
 
 
 def training_part(train: RaggedExamples, *, size: int | None, seed: int) -> RaggedExamples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from nestree.data.batches import budget_batches, collate
 from nestree.data.ragged import RaggedExamples
-from nestree.data.shapes import COUNTED, HEX, INTEGER, NUMBER, SHARE, TEXT, Ruled
+from nestree.data.shapes import ANSWERED, HEX, INTEGER, NUMBER, SHARE, TEXT, Ruled
+from nestree.errors import UserError
 from nestree.evaluation.bag_of_words import BAG, BagOfWords
 from nestree.evaluation.intervals import wilson
-from nestree.evaluation.measures import MEASURES, ClassMeasures, measure_classes, read_measures
+from nestree.evaluation.label_measures import KIND as LABELS
+from nestree.evaluation.label_measures import LabelMeasures, measure_labels
+from nestree.evaluation.measures import MEASURES, ClassMeasures, measure_classes
 from nestree.evaluation.node_accuracy import NODES, NodeScore
+from nestree.evaluation.number_measures import KIND as NUMBERS
+from nestree.evaluation.number_measures import NumberMeasures, measure_numbers
 from nestree.models import Classifier
 from nestree.tasks.base import DataOptions
+from nestree.tasks.target import LIMIT, Target
 from nestree.trees import ParsedTree
 from nestree.trees.scores import GoldTree, TreeScore, tree_scores
 
@@ -36,12 +42,12 @@ ENTRY = Ruled(
     {
         "test": TEXT,
         "inference?": TEXT,
-        **COUNTED.shape,
+        **ANSWERED.shape,
         "baseline?": SHARE,
         "protocol?": TEXT,
         "mean_length": NUMBER,
         "seconds": NUMBER,
-        "strata": {str: [Ruled({"group": TEXT, **COUNTED.shape}, COUNTED.rule)]},
+        "strata": {str: [Ruled({"group": TEXT, **ANSWERED.shape}, ANSWERED.rule)]},
         "right?": HEX,
         "trees?": {str: {"f1?": SHARE, "recall?": SHARE}},
         "measures?": MEASURES,
@@ -53,14 +59,17 @@ ENTRY = Ruled(
         "time?": TEXT,
         "version?": TEXT,
     },
-    COUNTED.rule,
+    ANSWERED.rule,
 )
 """Shape of a result in ``evaluation.json``, see [`nestree.data.shapes`][]."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Number of correct answers in a group of examples."""
+    """Number of correct answers in a group of examples.
+
+    An answer of several labels is correct if all of them are. Where the answers are numbers there are no correct ones.
+    """
 
     group: str
     correct: int
@@ -89,6 +98,37 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Uncounted(Share):
+    """Examples whose answers are numbers, of which none is simply right or wrong."""
+
+    correct: int = field(default=0, init=False)
+
+    @property
+    def accuracy(self) -> float:
+        """Raise a UserError, as there is none."""
+        raise UserError(f"{self.group}: its answers are numbers, which have no accuracy")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Raise a UserError, as there is none."""
+        raise UserError(f"{self.group}: its answers are numbers, which have no accuracy")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the number of examples as JSON values."""
+        return {"group": self.group, "correct": None, "examples": self.examples}
+
+
+Measures = ClassMeasures | LabelMeasures | NumberMeasures
+
+
+def read_measures(values: Mapping[str, Any] | None) -> Measures | None:
+    """Return the measures of an entry of ``evaluation.json``; None if it has none, or of a kind of a later version."""
+    kinds = {"classes": ClassMeasures, LABELS: LabelMeasures, NUMBERS: NumberMeasures}
+    kind = kinds.get(values.get("kind", "")) if values else None
+    return None if kind is None or values is None else kind.from_dict(values)
+
+
+@dataclass(frozen=True)
 class Result:
     """Result of a model on a test."""
 
@@ -96,6 +136,7 @@ class Result:
     inference: str | None
     """Inference of RIR, grouped or flat; None for other encoders."""
     total: Share
+    """Correct answers; [`Uncounted`][] where the answers are numbers."""
     strata: dict[str, list[Share]]
     """Shares of each stratum's groups, in order, by name of the stratum."""
     mean_length: float
@@ -111,12 +152,29 @@ class Result:
     trees: dict[str, TreeScore] | None = None
     """Scores of the model's most probable trees, and of trees that need no training, if they were requested; see
     [`nestree.trees.scores.tree_scores`][]."""
-    measures: ClassMeasures | None = None
-    """What else is measured of the answers; None in results of earlier versions."""
+    measures: Measures | None = None
+    """What else is measured of the answers, by their kind; None in results of earlier versions."""
     bag_of_words: BagOfWords | None = None
     """Answers of a bag of words on the same examples, if they were requested and the task is one of words."""
     nodes: NodeScore | None = None
     """Accuracy at the labelled nodes of gold trees, if it was requested."""
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether answers are right or wrong."""
+        return not isinstance(self.total, Uncounted)
+
+    @property
+    def main(self) -> float | None:
+        """What a model is chosen by: accuracy, micro F1 of several labels, or Pearson correlation of numbers."""
+        if isinstance(self.measures, NumberMeasures):
+            return self.measures.pearson
+        return self.measures.micro_f1 if isinstance(self.measures, LabelMeasures) else self.total.accuracy
+
+    @property
+    def class_measures(self) -> ClassMeasures | None:
+        """What is measured of answers that are single labels; None for others, and in results of earlier versions."""
+        return self.measures if isinstance(self.measures, ClassMeasures) else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -139,10 +197,11 @@ class Result:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
         """Return the result of values that [`as_dict`][] returned; other keys are ignored."""
+        test, correct, examples = values["test"], values.get("correct"), values["examples"]
         return cls(
-            test=values["test"],
+            test=test,
             inference=values.get("inference"),
-            total=Share(values["test"], values["correct"], values["examples"]),
+            total=Uncounted(test, examples=examples) if correct is None else Share(test, correct, examples),
             strata={name: [Share.from_dict(share) for share in shares] for name, shares in values["strata"].items()},
             mean_length=values["mean_length"],
             seconds=values["seconds"],
@@ -162,18 +221,20 @@ def probabilities(
     model: Classifier,
     examples: RaggedExamples,
     *,
+    target: Target | None = None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the probability of each label, (examples, classes).
+    """Return the probability of each label, (examples, classes); where the answers are numbers, these, (examples, 1).
 
     Args:
         model: a model, on any device; it is switched to evaluation mode.
         examples: examples, none of length 0.
+        target: what the answers are; None for single labels.
         tokens: maximal number of tokens per batch, padding included; a longer example is a batch by itself.
         advance: called with the number of examples after each batch.
     """
-    return answers(model, examples, beams=0, tokens=tokens, advance=advance)[0]
+    return answers(model, examples, beams=0, target=target, tokens=tokens, advance=advance)[0]
 
 
 @torch.inference_mode()
@@ -182,23 +243,25 @@ def answers(
     examples: RaggedExamples,
     *,
     beams: int | None,
+    target: Target | None = None,
     tokens: int = DataOptions.evaluation_tokens,
     advance: Callable[[int], None] | None = None,
 ) -> tuple[NDArray[np.float32], list[list[ParsedTree]] | None]:
-    """Return the probability of each label, (examples, classes), and the trees of each sequence.
+    """Return the probability of each label (or the number), (examples, classes), and the trees of each sequence.
 
     The arguments are those of [`probabilities`][] and ``beams``, the number of trees per sequence (None: all, 0: none).
     There is a list of trees per sequence, most probable first, with the sides of a pair next to each other; None if
     ``beams`` is 0 or the encoder has no trees.
     """
     model.eval()
+    read = (target or Target()).read
     device = next(model.parameters()).device
     found: NDArray[np.float32] | None = None
     parsed: dict[int, list[ParsedTree]] = {}
     for indices in budget_batches(examples.lengths, tokens=tokens, sides=examples.sides):
         batch = collate(examples, indices)
         encoding = model.encode(batch.tokens.to(device), batch.lengths.to(device), trees=beams != 0)
-        part = model.classify(encoding.root).float().softmax(dim=-1).cpu().numpy()
+        part = read(model.classify(encoding.root).float()).cpu().numpy()
         found = np.empty((len(examples), part.shape[1]), np.float32) if found is None else found
         found[indices] = part
         rows = [row * examples.sides + side for row in indices for side in range(examples.sides)]
@@ -215,6 +278,8 @@ def evaluate(
     *,
     test: str,
     labels: Sequence[str] | None = None,
+    target: Target | None = None,
+    train: RaggedExamples | None = None,
     strata: Mapping[str, NDArray[Any]] | None = None,
     baseline: float | None = None,
     protocol: str | None = None,
@@ -224,7 +289,8 @@ def evaluate(
 ) -> Result:
     """Return the accuracy on ``examples``, in total and by each of ``strata`` (one value per example), and by class.
 
-    ``labels`` are the names of the labels; None for their numbers.
+    ``labels`` are the names of the labels; None for their numbers. Where the answers are not single labels, ``target``
+    says what they are, and ``train`` are the training examples, for a baseline.
     With ``gold`` ([`nestree.tasks.base.Task.gold`][]), the most probable tree of each sequence is scored too.
 
     Raises:
@@ -233,22 +299,49 @@ def evaluate(
     if len(examples) == 0:
         raise ValueError(f"test {test} has no examples")
     began = time.perf_counter()
-    found, parsed = answers(model, examples, beams=0 if gold is None else 1, tokens=tokens, advance=advance)
+    target = target or Target(names=tuple(labels or ()))
+    beams = 0 if gold is None else 1
+    found, parsed = answers(model, examples, beams=beams, target=target, tokens=tokens, advance=advance)
     seconds = time.perf_counter() - began
-    right = found.argmax(axis=1) == examples.labels
+    right = _right(found, examples, target)
     return Result(
         test=test,
         inference=getattr(model.encoder, "inference", None),
-        total=Share(test, int(right.sum()), len(right)),
-        strata={name: by_group(right, groups(name, values)) for name, values in (strata or {}).items()},
+        total=Uncounted(test, examples=len(examples)) if right is None else Share(test, int(right.sum()), len(right)),
+        strata={}
+        if right is None
+        else {name: by_group(right, groups(name, values)) for name, values in (strata or {}).items()},
         mean_length=float(examples.lengths.mean()),
         seconds=seconds,
         baseline=baseline,
         protocol=protocol,
-        right=np.packbits(right).tobytes().hex(),
+        right=None if right is None else np.packbits(right).tobytes().hex(),
         trees=None if gold is None else _score(parsed, examples, gold),
-        measures=measure_classes(found, examples.labels, names=labels),
+        measures=_measured(found, examples, target, train, labels),
     )
+
+
+def _right(found: NDArray[np.float32], examples: RaggedExamples, target: Target) -> NDArray[np.bool_] | None:
+    """Return which answers are correct; None if they are numbers."""
+    if target.kind == "class":
+        return found.argmax(axis=1) == examples.labels
+    return None if target.kind == "number" else ((found > LIMIT) == examples.answers).all(axis=1)
+
+
+def _measured(
+    found: NDArray[np.float32],
+    examples: RaggedExamples,
+    target: Target,
+    train: RaggedExamples | None,
+    labels: Sequence[str] | None,
+) -> Measures:
+    """Measure the answers by their kind."""
+    if examples.answers is None:
+        return measure_classes(found, examples.labels, names=labels)
+    if target.kind == "number":
+        return measure_numbers(found[:, 0], examples.answers[:, 0], mean=target.mean)
+    of_train = None if train is None else train.answers
+    return measure_labels(found, examples.answers, names=target.names, train=of_train)
 
 
 def _score(

@@ -29,6 +29,7 @@ from nestree.models import Classifier
 from nestree.runs import Run, load
 from nestree.suggest import unknown
 from nestree.tasks import Task
+from nestree.tasks.target import target_of
 from nestree.tasks.text import TextTask
 
 BOTH = "both"
@@ -133,7 +134,7 @@ def _evaluate(
 
     What keeps a result from being recorded is added to ``failures``.
     """
-    task = run.task
+    task, target = run.task, target_of(run.task)
     model = load(run, **changed, **({} if inference is None else {"inference": inference}))
     if trees:
         _check_trees(run, model, tests)
@@ -156,8 +157,10 @@ def _evaluate(
                 examples,
                 test=test,
                 labels=task.label_names,
+                target=target,
+                train=train,
                 strata=task.strata(examples),
-                baseline=task.baseline(train, examples),
+                baseline=None if target.kind == "number" else task.baseline(train, examples),
                 protocol=run.protocol,
                 gold=task.gold if trees else None,
                 tokens=tokens or run.config.data.evaluation_tokens,

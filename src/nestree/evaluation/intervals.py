@@ -1,4 +1,4 @@
-"""Confidence intervals of shares and of their differences."""
+"""Confidence intervals of shares, of their differences, and of correlations."""
 
 from __future__ import annotations
 
@@ -41,3 +41,17 @@ def paired_difference(first: int, second: int, trials: int, *, z: float = Z95) -
     one, other = (first + 1) / (trials + 2), (second + 1) / (trials + 2)
     half = z * math.sqrt((one + other - (one - other) ** 2) / (trials + 2))
     return (first - second) / trials, max(-1.0, one - other - half), min(1.0, one - other + half)
+
+
+def fisher(correlation: float, examples: int, *, z: float = Z95) -> tuple[float, float]:
+    """Return the interval of a Pearson correlation by Fisher's transformation (Fisher 1921), by default of 95 %.
+
+    Raises:
+        ValueError: there are fewer than 4 examples, or ``correlation`` is not between -1 and 1.
+    """
+    if examples < 4 or not -1 <= correlation <= 1:
+        raise ValueError(f"correlation must be between -1 and 1, of at least 4 examples, not {correlation}, {examples}")
+    if abs(correlation) == 1:
+        return correlation, correlation
+    centre, half = math.atanh(correlation), z / math.sqrt(examples - 3)
+    return math.tanh(centre - half), math.tanh(centre + half)

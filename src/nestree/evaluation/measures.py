@@ -126,31 +126,20 @@ class ClassMeasures:
         """Return the measures as JSON values."""
         return {
             "kind": "classes",
-            "macro_f1": _rounded(self.macro_f1),
-            "ece": _rounded(self.ece),
-            "classes": [
-                {
-                    "label": one.label,
-                    "support": one.support,
-                    "predicted": one.predicted,
-                    "correct": one.correct,
-                    "precision": _rounded(one.precision),
-                    "recall": _rounded(one.recall),
-                    "f1": _rounded(one.f1),
-                }
-                for one in self.classes
-            ],
+            "macro_f1": rounded(self.macro_f1),
+            "ece": rounded(self.ece),
+            "classes": [score_values(one) for one in self.classes],
             **({"confusion": [list(row) for row in self.confusion]} if self.confusion is not None else {}),
             "pairs": [{"label": label, "predicted": answer, "examples": n} for label, answer, n in self.pairs],
             "bins": [
-                [_rounded(b.low), _rounded(b.high), b.examples, b.correct, _rounded(b.confidence)] for b in self.bins
+                [rounded(b.low), rounded(b.high), b.examples, b.correct, rounded(b.confidence)] for b in self.bins
             ],
             "mistakes": [
                 {
                     "row": one.row,
                     "label": one.label,
                     "predicted": one.predicted,
-                    "probability": _rounded(one.probability),
+                    "probability": rounded(one.probability),
                 }
                 for one in self.mistakes
             ],
@@ -174,11 +163,11 @@ class ClassMeasures:
         )
 
 
-def read_measures(values: Mapping[str, Any] | None) -> ClassMeasures | None:
-    """Return the measures of an entry of ``evaluation.json``; None if it has none, or of a kind of a later version."""
-    if not values or values.get("kind") != "classes":
-        return None
-    return ClassMeasures.from_dict(values)
+def score_values(score: ClassScore) -> dict[str, Any]:
+    """Return the scores of a class as JSON values."""
+    scores = {name: rounded(getattr(score, name)) for name in ("precision", "recall", "f1")}
+    counts = {"support": score.support, "predicted": score.predicted, "correct": score.correct}
+    return {"label": score.label, **counts, **scores}
 
 
 def measure_classes(
@@ -280,5 +269,6 @@ def _pairs(
     return tuple((names[label], names[answer], count) for (label, answer), count in most)
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Return a measure as it is written to files."""
     return None if value is None else round(value, 6)

@@ -34,14 +34,15 @@ def mistaken_inputs(run: Run, result: Result) -> list[MistakenInput]:
     Raises:
         UserError: the test's files are missing or damaged.
     """
-    if result.measures is None or not result.measures.mistakes:
+    measures = result.class_measures
+    if measures is None or not measures.mistakes:
         return []
     if result.test not in run.task.splits:
         raise UserError(f"task {run.config.data.task} has no test {result.test}")
     examples = run.task.load(result.test, size=result.total.examples)
     return [
         MistakenInput(mistake, sequences, tuple(text_of(run.task, sequence) for sequence in sequences))
-        for mistake in result.measures.mistakes
+        for mistake in measures.mistakes
         if (sequences := _sequences(run.task, examples, mistake)) is not None
     ]
 
@@ -64,7 +65,7 @@ def _sequences(task: Task, examples: RaggedExamples, mistake: Mistake) -> TokenI
 def as_json(run: Run, result: Result) -> dict[str, Any]:
     """Return a result as JSON values to read, with the texts of the mistakes as far as the test's files are there."""
     values = {key: value for key, value in result.as_dict().items() if key != "right"}
-    if result.measures is not None:
+    if result.class_measures is not None:
         try:
             inputs = {one.mistake.row: list(one.texts) for one in mistaken_inputs(run, result)}
         except (UserError, ValueError):

@@ -18,15 +18,17 @@ from rich.console import Console
 
 from nestree.consoles import one_line
 from nestree.data import replacing
-from nestree.errors import OptionError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.predictions import Prediction, Threshold, TokenIds, each_prediction, encode_all
 from nestree.evaluation.shown import Shown
 from nestree.evaluation.tally import Tally
 from nestree.models import Classifier
 from nestree.runs import Run
 from nestree.tasks import Task
+from nestree.tasks.target import target_of
 from nestree.tasks.text import OwnOptions
-from nestree.tasks.text.table import Record, Table, cell_text, table_format, text_of
+from nestree.tasks.text.answers import Answer, AnswerColumns
+from nestree.tasks.text.table import Record, Table, cell_text, table_format
 from nestree.tasks.text.table_style import TEXT_FORMATS
 from nestree.tasks.text.table_writer import TableWriter
 
@@ -62,8 +64,13 @@ class _Columns:
     """The columns that are read."""
 
     texts: tuple[str, ...]
-    label: str | None
-    """Column of the correct labels; None if the table has none."""
+    answers: AnswerColumns | None
+    """Column or columns of the correct answers; None if the table has none."""
+
+    @property
+    def about(self) -> str:
+        """Names of the columns of the correct answers."""
+        return "" if self.answers is None else ",".join(self.answers.columns)
 
 
 def predict_table(
@@ -92,7 +99,9 @@ def predict_table(
     Raises:
         UserError: a column is missing, a row cannot be read, or the output exists or cannot be written.
     """
-    shown, threshold = shown or Shown(), threshold or Threshold()
+    target = target_of(run.task)
+    shown, threshold = (shown or Shown()).of(target), threshold or Threshold()
+    threshold.check(target)
     data = run.config.data
     own = data if isinstance(data, OwnOptions) else OwnOptions()
     table = _opened(path, own, options)
@@ -104,7 +113,7 @@ def predict_table(
     console.print(f"{table.shown}: {tally.rows:,} rows{where}")
     for message in tally.unanswered("row", threshold):
         console.print(message)
-    for number, message in enumerate(tally.accuracy(columns.label or "", threshold)):
+    for number, message in enumerate(tally.accuracy(columns.about, threshold)):
         trained = number == 0 and own.train == os.path.abspath(path)
         console.print(message + "; the model was trained on this table" * trained)
 
@@ -153,12 +162,20 @@ def _columns(task: Task, table: Table, own: OwnOptions, options: TableOptions) -
         if name is None:
             raise OptionError(option, f"must name a column of {table.shown}: inputs of {task.name} are two texts")
         table.check_column(name, option)
-    try:
-        label = table.column(own.label)
-    except KeyError:
-        label = None
     texts = tuple(table.column(name) for _, name in named[: task.sides] if name is not None)
-    return _Columns(texts, label if table.columns.count(label or "") == 1 and label not in texts else None)
+    return _Columns(texts, _answer_columns(table, own, texts))
+
+
+def _answer_columns(table: Table, own: OwnOptions, texts: Sequence[str]) -> AnswerColumns | None:
+    """Return the columns of the correct answers; None if not all of them are there, once."""
+    names = own.label_columns(table.columns)
+    try:
+        columns = tuple(table.column(name) for name in names)
+    except KeyError:
+        return None
+    if any(table.columns.count(column) != 1 or column in texts for column in columns):
+        return None
+    return AnswerColumns(own.target, columns, columns if len(names) > 1 else (), own.separator)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
@@ -173,22 +190,24 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 def _predict(run: Run, model: Classifier, table: Table, columns: _Columns, threshold: Threshold, write: Write) -> Tally:
     """Predict and write all rows."""
-    tally = Tally(run.task.label_names)
+    tally = Tally(target_of(run.task))
     budget = run.config.data.evaluation_tokens
     for records, encoded in _parts(run.task, table, columns.texts, BATCHES * budget):
         predictions = each_prediction(model, run.task, encoded, threshold=threshold, tokens=budget)
         for record, found in zip(records, predictions, strict=True):
             write(record, found)
-            tally.add(found, _right_answer(record, columns.label))
+            tally.add(found, _right_answer(record, columns.answers))
     return tally
 
 
-def _right_answer(record: Record, column: str | None) -> str:
-    """Return the label in a row; an empty string if there is none."""
-    value = None if column is None else record.values.get(column)
-    return (
-        "" if column is None or isinstance(value, list | dict) else (text_of(value, record.where, column) or "").strip()
-    )
+def _right_answer(record: Record, columns: AnswerColumns | None) -> Answer | None:
+    """Return the answer in a row; None if there is none that can be compared with."""
+    if columns is None or all(record.values.get(column) is None for column in columns.columns):
+        return None
+    try:
+        return columns.read(record)
+    except UserError:
+        return None
 
 
 def _parts(

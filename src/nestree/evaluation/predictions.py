@@ -16,6 +16,7 @@ from nestree.evaluation.evaluate import probabilities
 from nestree.models import Classifier
 from nestree.tasks import Task
 from nestree.tasks.base import DataOptions
+from nestree.tasks.target import LIMIT, Target, target_of
 
 TokenIds = tuple[NDArray[np.unsignedinteger], ...]
 """The token ids of an input: of one sequence, or of the two of a pair."""
@@ -32,14 +33,15 @@ UNSURE = "below the threshold"
 
 @dataclass(frozen=True)
 class Threshold:
-    """When a model gives no label.
+    """When a model gives no label; where there may be several labels, which ones it gives.
 
     Raises:
         ValueError: an option is out of range; names the option.
     """
 
     threshold: float | None = None
-    """The label is given only if it is at least this probable; None: always."""
+    """The label is given only if it is at least this probable; None: always. Of several, the labels that are more
+    probable are given; None: more than 0.5."""
     abstain: str | None = None
     """What stands in place of the label otherwise."""
 
@@ -51,19 +53,35 @@ class Threshold:
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             raise OptionError("threshold", f"must be a probability above 0 and at most 1, not {value!r}")
 
+    def check(self, target: Target) -> None:
+        """Check that the options fit the answers.
+
+        Raises:
+            ValueError: they do not; names the option.
+        """
+        if target.kind == "number" and self.threshold is not None:
+            raise OptionError("threshold", "must be left out: the model's answers are numbers, without probabilities")
+        if target.kind == "labels" and self.abstain is not None:
+            raise OptionError("abstain", "must be left out: below the threshold, none of several labels is given")
+
 
 @dataclass(frozen=True)
 class Prediction:
     """What a model answers to one input."""
 
     label: str | None
-    """The most probable label; if there is a ``reason``, None or the label for abstentions."""
+    """The most probable label; if there is a ``reason``, None or the label for abstentions. Several labels, or a
+    number, as text."""
     probability: float
-    """Probability of the most probable label; NaN for an empty text."""
+    """Probability of the most probable label; NaN for an empty text, several labels and numbers."""
     probabilities: dict[str, float]
-    """Of every label, in the order of the task's ``label_names``; empty for an empty text."""
+    """Of every label, in the order of the task's ``label_names``; empty for an empty text, and for numbers."""
     reason: str | None = None
     """Why there is no label: [`EMPTY`][] or [`UNSURE`][]; None if there is one."""
+    labels: tuple[str, ...] | None = None
+    """The labels, where there may be several; else, and for an empty text, None."""
+    number: float | None = None
+    """The number, where answers are numbers; else, and for an empty text, None."""
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the ``k`` most probable labels with their probabilities, the most probable first.
@@ -130,19 +148,26 @@ def each_prediction(
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[Prediction]:
     """Yield the predictions of [`predict`][]; those of many labels take much memory if all are kept."""
-    texts = [one for one in inputs if one is not None]
-    found = iter(probabilities(model, as_examples(task, texts), tokens=tokens, advance=advance))
+    texts, target = [one for one in inputs if one is not None], target_of(task)
+    threshold = threshold or Threshold()
+    threshold.check(target)
+    found = iter(probabilities(model, as_examples(task, texts), target=target, tokens=tokens, advance=advance))
     if advance:
         advance(len(inputs) - len(texts))
     for one in inputs:
-        yield prediction(task.label_names, [] if one is None else next(found).tolist(), threshold or Threshold())
+        yield prediction(target, [] if one is None else next(found).tolist(), threshold)
 
 
-def prediction(labels: Sequence[str], probabilities: Sequence[float], threshold: Threshold) -> Prediction:
-    """Return the prediction that follows from a probability per label; without any, that for an empty text."""
-    if not probabilities:
+def prediction(target: Target, values: Sequence[float], threshold: Threshold) -> Prediction:
+    """Return the prediction that follows from a probability per label, or a number; without any, for an empty text."""
+    if not values:
         return Prediction(None, math.nan, {}, EMPTY)
-    named = dict(zip(labels, probabilities, strict=True))
+    if target.kind == "number":
+        return Prediction(f"{values[0]:.6g}", math.nan, {}, number=values[0])
+    named = dict(zip(target.names, values, strict=True))
+    if target.kind == "labels":
+        labels = target.chosen(values, LIMIT if threshold.threshold is None else threshold.threshold)
+        return Prediction(target.joined(labels), math.nan, named, labels=labels)
     best = max(named, key=named.__getitem__)
     if threshold.threshold is not None and named[best] < threshold.threshold:
         return Prediction(threshold.abstain, named[best], named, UNSURE)

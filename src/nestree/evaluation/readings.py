@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nestree.evaluation.evaluate import answers
-from nestree.evaluation.predictions import EMPTY, TokenIds, as_examples
+from nestree.evaluation.predictions import EMPTY, Threshold, TokenIds, as_examples, prediction
 from nestree.models import Classifier
 from nestree.tasks import Task
 from nestree.tasks.base import DataOptions
+from nestree.tasks.target import target_of
 from nestree.trees import ParsedTree
 
 
@@ -19,16 +20,21 @@ class Reading:
     """A model's answer and trees for one input."""
 
     label: str | None
-    """The most probable label; None for an empty text."""
+    """The most probable label, several labels or a number as text; None for an empty text."""
     probability: float
-    """Probability of that label; NaN for an empty text."""
+    """Probability of that label; NaN for an empty text, several labels and numbers."""
     probabilities: tuple[float, ...]
-    """Probability of each label, in the order of the task's ``label_names``; none for an empty text."""
+    """Probability of each label, in the order of the task's ``label_names``, or the number; none for an empty text."""
     sides: tuple[tuple[ParsedTree, ...], ...]
     """Trees of each side of the input (one, or two for pairs), with words, most probable first; empty if the encoder
     has no trees, and for an empty text."""
     reason: str | None = None
     """Why there is no label, see [`nestree.evaluation.predictions.EMPTY`][]; None if there is one."""
+
+    @property
+    def certainty(self) -> str:
+        """The probability in brackets, to follow the label; an empty string if the answer has none."""
+        return "" if math.isnan(self.probability) else f" ({self.probability:.2f})"
 
 
 def read(
@@ -68,7 +74,9 @@ def _read(
     model: Classifier, task: Task, inputs: Sequence[TokenIds], *, beams: int | None, tokens: int
 ) -> list[Reading]:
     sequences = [sequence for one in inputs for sequence in one]
-    found, parsed = answers(model, as_examples(task, inputs), beams=beams, tokens=tokens)
+    target = target_of(task)
+    found, parsed = answers(model, as_examples(task, inputs), beams=beams, target=target, tokens=tokens)
+    predicted = [prediction(target, row.tolist(), Threshold()) for row in found]
     named = [()] * len(sequences)
     if parsed is not None:
         named = [
@@ -77,8 +85,8 @@ def _read(
         ]
     return [
         Reading(
-            label=task.label_names[int(row.argmax())],
-            probability=float(row.max()),
+            label=predicted[number].label,
+            probability=predicted[number].probability,
             probabilities=tuple(row.tolist()),
             sides=tuple(named[number * task.sides : (number + 1) * task.sides]),
         )

@@ -72,10 +72,11 @@ def _part(run: Run, result: Result, like: Result) -> Result | None:
     return counted if same_examples(counted, like) else None
 
 
-def _keys(examples: RaggedExamples) -> list[tuple[int, tuple[bytes, ...]]]:
-    """Return a key for each example: its label and tokens."""
+def _keys(examples: RaggedExamples) -> list[tuple[bytes, tuple[bytes, ...]]]:
+    """Return a key for each example: its label or labels, and its tokens."""
+    answers = examples.labels.astype(np.int64) if examples.answers is None else examples.answers
     tokens = (tuple(sequence.tobytes() for sequence in examples.sequences(row)) for row in range(len(examples)))
-    return list(zip(examples.labels.tolist(), tokens, strict=True))
+    return [(row.tobytes(), sides) for row, sides in zip(answers, tokens, strict=True)]
 
 
 def _sizes(result: Result) -> dict[str, list[tuple[str, int]]]:

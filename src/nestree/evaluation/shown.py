@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nestree.consoles import one_line
+from nestree.errors import OptionError
 from nestree.evaluation.predictions import Prediction, check_top
+from nestree.tasks.target import Kind, Target
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,20 @@ class Shown:
     """The probability of every label."""
     top: int | None = None
     """Number of the most probable labels to list; None: no list."""
+    kind: Kind = "class"
+    """What the answers are; only single labels have a probability of their own."""
+
+    def of(self, target: Target) -> Shown:
+        """Return what is shown of answers of a model.
+
+        Raises:
+            ValueError: it has no probabilities, or fewer labels than are to be listed; names the option.
+        """
+        for name in ("probabilities", "top"):
+            if target.kind == "number" and getattr(self, name):
+                raise OptionError(name, "must be left out: the model's answers are numbers, without probabilities")
+        self.check(target.names)
+        return replace(self, kind=target.kind)
 
     def check(self, labels: Sequence[str]) -> None:
         """Check that a model has as many labels as are to be shown.
@@ -33,7 +49,7 @@ class Shown:
         """Return the names of the columns of a table."""
         ranks = range(1, (self.top or 0) + 1)
         return [
-            *("prediction", "probability"),
+            *("prediction", "probability")[: 2 if self.kind == "class" else 1],
             *(name for rank in ranks for name in (f"top-{rank}", f"top-{rank}-probability")),
             *(f"p({label})" for label in labels if self.probabilities),
         ]
@@ -43,11 +59,17 @@ class Shown:
         top = [value for label, probability in self._top(found) for value in (label, _rounded(probability))]
         top += [None] * (2 * (self.top or 0) - len(top))
         every = (found.probabilities.get(label) for label in labels if self.probabilities)
-        return [found.label, _rounded(found.probability), *top, *(_rounded(value) for value in every)]
+        first = [found.label, _rounded(found.probability)] if self.kind == "class" else [found.label]
+        return [*first, *top, *(_rounded(value) for value in every)]
 
     def json(self, found: Prediction) -> dict[str, Any]:
         """Return a prediction as JSON values; null where there is no label or probability."""
-        values: dict[str, Any] = {"label": found.label, "probability": _rounded(found.probability)}
+        if self.kind == "number":
+            values: dict[str, Any] = {"number": None if found.number is None else float(f"{found.number:.6g}")}
+        elif self.kind == "labels":
+            values = {"labels": None if found.labels is None else list(found.labels)}
+        else:
+            values = {"label": found.label, "probability": _rounded(found.probability)}
         if found.reason is not None:
             values["reason"] = found.reason
         if self.top is not None:
@@ -59,6 +81,7 @@ class Shown:
     def line(self, found: Prediction, text: str, *, sides: int = 1) -> str:
         """Return one line: label, probability, the text, then LABEL=PROBABILITY for what else is shown, tab-separated.
 
+        Several labels, and numbers, have no probability.
         Line breaks and tabs are escaped in labels and texts, except the tab between the two texts of a pair.
         """
         parts = text.split("\t") if sides > 1 else [text]
@@ -67,7 +90,7 @@ class Shown:
         return "\t".join(
             [
                 one_line(found.label or ""),
-                "" if math.isnan(found.probability) else f"{found.probability:.4f}",
+                *(["" if math.isnan(found.probability) else f"{found.probability:.4f}"] * (self.kind == "class")),
                 *map(one_line, parts),
                 *(f"{one_line(label)}={probability:.4f}" for label, probability in more),
             ]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
@@ -16,7 +18,11 @@ from nestree.huggingface.configuration import NestreeConfig
 from nestree.huggingface.model import NestreeForSequenceClassification
 from nestree.huggingface.tokenizer import empty_id, fast_tokenizer
 from nestree.runs import Run
+from nestree.tasks.target import Target
 from nestree.tasks.text import TextTask
+
+PROBLEMS = {"class": None, "labels": "multi_label_classification", "number": "regression"}
+"""transformers' name of each kind of answers; of single labels, it finds out by itself."""
 
 REMOTE = "modeling_nestree.py"
 """File of a saved model that tells transformers where its classes are."""
@@ -24,6 +30,8 @@ REMOTE = "modeling_nestree.py"
 
 def from_run(run: str | Path | Run) -> tuple[NestreeForSequenceClassification, PreTrainedTokenizerFast]:
     """Return a run's model in evaluation mode, and its tokenizer.
+
+    Its ``problem_type`` is that of the run's answers. The logit of a model of numbers is the number itself.
 
     Args:
         run: its folder, or ``"hf:OWNER/NAME"`` for one on the Hugging Face Hub.
@@ -42,12 +50,24 @@ def from_run(run: str | Path | Run) -> tuple[NestreeForSequenceClassification, P
         sides=task.sides,
         max_tokens=task.max_tokens,
         empty_token_id=empty_id(task),
+        problem_type=PROBLEMS[task.target.kind],
         id2label=dict(enumerate(task.label_names)),
         label2id={name: number for number, name in enumerate(task.label_names)},
     )
     model = NestreeForSequenceClassification(config)
     run.read_weights(model.model)
+    if task.target.kind == "number":
+        _unscale(model, task.target)
     return model.eval(), tokenizer
+
+
+@torch.no_grad()
+def _unscale(model: NestreeForSequenceClassification, target: Target) -> None:
+    """Make the model's output the number itself, not its distance from the mean in standard deviations."""
+    last = model.model.head.layers[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight.mul_(target.deviation)
+    last.bias.mul_(target.deviation).add_(target.mean)
 
 
 def save(run: str | Path | Run, folder: str | Path) -> Path:

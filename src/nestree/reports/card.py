@@ -12,11 +12,14 @@ from nestree.consoles import quoted
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import EDGES, Result
+from nestree.evaluation.label_measures import LabelMeasures
+from nestree.evaluation.number_measures import NumberMeasures
 from nestree.pretrained import pretrained_names
 from nestree.reports.markdown import current_results, curriculum_table, protocol_about, training_facts
-from nestree.reports.tables import interval, markdown_table, percent, stratum_rows
+from nestree.reports.tables import interval, markdown_table, percent, stratum_rows, summary_rows, validation_about
 from nestree.runs import Run
 from nestree.runs.hub import PREFIX
+from nestree.tasks.target import target_of
 
 LICENSE = "apache-2.0"
 """License of the models that ship with the package, as the Hub spells it."""
@@ -50,8 +53,8 @@ def model_card(run: Run, *, name: str | None = None, license: str = LICENSE) -> 
         *_accuracy(run, results, f"nestree evaluate {quoted(name)}"),
         "## Training",
         f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
-        f"{run.config.seed}; {about.get('parameters', 0):,} parameters; validation accuracy "
-        f"{percent(about.get('validation_accuracy'))} % on {about.get('validation_examples', 0):,} examples. "
+        f"{run.config.seed}; {about.get('parameters', 0):,} parameters; {validation_about(about)} on "
+        f"{about.get('validation_examples', 0):,} examples. "
         + ("The last command's run:" if len(run.commands()) > 1 else "The run:"),
         markdown_table(["", ""], training_facts(about)),
         *curriculum_table(about),
@@ -89,18 +92,24 @@ def _header(run: Run, title: str, license: str, results: list[Result]) -> dict[s
             {
                 "task": {"type": "text-classification"},
                 "dataset": {"type": task, "name": f"{task}, {result.test}", "split": result.test},
-                "metrics": [
-                    {
-                        "type": "accuracy",
-                        "name": ", ".join(filter(None, ("accuracy", result.inference))),
-                        "value": round(100 * result.total.accuracy, 2),
-                    }
-                ],
+                "metrics": [_metric(result)],
             }
             for result in results
         ]
         header["model-index"] = [{"name": title, "results": found}]
     return header
+
+
+def _metric(result: Result) -> dict[str, Any]:
+    """Return what a model is chosen by, as the Hub reads it."""
+    measures = result.measures
+    if isinstance(measures, NumberMeasures):
+        kind, name, value = "pearsonr", "Pearson correlation", round(measures.pearson or 0.0, 4)
+    elif isinstance(measures, LabelMeasures):
+        kind, name, value = "f1", "micro F1", round(100 * measures.micro_f1, 2)
+    else:
+        kind, name, value = "accuracy", "accuracy", round(100 * result.total.accuracy, 2)
+    return {"type": kind, "name": ", ".join(filter(None, (name, result.inference))), "value": value}
 
 
 def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
@@ -109,9 +118,9 @@ def _accuracy(run: Run, results: list[Result], command: str) -> list[str]:
         return [f"Not evaluated yet: run `{command}`."]
     named = dict.fromkeys(name for result in results for name in result.strata if name not in EDGES)
     return [
-        f"Data: {protocol_about(run.protocol)}, seed {run.config.data.seed}. Intervals are 95 % Wilson "
+        f"Data: {protocol_about(run.protocol)}, seed {run.config.data.seed}. Intervals are 95 % "
         f"intervals; the baseline always answers {run.task.baseline_about}.",
-        figures_table(results),
+        figures_table(results) if target_of(run.task).kind == "class" else markdown_table(*summary_rows(results)),
         *(
             f"By {stratum}: accuracy in per cent, its interval, and examples.\n\n"
             + markdown_table(*stratum_rows(results, stratum))
@@ -131,8 +140,7 @@ def training_line(run: Run) -> str:
         f"{about.get('parameters', 0):,} parameters, seed {run.config.seed}{with_curricula}; "
         f"{minutes:,.0f} minutes of training{runs} on {about.get('threads')} "
         f"of {about.get('cpus')} CPUs ({about.get('processor')}), PyTorch {versions.get('torch')}; commit "
-        f"{str(about.get('commit'))[:10]}; weights chosen at a validation accuracy of "
-        f"{percent(about.get('validation_accuracy'))} %."
+        f"{str(about.get('commit'))[:10]}; weights chosen at a {validation_about(about)}."
     )
 
 

@@ -8,9 +8,11 @@ from rich.console import Console
 
 from nestree.evaluation.bag_of_words import EXTRA, fits_bag_of_words, is_installed
 from nestree.evaluation.evaluate import Result
+from nestree.evaluation.label_measures import LabelMeasures
 from nestree.evaluation.measures import BINS, ClassMeasures
+from nestree.evaluation.number_measures import NumberMeasures
 from nestree.reports.class_plots import MOST_NUMBERS
-from nestree.reports.tables import percent, text_table
+from nestree.reports.tables import correlation_interval, decimals, percent, text_table
 from nestree.tasks import Task
 
 FEW = 20
@@ -21,17 +23,20 @@ DETAILED = 4
 
 def detailed(results: Sequence[Result]) -> list[Result]:
     """Return the results that a report shows by class: of generated tests, which are many, only the first."""
-    measured = [result for result in results if result.measures is not None]
+    measured = [result for result in results if result.class_measures is not None]
     generated = any((result.protocol or "").startswith("generated") for result in measured)
     return measured[: 1 if generated else DETAILED]
 
 
-def class_rows(measures: ClassMeasures, *, most: int | None = None) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table of classes; with ``most``, those of the classes with most examples."""
-    kept = sorted(range(len(measures.classes)), key=lambda n: -measures.classes[n].support)[:most]
+def class_rows(
+    measures: ClassMeasures | LabelMeasures, *, most: int | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of labels; with ``most``, those of the labels with most examples."""
+    scores = measures.classes if isinstance(measures, ClassMeasures) else measures.labels
+    kept = sorted(range(len(scores)), key=lambda n: -scores[n].support)[:most]
     rows = [
         [one.label, str(one.support), str(one.predicted), *map(_score, (one.precision, one.recall, one.f1))]
-        for number, one in enumerate(measures.classes)
+        for number, one in enumerate(scores)
         if number in set(kept)
     ]
     return ["label", "support", "predicted", "precision %", "recall %", "F1 %"], rows
@@ -55,11 +60,12 @@ def confusion_about(measures: ClassMeasures) -> str:
 
 def calibration_about(result: Result) -> str:
     """Return sentences about the calibration."""
-    assert result.measures is not None
-    bins = result.measures.bins
+    measures = result.class_measures
+    assert measures is not None
+    bins = measures.bins
     mean = sum(one.confidence * one.examples for one in bins) / max(1, sum(one.examples for one in bins))
     return (
-        f"ECE {percent(result.measures.ece)} %: the mean distance of probability and accuracy, over {BINS} bins of "
+        f"ECE {percent(measures.ece)} %: the mean distance of probability and accuracy, over {BINS} bins of "
         f"probability. The mean probability of the answers is {percent(mean)} %, the accuracy "
         f"{percent(result.total.accuracy)} %."
     )
@@ -92,13 +98,41 @@ def bag_about(result: Result, task: Task) -> list[str]:
     return ["bag of words: not measured yet; nestree evaluate does."]
 
 
+def label_count(result: Result) -> int:
+    """Return the number of labels that a result measures; 0 if none."""
+    measures = result.measures
+    if isinstance(measures, ClassMeasures):
+        return len(measures.classes)
+    return len(measures.labels) if isinstance(measures, LabelMeasures) else 0
+
+
+def answers_about(result: Result) -> list[str]:
+    """Return sentences about answers that are not single labels, compared with always giving the same answer."""
+    found = result.measures
+    if isinstance(found, LabelMeasures):
+        always = ", ".join(found.constant[:8]) + f" and {len(found.constant) - 8} more" * (len(found.constant) > 8)
+        than = f"; always answering {always}: {percent(found.constant_micro_f1)} %" * bool(found.constant)
+        return [
+            f"Micro F1 {percent(found.micro_f1)} %{than}. An example has {found.mean_labels:.2f} labels on average, "
+            f"and is given {found.mean_predicted:.2f}."
+        ]
+    if isinstance(found, NumberMeasures):
+        between = f" (95 % interval {correlation_interval(found)})" * (found.interval is not None)
+        return [
+            f"Pearson correlation {decimals(found.pearson)}{between}, Spearman {decimals(found.spearman)}. Mean "
+            f"squared error {found.mse:.4g}; always answering the training mean {found.mean:.4g}: "
+            f"{found.baseline_mse:.4g}."
+        ]
+    return []
+
+
 def show_classes(console: Console, results: Sequence[Result]) -> None:
     """Print the table of classes of each result, with macro F1."""
     for result in results:
-        if result.measures is not None:
-            macro = percent(result.measures.macro_f1)
-            title = f"{test_name(result)}, by label; macro F1 {macro} %"
-            console.print(text_table(*class_rows(result.measures), title=title))
+        measures = result.measures
+        if isinstance(measures, ClassMeasures | LabelMeasures):
+            title = f"{test_name(result)}, by label; macro F1 {percent(measures.macro_f1)} %"
+            console.print(text_table(*class_rows(measures), title=title))
 
 
 def test_name(result: Result) -> str:

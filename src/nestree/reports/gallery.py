@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nestree.evaluation.readings import Reading, read
 from nestree.runs import Run, load
+from nestree.tasks.target import target_of
 from nestree.trees.scores import bracket_f1
 
 SEARCHED = 256
@@ -24,16 +25,18 @@ class Specimen:
     words: tuple[tuple[str, ...], ...]
     """Words of the input, or of both sides of a pair."""
     gold: str
-    """The correct label."""
+    """The correct label, labels or number."""
     reading: Reading
     """The model's answer, and the most probable tree of each side."""
     f1: float | None
     """Bracket F1 of the first side's tree against the gold tree; None if the task has no gold trees."""
+    judged: bool = True
+    """Whether the answer is right or wrong; numbers are neither."""
 
     @property
     def right(self) -> bool:
-        """Whether the answer is correct."""
-        return self.reading.label == self.gold
+        """Whether the answer is correct, or neither right nor wrong."""
+        return not self.judged or self.reading.label == self.gold
 
     @property
     def tokens(self) -> int:
@@ -56,6 +59,7 @@ def gallery(run: Run, test: str, *, each: int) -> tuple[list[Specimen], int]:
         UserError: the run has no weights, or the task's files are missing.
     """
     model, task = load(run), run.task
+    target = target_of(task)
     examples = task.load(test, size=min(SEARCHED, task.splits[test].size or SEARCHED))
     found: list[Specimen] = []
     for first in range(0, len(examples), AT_ONCE):
@@ -68,7 +72,8 @@ def gallery(run: Run, test: str, *, each: int) -> tuple[list[Specimen], int]:
             found.append(
                 Specimen(
                     words=tuple(tuple(task.words(sequence)) for sequence in sequences),
-                    gold=task.label_names[int(examples.labels[row])],
+                    gold=target.written(examples, row),
+                    judged=target.kind != "number",
                     reading=reading,
                     f1=None if gold is None or not trees else bracket_f1(trees[0].tree, gold.tree),
                 )

@@ -12,10 +12,11 @@ from rich.text import Text
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.readings import Reading, read
 from nestree.recipes import Kept, kept_figures
-from nestree.reports.class_tables import FEW, bag_about, show_classes
-from nestree.reports.tables import interval, percent
+from nestree.reports.class_tables import FEW, answers_about, bag_about, label_count, show_classes
+from nestree.reports.tables import interval, percent, show
 from nestree.runs import Run, load
 from nestree.tasks.base import SplitAbout
+from nestree.tasks.target import target_of
 from nestree.trees.terminal import ascii_only, draw_text
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40
@@ -35,6 +36,10 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     plain, room = console.options.ascii_only, console.width - WIDTH
     title = f"{run.config.recipe}: accuracy, {run.protocol}"
     bars = max(SHORTEST_BAR, min(LONGEST_BAR, room))
+    if target_of(run.task).kind != "class":
+        _show_answers(console, results)
+        show_tree(console, run, results)
+        return
     console.print(accuracy_table(results, run.task.splits, title=title, columns=bars, plain=plain))
     show_labels(console, run, results)
     for claim in claims(results, run.task.splits):
@@ -46,16 +51,25 @@ def show_glance(console: Console, run: Run, results: Sequence[Result]) -> None:
     show_tree(console, run, results)
 
 
+def _show_answers(console: Console, results: Sequence[Result]) -> None:
+    """Print what is measured of several labels, or of numbers."""
+    show(console, results, strata=False)
+    show_classes(console, [one for one in results if label_count(one) <= FEW])
+    for result in results:
+        for sentence in answers_about(result):
+            console.print(f"{result.test}: {sentence}", markup=False, soft_wrap=True)
+
+
 def show_labels(console: Console, run: Run, results: Sequence[Result]) -> None:
     """Print macro F1, ECE and the bag of words of each test, and for tests of texts with few labels their table."""
     for result in results:
-        if result.measures is not None:
-            macro, ece = percent(result.measures.macro_f1), percent(result.measures.ece)
+        if result.class_measures is not None:
+            macro, ece = percent(result.class_measures.macro_f1), percent(result.class_measures.ece)
             sentences = " ".join(bag_about(result, run.task))
             said = f"{result.test}: macro F1 {macro} %, ECE {ece} %{'; ' * bool(sentences)}{sentences}"
             console.print(said, soft_wrap=True)
     if run.task.protocol != "generated":
-        show_classes(console, [one for one in results if one.measures and len(one.measures.classes) <= FEW])
+        show_classes(console, [one for one in results if one.class_measures and len(one.class_measures.classes) <= FEW])
 
 
 def accuracy_table(
@@ -134,7 +148,7 @@ def show_tree(console: Console, run: Run, results: Sequence[Result]) -> None:
         return
     result, row = found
     examples = run.task.load(result.test, size=result.total.examples)
-    label = run.task.label_names[int(examples.labels[row])]
+    label = target_of(run.task).written(examples, row)
     options = {} if result.inference is None else {"inference": result.inference}
     (reading,) = read(load(run, **options), run.task, [tuple(examples.sequences(row))], beams=1)
     if not reading.sides[0]:
@@ -169,5 +183,5 @@ def _said(reading: Reading, label: str, test: str) -> str:
     """Return the caption of a tree."""
     trees = [side[0] for side in reading.sides]
     tokens = " and ".join(f"{tree.tree.leaves} tokens" for tree in trees)
-    right = "right" if reading.label == label else f"wrong, should be {label}"
-    return f"\nthe tree found in {tokens} of {test}: answer {reading.label} ({reading.probability:.2f}), {right}"
+    right = "right" if reading.label == label else f"wrong, should be {label or 'none'}"
+    return f"\nthe tree found in {tokens} of {test}: answer {reading.label or 'none'}{reading.certainty}, {right}"

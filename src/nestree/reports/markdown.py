@@ -14,10 +14,14 @@ from nestree.consoles import quoted
 from nestree.data.files import replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
+from nestree.evaluation.label_measures import LabelMeasures
 from nestree.evaluation.mistakes import mistaken_inputs
+from nestree.evaluation.number_measures import NumberMeasures
 from nestree.evaluation.record import as_configured, largest
+from nestree.reports.answer_reports import other_answers, scatter_about, scatter_figure
 from nestree.reports.class_plots import MOST_NUMBERS, confusion_figure, reliability_figure
 from nestree.reports.class_tables import (
+    answers_about,
     calibration_about,
     certainty,
     class_rows,
@@ -29,7 +33,16 @@ from nestree.reports.class_tables import (
 from nestree.reports.panel_plots import panels_figure
 from nestree.reports.panels import Panel, Series, left_out, panels
 from nestree.reports.plots import save_png, training_figure
-from nestree.reports.tables import markdown_table, percent, stratum_rows, summary_rows
+from nestree.reports.tables import (
+    decimals,
+    markdown_table,
+    measured_by,
+    percent,
+    share_name,
+    stratum_rows,
+    summary_rows,
+    validation_about,
+)
 from nestree.runs import Run
 from nestree.runs.history import read_history
 from nestree.tasks.stages import LABEL
@@ -64,8 +77,9 @@ def write_report(run: Run) -> Path:
         *(["![Accuracy](accuracy.png)", " ".join(accuracy_about(series, drawn))] if drawn else []),
         *_accuracy(results),
         *_classes(run, results),
+        *_other_answers(run, results),
         "## Training",
-        *(["![Loss and validation accuracy](training.png)"] if history else []),
+        *(["![Loss and validation](training.png)"] if history else []),
         markdown_table(["", ""], training_facts(about)),
         *curriculum_table(about),
         "## How to reproduce it",
@@ -85,7 +99,7 @@ def current_results(run: Run) -> list[Result]:
 
 
 def all_series(runs: Mapping[str, Run]) -> list[Series]:
-    """Return the series to draw: one per run and inference.
+    """Return the series to draw: one per run and inference with results that have an accuracy.
 
     Args:
         runs: runs by name; the name of a single run may be empty.
@@ -95,7 +109,9 @@ def all_series(runs: Mapping[str, Run]) -> list[Series]:
         results = current_results(run)
         for inference in dict.fromkeys(result.inference for result in results):
             parts = filter(None, (name, f"{inference} inference" if inference else ""))
-            part = [result for result in results if result.inference == inference]
+            part = [result for result in results if result.inference == inference and result.has_accuracy]
+            if not part:
+                continue
             found.append(Series(", ".join(parts) or "accuracy", run, part, len(found)))
     return found
 
@@ -106,23 +122,29 @@ def accuracy_about(series: Sequence[Series], drawn: Sequence[Panel]) -> list[str
     missing = left_out(series, drawn)
     if missing:
         said.append(f"Not shown, as the runs were not tested on the same examples: {', '.join(missing)}.")
+    results = [result for one in series for result in one.results]
+    if share_name(results) == "exact match":
+        said.append("Accuracy is the share of exact matches: examples of which all labels are right.")
     return [*said, "Bars are 95 % Wilson intervals."]
 
 
 def _heading(run: Run, about: dict[str, Any], results: Sequence[Result]) -> str:
     config = run.config
-    accuracy = about.get("validation_accuracy")
-    first = results[0]
+    first, *_ = results
+    baseline = f"; baseline {percent(first.baseline)} %" if first.baseline is not None else ""
+    if first.has_accuracy:
+        found = f"{share_name([first])} on {first.test}: **{percent(first.total.accuracy)} %**{baseline}."
+        found, kind = found[:1].upper() + found[1:], "Wilson intervals"
+    else:
+        found, kind = f"Pearson correlation on {first.test}: **{decimals(first.main)}**.", "intervals by Fisher"
     lines = [
         f"# {config.recipe}: {config.encoder_name} on {config.data.task}",
         f"Encoder `{config.encoder_name}` ({about.get('parameters', 0):,} parameters), trained on "
         f"{about.get('train_examples', 0):,} examples of at most {about.get('train_longest')} tokens, seed "
-        f"{config.seed}; best weights at step {about.get('best_step')} of {about.get('steps')}, validation accuracy "
-        f"{percent(accuracy)} % on {about.get('validation_examples', 0):,} examples.",
-        f"Accuracy on {first.test}: **{percent(first.total.accuracy)} %**"
-        + (f"; baseline {percent(first.baseline)} %" if first.baseline is not None else "")
-        + f". The baseline always answers {run.task.baseline_about}.",
-        f"Data: {protocol_about(run.protocol)}. Intervals are 95 % Wilson intervals.",
+        f"{config.seed}; best weights at step {about.get('best_step')} of {about.get('steps')}, "
+        f"{validation_about(about)} on {about.get('validation_examples', 0):,} examples.",
+        f"{found} The baseline always answers {run.task.baseline_about}.",
+        f"Data: {protocol_about(run.protocol)}. Intervals are 95 % {kind}.",
     ]
     return "\n\n".join(lines)
 
@@ -143,14 +165,19 @@ def protocol_about(protocol: str) -> str:
 
 def _accuracy(results: Sequence[Result]) -> list[str]:
     counts = ", ".join(f"{result.test} {result.total.examples}" for result in results)
-    parts = ["## Accuracy", f"Examples of each test: {counts}.", markdown_table(*summary_rows(results))]
+    title = measured_by(results)
+    parts = [
+        f"## {title[:1].upper()}{title[1:]}",
+        f"Examples of each test: {counts}.",
+        markdown_table(*summary_rows(results)),
+    ]
     strata: dict[str, None] = {}
     for result in results:
         strata |= dict.fromkeys(result.strata)
     for name in strata:
         parts += [
             f"### By {name}",
-            "Accuracy in per cent, its interval, and number of examples.",
+            f"{share_name(results).capitalize()} in per cent, its interval, and number of examples.",
             markdown_table(*stratum_rows(results, name)),
         ]
     return parts
@@ -161,9 +188,9 @@ def _classes(run: Run, results: Sequence[Result]) -> list[str]:
     shown = detailed(results)
     parts = ["## Labels"] if shown else []
     for result in shown:
-        assert result.measures is not None
-        measures, count = result.measures, len(result.measures.classes)
-        file = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, (result.test, result.inference))))
+        assert result.class_measures is not None
+        measures, count = result.class_measures, len(result.class_measures.classes)
+        file = _file_name(result)
         confusion = confusion_figure(measures)
         if confusion is not None:
             save_png(confusion, run.path / f"confusion-{file}.png")
@@ -182,6 +209,27 @@ def _classes(run: Run, results: Sequence[Result]) -> list[str]:
             *_mistakes(run, result),
         ]
     return parts
+
+
+def _other_answers(run: Run, results: Sequence[Result]) -> list[str]:
+    """Write the pictures, and return the parts about answers of several labels, and about numbers."""
+    parts = []
+    for result in other_answers(results):
+        parts += [f"### {test_name(result)}", *answers_about(result)]
+        if isinstance(result.measures, LabelMeasures):
+            parts.append(markdown_table(*class_rows(result.measures, most=MOST_ROWS), right=range(1, 6)))
+            if len(result.measures.labels) > MOST_ROWS:
+                parts.append(f"The {MOST_ROWS} most frequent of {len(result.measures.labels):,} labels.")
+        elif isinstance(result.measures, NumberMeasures):
+            file = f"scatter-{_file_name(result)}.png"
+            save_png(scatter_figure(result.measures), run.path / file)
+            parts += [f"![Predicted and true numbers]({file})", scatter_about(result.measures)]
+    return ["## Answers", *parts] if parts else []
+
+
+def _file_name(result: Result) -> str:
+    """Return test and inference of a result as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, (result.test, result.inference))))
 
 
 def _mistakes(run: Run, result: Result) -> list[str]:

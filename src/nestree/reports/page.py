@@ -17,10 +17,12 @@ from nestree.consoles import quoted
 from nestree.data.files import check_free, replacing
 from nestree.errors import UserError
 from nestree.evaluation.evaluate import Result
+from nestree.evaluation.label_measures import LabelMeasures
 from nestree.evaluation.mistakes import MistakenInput, mistaken_inputs
 from nestree.evaluation.readings import Reading, read
+from nestree.reports.answer_reports import other_answers
 from nestree.reports.class_plots import MOST_NUMBERS
-from nestree.reports.class_tables import FEW, certainty, class_rows, detailed, pair_rows, test_name
+from nestree.reports.class_tables import FEW, answers_about, certainty, class_rows, detailed, pair_rows, test_name
 from nestree.reports.gallery import gallery
 from nestree.reports.markdown import (
     accuracy_about,
@@ -30,9 +32,16 @@ from nestree.reports.markdown import (
     protocol_about,
     training_facts,
 )
-from nestree.reports.page_charts import accuracy_chart, class_chart, stratum_chart, training_chart
+from nestree.reports.page_charts import accuracy_chart, class_chart, scatter_chart, stratum_chart, training_chart
 from nestree.reports.panels import Panel, panels
-from nestree.reports.tables import percent, stratum_rows, summary_rows, tree_rows
+from nestree.reports.tables import (
+    measured_by,
+    share_name,
+    stratum_rows,
+    summary_rows,
+    tree_rows,
+    validation_about,
+)
 from nestree.runs import Run
 from nestree.runs.history import Row, read_history
 from nestree.runs.provenance import nestree_version
@@ -127,6 +136,9 @@ def render_page(
         strata=_strata(views, drawn),
         accuracy=accuracy_chart(drawn, accuracy_about(series, drawn), baseline=_baseline(views)),
         classes=_classes(views, trees, advance),
+        answers=_answers(views),
+        measured=_capital(measured_by([result for one in views for result in one.results])),
+        share=share_name([result for one in views for result in one.results]),
         few=FEW,
         training=training_chart({one.name: one.history for one in views if one.history}),
         speed=_speed(views),
@@ -141,6 +153,10 @@ def render_page(
     )
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def names(runs: Sequence[Run]) -> list[str]:
     """Return the names of the runs' folders, or the full paths where two names are equal."""
     short = [run.title for run in runs]
@@ -149,7 +165,7 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def _summary(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the first table."""
-    header = ["run", "encoder", "task", "parameters", "seed", "validation %", "examples trained on", "longest", "step"]
+    header = ["run", "encoder", "task", "parameters", "seed", "validation", "examples trained on", "longest", "step"]
     rows = [
         [
             one.run.labelled(one.name),
@@ -157,7 +173,7 @@ def _summary(views: Sequence[_RunView]) -> tuple[list[str], list[list[str]]]:
             one.run.config.data.task,
             _count(one.about.get("parameters")),
             str(one.run.config.seed),
-            percent(one.about.get("validation_accuracy")),
+            validation_about(one.about).removeprefix("validation "),
             _count(one.about.get("train_examples")),
             _count(one.about.get("train_longest")),
             f"{_count(one.about.get('best_step'))} of {_count(one.about.get('steps'))}",
@@ -252,14 +268,14 @@ def _classes(views: Sequence[_RunView], trees: int, advance: Callable[[str], Non
     found = []
     for one in views:
         for result in detailed(one.results):
-            assert result.measures is not None
-            name, count = test_name(result), len(result.measures.classes)
+            assert result.class_measures is not None
+            name, count = test_name(result), len(result.class_measures.classes)
             found.append(
                 {
                     "name": name if len(views) == 1 else f"{one.name}: {name}",
                     "certainty": certainty(result, one.run.task),
-                    "classes": class_rows(result.measures),
-                    "pairs": pair_rows(result.measures) if count > MOST_NUMBERS else ([], []),
+                    "classes": class_rows(result.class_measures),
+                    "pairs": pair_rows(result.class_measures) if count > MOST_NUMBERS else ([], []),
                     "chart": class_chart(result, name=f"classes-{len(found)}"),
                     **_mistakes(one, result, trees, advance),
                 }
@@ -267,9 +283,26 @@ def _classes(views: Sequence[_RunView], trees: int, advance: Callable[[str], Non
     return found
 
 
+def _answers(views: Sequence[_RunView]) -> list[dict[str, Any]]:
+    """Return what the page shows of answers of several labels, and of numbers, per run and test."""
+    found = []
+    for one in views:
+        for result in other_answers(one.results):
+            name, measures = test_name(result), result.measures
+            found.append(
+                {
+                    "name": name if len(views) == 1 else f"{one.name}: {name}",
+                    "about": answers_about(result),
+                    "labels": class_rows(measures) if isinstance(measures, LabelMeasures) else ([], []),
+                    "chart": scatter_chart(result, name=f"answers-{len(found)}"),
+                }
+            )
+    return found
+
+
 def _mistakes(one: _RunView, result: Result, trees: int, advance: Callable[[str], None]) -> dict[str, Any]:
     """Return the most confident mistakes with their trees, or the reason why they cannot be shown."""
-    if result.measures is None or not result.measures.mistakes:
+    if result.class_measures is None or not result.class_measures.mistakes:
         return {"mistakes": [], "why": "There are no wrong answers."}
     try:
         inputs = mistaken_inputs(one.run, result)

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from nestree.evaluation.evaluate import Result
 from nestree.evaluation.measures import ClassMeasures
+from nestree.evaluation.number_measures import NumberMeasures
+from nestree.reports.answer_reports import scatter_about, scatter_figure
 from nestree.reports.class_plots import class_legend, confusion_figure, reliability_figure
 from nestree.reports.class_tables import calibration_about, confusion_about
 from nestree.reports.panel_plots import Key, legend, panel_figure, pool_figures, series_legend, swatch_figure
@@ -74,7 +76,7 @@ def class_chart(result: Result, *, name: str) -> Chart | None:
         result: the result.
         name: a name that no other chart of the page has.
     """
-    measures = result.measures
+    measures = result.class_measures
     if measures is None:
         return None
     confusion = confusion_figure(measures)
@@ -91,15 +93,30 @@ def class_chart(result: Result, *, name: str) -> Chart | None:
     )
 
 
+def scatter_chart(result: Result, *, name: str) -> Chart | None:
+    """Draw predicted and true numbers of a result; None if its answers are not numbers.
+
+    Args:
+        result: the result.
+        name: a name that no other chart of the page has.
+    """
+    measures = result.measures
+    if not isinstance(measures, NumberMeasures):
+        return None
+    title = f"Predicted and true numbers: {result.test}"
+    points = "; ".join(f"{true:g}: {predicted:g}" for true, predicted in measures.points[:50])
+    return Chart([], [_panel(scatter_figure(measures), f"{name}-scatter", title, points)], [scatter_about(measures)])
+
+
 def training_chart(histories: Mapping[str, Sequence[Row]]) -> Markup | None:
-    """Draw loss and validation accuracy of training runs, by name; None if there are none."""
+    """Draw loss and validation measure of training runs, by name; None if there are none."""
     if not histories:
         return None
     return Markup(
         inline_svg(
             training_figure(histories),
             name="training",
-            title="Training loss and validation accuracy",
+            title="Training loss and validation",
             about=f"By optimizer step, for {', '.join(histories)}.",
         )
     )

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from nestree.data.files import replacing
-from nestree.runs.history import Row, series
+from nestree.runs.history import Row, measure_of, series
 
 COLOURS = ("#1f77b4", "#d95f02", "#117733", "#aa4499", "#b8860b", "#5d5d9c")
 MARKERS = "os^Dv*P"
@@ -26,7 +26,9 @@ VARIABLES = {INK: "currentColor", PAPER: "var(--paper)", LINE: "var(--line)", BA
 
 
 def training_figure(histories: Mapping[str, Sequence[Row]]) -> Figure:
-    """Draw training loss and validation accuracy by optimizer step, one colour per run."""
+    """Draw training loss and what validation measures by optimizer step, one colour per run."""
+    measure = next(iter({measure_of(list(history)) for history in histories.values()}), None)
+    factor = 100 if measure is None or measure.share else 1
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     loss_axes, accuracy_axes = figure.subplots(2, 1, sharex=True)
     for number, (name, history) in enumerate(histories.items()):
@@ -34,11 +36,14 @@ def training_figure(histories: Mapping[str, Sequence[Row]]) -> Figure:
         steps, losses = series(list(history), "loss")
         loss_axes.plot(steps, losses, linewidth=0.6, color=FAINT, label=None if number else "per step")
         loss_axes.plot(steps, smooth(losses), color=colour, label=f"{name}, smoothed" if name else "smoothed")
-        steps, shares = series(list(history), "validation_accuracy")
+        steps, values = series(list(history), measure_of(list(history)).key)
         marker = MARKERS[number % len(MARKERS)]
-        accuracy_axes.plot(steps, [100 * share for share in shares], marker=marker, markersize=3, color=colour)
+        accuracy_axes.plot(steps, [factor * value for value in values], marker=marker, markersize=3, color=colour)
     loss_axes.set(ylabel="training loss")
-    accuracy_axes.set(xlabel="step", ylabel="validation accuracy, %")
+    name = "accuracy" if measure is None else measure.name
+    accuracy_axes.set(
+        xlabel="step", ylabel=f"validation{chr(10) if len(name) > 10 else ' '}{name}{', %' * (factor == 100)}"
+    )
     accuracy_axes.grid(color=LINE)
     loss_axes.grid(color=LINE)
     loss_axes.legend(fontsize="small", edgecolor=LINE, facecolor=PAPER)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from nestree.config.selection import measured
 from nestree.evaluation.evaluate import Result, Share, group_order
+from nestree.evaluation.label_measures import LabelMeasures
+from nestree.evaluation.number_measures import NumberMeasures
 
 MAX_COLUMNS = 5
 """Maximal number of groups of a stratum that are columns."""
@@ -25,20 +29,44 @@ def interval(share: Share) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
+def share_name(results: Sequence[Result]) -> str:
+    """Return what the share of correct answers is called: of several labels, all must be right."""
+    return "exact match" if any(isinstance(one.measures, LabelMeasures) for one in results) else "accuracy"
+
+
+def validation_about(about: Mapping[str, Any]) -> str:
+    """Return what was measured in validation, and its value in words, of the contents of ``run.json``."""
+    measure, value = measured(about)
+    shown = f"{percent(value)} %" if measure.share else decimals(value)
+    return f"validation {measure.name} {shown}"
+
+
+def measured_by(results: Sequence[Result]) -> str:
+    """Return the title of the table of tests."""
+    if any(not one.has_accuracy for one in results):
+        return "correlation and error"
+    return "F1 and exact match" if share_name(results) == "exact match" else "accuracy"
+
+
 def summary_rows(results: Sequence[Result], *, measures: bool = True) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table of tests; with ``measures``, also macro F1, ECE and the bag of words."""
+    """Return header and rows of the table of tests; with ``measures``, also macro F1, ECE and the bag of words.
+
+    Several labels are measured by F1 and exact matches, numbers by correlations and errors.
+    """
+    if any(not result.has_accuracy for result in results):
+        return _number_rows(results)
     header = [
         "test",
         "protocol",
         "inference",
         "examples",
         "mean length",
-        "accuracy %",
+        f"{share_name(results)} %",
         "95 % interval",
         "baseline %",
         "seconds",
     ]
-    columns = _measured(results) if measures else {}
+    columns = _of_labels(results) or (_measured(results) if measures else {})
     header[-1:-1] = columns
     rows = [
         [
@@ -58,12 +86,47 @@ def summary_rows(results: Sequence[Result], *, measures: bool = True) -> tuple[l
     return header, rows
 
 
+def _number_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of tests whose answers are numbers."""
+    header = ["test", "protocol", "inference", "examples", "mean length", "Pearson", "95 % interval", "Spearman"]
+    header += ["MSE", "baseline MSE", "MAE", "baseline MAE", "seconds"]
+    rows = []
+    for result in results:
+        found = result.measures
+        values = [""] * 7
+        if isinstance(found, NumberMeasures):
+            values = [decimals(found.pearson), correlation_interval(found), decimals(found.spearman)]
+            values += [f"{value:.4g}" for value in (found.mse, found.baseline_mse, found.mae, found.baseline_mae)]
+        about = [result.test, result.protocol or "", result.inference or "", str(result.total.examples)]
+        rows.append([*about, f"{result.mean_length:.0f}", *values, f"{result.seconds:.1f}"])
+    return header, rows
+
+
+def decimals(correlation: float | None) -> str:
+    """Return a correlation with three decimals; a hyphen where it is not defined."""
+    return "-" if correlation is None else f"{correlation:.3f}"
+
+
+def correlation_interval(measures: NumberMeasures) -> str:
+    """Return the 95 % interval of the Pearson correlation; an empty string where there is none."""
+    return "" if measures.interval is None else " to ".join(f"{bound:.3f}" for bound in measures.interval)
+
+
+def _of_labels(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the columns of F1 of results of several labels, by name; none for others."""
+    found = [result.measures for result in results]
+    if not any(isinstance(one, LabelMeasures) for one in found):
+        return {}
+    names = {"micro F1 %": "micro_f1", "macro F1 %": "macro_f1", "baseline micro F1 %": "constant_micro_f1"}
+    return {name: [percent(getattr(one, key, None)) for one in found] for name, key in names.items()}
+
+
 def _measured(results: Sequence[Result]) -> dict[str, list[str]]:
     """Return the columns of further measures that any of the results has, by name."""
     columns = {
         "bag of words %": [percent(one.bag_of_words and one.bag_of_words.accuracy) for one in results],
-        "macro F1 %": [percent(one.measures and one.measures.macro_f1) for one in results],
-        "ECE %": [percent(one.measures and one.measures.ece) for one in results],
+        "macro F1 %": [percent(one.class_measures and one.class_measures.macro_f1) for one in results],
+        "ECE %": [percent(one.class_measures and one.class_measures.ece) for one in results],
     }
     return {name: column for name, column in columns.items() if any(column)}
 
@@ -102,7 +165,8 @@ def stratum_rows(results: Sequence[Result], stratum: str) -> tuple[list[str], li
                 [*test, group, percent(share.accuracy), interval(share), str(share.examples)]
                 for group, share in sorted(shares.items(), key=lambda item: group_order(item[0]))
             ]
-    columns = order if len(order) <= MAX_COLUMNS else [stratum, "accuracy %", "95 % interval", "examples"]
+    share = f"{share_name(results)} %"
+    columns = order if len(order) <= MAX_COLUMNS else [stratum, share, "95 % interval", "examples"]
     return ["test", *(["inference"] if several else []), *columns], rows
 
 
@@ -126,9 +190,10 @@ def show(console: Console, results: Sequence[Result], *, strata: bool = True, wi
 
     The table of tests leaves out the measures besides accuracy if they do not fit into the width.
     """
-    table = text_table(*summary_rows(results), title="accuracy")
+    title = measured_by(results)
+    table = text_table(*summary_rows(results), title=title)
     if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
-        table = text_table(*summary_rows(results, measures=False), title="accuracy")
+        table = text_table(*summary_rows(results, measures=False), title=title)
     console.print(table)
     if any(result.trees for result in results):
         _print(console, *tree_rows(results), title="most probable trees compared with gold trees")
@@ -138,7 +203,7 @@ def show(console: Console, results: Sequence[Result], *, strata: bool = True, wi
     for name in names if strata else ():
         if name in without:
             continue
-        _print(console, *stratum_rows(results, name), title=f"accuracy % [95 % interval] by {name}")
+        _print(console, *stratum_rows(results, name), title=f"{share_name(results)} % [95 % interval] by {name}")
 
 
 def _print(console: Console, header: list[str], rows: list[list[str]], *, title: str) -> None:

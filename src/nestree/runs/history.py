@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nestree.config.selection import LOSS, MEASURES, Measure
 from nestree.runs import Run
 
 Row = dict[str, float]
@@ -15,7 +16,8 @@ Row = dict[str, float]
 THIN_ROWS = 200
 """Maximal number of rows of a thinned log."""
 
-THIN_COLUMNS = ("step", "epoch", "loss", "validation_loss", "validation_accuracy")
+THIN_COLUMNS = ("step", "epoch", "loss", LOSS)
+"""Columns of a thinned log, before the validation measure."""
 
 
 def read_history(run: Run) -> list[Row]:
@@ -39,6 +41,11 @@ def series(history: list[Row], name: str) -> tuple[list[float], list[float]]:
     return [row["step"] for row in rows], [row[name] for row in rows]
 
 
+def measure_of(history: list[Row]) -> Measure:
+    """Return what was measured in validation."""
+    return next((one for one in MEASURES.values() if any(one.key in row for row in history)), MEASURES["class"])
+
+
 def thinned(history: list[Row], *, rows: int = THIN_ROWS) -> str:
     """Return a history as a small CSV.
 
@@ -51,13 +58,14 @@ def thinned(history: list[Row], *, rows: int = THIN_ROWS) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(THIN_COLUMNS)
+    columns = [*THIN_COLUMNS, measure_of(history).key]
+    writer.writerow(columns)
     for part in np.array_split(np.arange(len(history)), min(rows, len(history))) if history else ():
         stretch = [history[place] for place in part]
         last = {name: value for row in stretch for name, value in row.items()}
         losses = [row["loss"] for row in stretch if "loss" in row]
         merged = last | ({"loss": float(np.mean(losses))} if losses else {})
-        cells = (f"{merged[name]:.5g}" if name in merged else "" for name in THIN_COLUMNS[1:])
+        cells = (f"{merged[name]:.5g}" if name in merged else "" for name in columns[1:])
         writer.writerow([int(last["step"]), *cells])
     return text.getvalue()
 

@@ -391,7 +391,8 @@ class Run:
         Args:
             texts: for a task of pairs, two texts each, or one with a tab between the two; None and NaN, as in a
                 column of pandas, are empty.
-            threshold: a label that is less probable is not given; None: the most probable label always is.
+            threshold: a label that is less probable is not given; None: the most probable label always is. Where there
+                may be several labels, those more probable than this are given; None: than 0.5.
             abstain: what stands in its place.
             inference: for RIR: grouped or flat; None as in the run's configuration.
             where: what errors call each text; None: "input 1" and so on.
@@ -477,7 +478,8 @@ class Run:
             where: what errors call each text; None: "input 1" and so on.
 
         Raises:
-            UserError: a text is empty or not a valid input of the task, or the encoder has no trees.
+            UserError: a text is empty or not a valid input of the task, the encoder has no trees, or answers are not
+                single labels.
 
         Examples:
             >>> (explanation,) = Run.open("listops-rir").explain(["[MAX 2 9 [MIN 4 7 ] 0 ]"])
@@ -487,7 +489,9 @@ class Run:
         """
         from nestree.evaluation.predictions import EMPTY, encode_all
         from nestree.explanations.explain import UNTRAINED, NoTrees, explain
+        from nestree.tasks.target import need_classes
 
+        need_classes(self.task, "explain")
         names = where or [f"input {number}" for number in range(1, len(texts) + 1)]
         inputs = []
         for name, one in zip(names, encode_all(self.task, texts, where=names), strict=True):

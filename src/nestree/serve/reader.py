@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from nestree.config.selection import measured
 from nestree.encoders.rir import INFERENCES
 from nestree.errors import OptionError, UserError
-from nestree.evaluation.predictions import Prediction, Threshold, check_top, prediction
+from nestree.evaluation.predictions import Prediction, Threshold, prediction
 from nestree.evaluation.readings import Reading, read
+from nestree.evaluation.shown import Shown
 from nestree.models import Classifier
 from nestree.runs import Run, build_model, load
 from nestree.serve.examples import examples, random_lengths, right_answer
+from nestree.tasks.target import target_of
 from nestree.trees import ParsedTree
 from nestree.trees.scores import GoldTree, bracket_f1
 from nestree.trees.svg import draw_svg
@@ -61,13 +64,14 @@ class Reader:
 
     def about(self) -> dict[str, Any]:
         """Return what the page needs at its start, as JSON values: task, controls, examples and limits."""
-        shown, about = examples(self.task), self.run.about()
+        shown = examples(self.task)
+        measure, value = measured(self.run.about())
         return {
             "run": self.run.title,
             "recipe": self.run.config.recipe,
             "encoder": self.run.config.encoder_name,
             "task": self.task.name,
-            "accuracy": about.get("validation_accuracy"),
+            "measured": [measure.name, value, measure.share] if value is not None else None,
             "sides": self.task.sides,
             "labels": list(self.task.label_names),
             "max_tokens": self.max_tokens,
@@ -144,21 +148,26 @@ class Reader:
         if abstain is not None and _half_a_character(abstain):
             raise Refused("abstain contains half of a character (a lone surrogate)")
         try:
-            if top is not None:
-                check_top("top", top, len(self.task.label_names))
-            return Threshold(threshold, abstain)
+            target = target_of(self.task)
+            Shown(top=top).of(target)
+            chosen = Threshold(threshold, abstain)
+            chosen.check(target)
+            return chosen
         except OptionError as error:
             raise Refused(str(error)) from None
 
     def _answer(self, reading: Reading, threshold: Threshold, top: int | None) -> dict[str, Any]:
         """Return label, probability, the most probable labels, and why there is no label if there is none."""
-        found: Prediction = prediction(self.task.label_names, reading.probabilities, threshold)
-        listed = top or min(LISTED, len(self.task.label_names))
+        target = target_of(self.task)
+        found: Prediction = prediction(target, reading.probabilities, threshold)
+        listed = top or min(LISTED, len(target.names))
         return {
             "label": found.label,
             "probability": None if math.isnan(found.probability) else found.probability,
             "reason": found.reason,
             "labels": [list(pair) for pair in found.top(listed)],
+            **({"given": list(found.labels)} if found.labels is not None else {}),
+            **({"number": found.number} if found.number is not None else {}),
         }
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from nestree.recipes import load_recipe
 from nestree.runs import Run
 from nestree.sklearn.rows import Rows, rows_of
 from nestree.sklearn.trained import Trained, train_on_rows
+from nestree.tasks.target import need_classes
 from nestree.tasks.text.own import NAME
 
 ABOUT = "sklearn.json"
@@ -207,9 +208,10 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):
         """Return the classifier that [`save`][] wrote; or that of any run on texts, whose classes are then strings.
 
         Raises:
-            UserError: there is no run of that name, or its weights are damaged.
+            UserError: there is no run of that name, its weights are damaged, or its answers are not single labels.
         """
         run = Run.open(folder)
+        need_classes(run.task, "TreeClassifier")
         path = run.path / ABOUT
         about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         found = cls(**about.get("parameters", {}))

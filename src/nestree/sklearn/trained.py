@@ -16,7 +16,7 @@ from rich.console import Console
 from nestree.config.config import Config
 from nestree.data.ragged import RaggedExamples
 from nestree.data.text import SPLITTER, Vocabulary
-from nestree.errors import UserError
+from nestree.errors import OptionError, UserError
 from nestree.evaluation.evaluate import probabilities
 from nestree.evaluation.predictions import as_examples, encode_all
 from nestree.runs import SHARED, Run
@@ -112,6 +112,8 @@ def train_on_rows(
 
     data = config.data
     assert isinstance(data, OwnOptions)
+    if data.target != "class":
+        raise OptionError("data.target", f"must be class: scikit-learn's y is one label per text, not {data.target!r}")
     validating = _held_out(labels, data)
     task = _task(data, [row for row, held in zip(rows, validating, strict=True) if not held], names)
     inputs = np.arange(len(rows))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 
-from nestree.config.selection import ACCURACY
+from nestree.config.selection import measured
 from nestree.errors import INTERRUPTED, UserError
 from nestree.runs import Run, build_model
-from nestree.runs.history import read_history, series
+from nestree.runs.history import measure_of, read_history, series
 from nestree.sweep.sweep import Sweep, Taken
 from nestree.training.child_process import OVER, Train, note_end, train_in_child_process
 
@@ -24,12 +24,12 @@ def carry_out(sweep: Sweep, trials: int, *, console: Console, train: Train = tra
             console.print(f"\ntrial {taken.trial.number} of {trials}: {_shown(taken.trial)}")
             state, value = _try(sweep, taken, train)
             sweep.study.tell(taken.trial.number, value, state=state)
-            said = f"validation accuracy {value:.4f}" if value is not None else state.name.lower()
+            said = f"validation {sweep.measure.name} {value:.4f}" if value is not None else state.name.lower()
             console.print(f"trial {taken.trial.number}: {said}")
 
 
 def _try(sweep: Sweep, taken: Taken, train: Train) -> tuple[TrialState, float | None]:
-    """Train a trial, and return its state and its validation accuracy if it finished."""
+    """Train a trial, and return its state and its validation measure if it finished."""
     trial, run = taken.trial, taken.run
     if not run.config_file.is_file():
         try:
@@ -53,8 +53,8 @@ def _try(sweep: Sweep, taken: Taken, train: Train) -> tuple[TrialState, float | 
     watch.report()
     if state == "pruned":
         return TrialState.PRUNED, None
-    accuracy = run.about().get("validation_accuracy")
-    return (TrialState.COMPLETE, accuracy) if state == "finished" and accuracy is not None else (TrialState.FAIL, None)
+    _, value = measured(run.about())
+    return (TrialState.COMPLETE, value) if state == "finished" and value is not None else (TrialState.FAIL, None)
 
 
 class _Watch:
@@ -78,7 +78,8 @@ class _Watch:
     def report(self) -> bool:
         """Report new validations, numbered from 1, and return whether there were any."""
         reported = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
-        values = dict(enumerate(series(read_history(self.run), ACCURACY)[1], start=1))
+        history = read_history(self.run)
+        values = dict(enumerate(series(history, measure_of(history).key)[1], start=1))
         new = {step: value for step, value in values.items() if step not in reported}
         for step, value in new.items():
             self.trial.report(value, step)

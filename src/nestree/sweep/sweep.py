@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nestree.config.config import Config
 from nestree.config.overrides import configure
+from nestree.config.selection import MEASURES, Measure
 from nestree.data.files import locked
 from nestree.errors import OptionError, UserError
 from nestree.recipes import load_recipe
@@ -74,6 +75,11 @@ class Sweep:
     def base(self) -> Config:
         """The configuration without any chosen values."""
         return self.config({})
+
+    @property
+    def measure(self) -> Measure:
+        """What the trials are compared by."""
+        return MEASURES[getattr(self.base.data, "target", "class")]
 
     def config(self, chosen: Mapping[str, Any]) -> Config:
         """Return the configuration with chosen values.

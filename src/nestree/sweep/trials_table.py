@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from nestree.data.files import replacing
-from nestree.reports.tables import markdown_table, percent
+from nestree.reports.tables import decimals, markdown_table, percent
 from nestree.sweep.sweep import Sweep
 from nestree.tasks.stages import LABEL
 
@@ -14,14 +14,22 @@ STATES = {TrialState.COMPLETE: "", TrialState.PRUNED: "pruned", TrialState.RUNNI
 
 
 def best(sweep: Sweep) -> FrozenTrial | None:
-    """Return the finished trial with the highest validation accuracy; None if none has finished."""
+    """Return the finished trial with the highest accuracy (or measure in its place); None if none has finished."""
     found = _ordered(sweep)
     return found[0] if found and found[0].state == TrialState.COMPLETE else None
 
 
 def header(sweep: Sweep) -> list[str]:
     """Return the names of the columns."""
-    return ["trial", "validation accuracy %", *sweep.space, "parameters", "steps", "minutes", ""]
+    return [
+        "trial",
+        f"validation {sweep.measure.name}{' %' * sweep.measure.share}",
+        *sweep.space,
+        "parameters",
+        "steps",
+        "minutes",
+        "",
+    ]
 
 
 def table_rows(sweep: Sweep) -> list[list[str]]:
@@ -34,7 +42,8 @@ def table_rows(sweep: Sweep) -> list[list[str]]:
         facts = (about.get("parameters"), about.get("steps"), about.get("minutes"))
         shown = ("" if fact is None else f"{fact:,.1f}" if isinstance(fact, float) else f"{fact:,}" for fact in facts)
         chosen = (_shown(trial.params.get(name)) for name in sweep.space)
-        found.append([str(trial.number), percent(_value(trial)), *chosen, *shown, state])
+        value = percent(_value(trial)) if sweep.measure.share else decimals(_value(trial))
+        found.append([str(trial.number), value, *chosen, *shown, state])
     return found
 
 
@@ -71,7 +80,7 @@ def _ordered(sweep: Sweep) -> list[FrozenTrial]:
 
     def order(trial: FrozenTrial) -> tuple[bool, float, int]:
         value = _value(trial)
-        return trial.state != TrialState.COMPLETE, -(value if value is not None else -1.0), trial.number
+        return trial.state != TrialState.COMPLETE, -(value if value is not None else -2.0), trial.number
 
     return sorted(sweep.trials(), key=order)
 

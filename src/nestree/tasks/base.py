@@ -231,9 +231,11 @@ class Row:
     texts: tuple[str, ...]
     """One text, or two for a pair."""
     label: str
-    """Name of the label."""
+    """Name of the label; empty where the answers are not single labels."""
     where: str
     """File and line, or member of an archive, for messages."""
+    answer: tuple[str, ...] | float | None = None
+    """Several labels, or a number; None for a single label."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 from torch import Tensor
 
-from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
+from nestree.config.selection import LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
 from nestree.models import Classifier
 from nestree.runs import Run
@@ -43,29 +43,30 @@ class KeepBest(Callback):
         self.run = run
         self.selection = selection
         self.best = selection.worst
-        self.accuracy, self.loss = -1.0, float("inf")
+        self.measured, self.loss = -1.0, float("inf")
         self.step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if they are the best so far."""
-        accuracy, loss = (float(trainer.callback_metrics[name]) for name in (ACCURACY, LOSS))
+        key = self.selection.measure.key
+        measured, loss = (float(trainer.callback_metrics[name]) for name in (key, LOSS))
         value = float(trainer.callback_metrics[self.selection.monitor])
         if not self.selection.better(value, self.best):
             return
-        self.best, self.accuracy, self.loss, self.step = value, accuracy, loss, trainer.global_step
+        self.best, self.measured, self.loss, self.step = value, measured, loss, trainer.global_step
         if trainer.is_global_zero:
             assert isinstance(pl_module, ClassifierModule)
-            self.run.save_weights(pl_module.model, step=self.step, validation_accuracy=accuracy, validation_loss=loss)
+            self.run.save_weights(pl_module.model, step=self.step, **{key: measured, LOSS: loss})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far, with its accuracy, loss and step."""
-        return {"best": self.best, "accuracy": self.accuracy, "loss": self.loss, "step": self.step}
+        """Return the best value so far, with its measure, loss and step."""
+        return {"best": self.best, "accuracy": self.measured, "loss": self.loss, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a checkpoint."""
-        self.accuracy, self.step = state_dict["accuracy"], state_dict["step"]
+        self.measured, self.step = state_dict["accuracy"], state_dict["step"]
         # Older checkpoints, which were always selected by accuracy, have only the accuracy.
-        self.loss, self.best = state_dict.get("loss", self.loss), state_dict.get("best", self.accuracy)
+        self.loss, self.best = state_dict.get("loss", self.loss), state_dict.get("best", self.measured)
 
 
 class KeepRandomStates(Callback):

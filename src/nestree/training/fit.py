@@ -34,6 +34,7 @@ from nestree.native import library
 from nestree.recursions.beam.beam_tree import BeamTree
 from nestree.runs import Run, build_model
 from nestree.tasks import DataOptions, Task
+from nestree.tasks.target import target_of
 from nestree.training.callbacks import (
     Interrupted,
     InterruptedAtOnce,
@@ -116,6 +117,8 @@ class Training:
         model = self._model(config.seed, begins=not run.checkpoint.is_file(), console=console)
         if config.optimizer.node_supervision:
             _check_node_supervision(task, train, model, config)
+        if target_of(task).kind == "number" and any(stage.mark is not None for stage in data.stages):
+            raise OptionError("data.curriculum", "must have no mark, which is an accuracy: the answers are numbers")
         self.curriculum = Curriculum(data.stages)
         self.stream = TrainingStream(
             train,
@@ -132,12 +135,14 @@ class Training:
         self.steps = min(self.most_steps, self.stream.steps)
         self.curriculum.limits = Limits(self.most_steps, options.max_sequences, options.max_minutes)
         self.config = replace(config, optimizer=config.optimizer.settled(self.steps, options.max_minutes))
-        selection = SELECTIONS[options.select]
+        target = target_of(task)
+        selection = SELECTIONS[options.select].by(target.kind)
         limit = None if options.max_minutes is None else timedelta(minutes=options.max_minutes)
         self.timer = Timer(limit, verbose=False)
         self.module = ClassifierModule(
             model,
             classes=len(task.label_names),
+            target=target,
             options=self.config.optimizer,
             micro_batch=data.micro_batch,
             selection=selection,
@@ -324,7 +329,8 @@ class Training:
             "minutes": round(self.timer.time_elapsed() / 60, 6),
             "sequences_per_second": round(self.progress.sequences_per_second, 2),
             "select": self.best.selection.name,
-            "validation_accuracy": self.best.accuracy if self.best.step else None,
+            "measure": self.best.selection.measure.name,
+            self.best.selection.measure.key: self.best.measured if self.best.step else None,
             "validation_loss": self.best.loss if self.best.step else None,
             "best_step": self.best.step,
             "train_examples": len(self.stream.examples),

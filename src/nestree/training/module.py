@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from nestree.config.options import OptimizerOptions
-from nestree.config.selection import ACCURACY, LOSS, SELECTIONS, Selection
+from nestree.config.selection import LOSS, SELECTIONS, Selection
 from nestree.data.batches import Batch
 from nestree.errors import OptionError, UserError
 from nestree.models import Classifier
 from nestree.recursions import BeamTree
+from nestree.tasks.target import Target
 from nestree.training.curriculum import Curriculum
+from nestree.training.objectives import Objective
 from nestree.training.optimizers import build_optimizer, forget
 from nestree.training.schedules import build_schedule
 from nestree.trees.scores import GoldTree
@@ -36,14 +37,15 @@ class NotFinite(UserError):
 
 
 class ClassifierModule(pl.LightningModule):
-    """Trains a [`Classifier`][nestree.models.Classifier] with cross-entropy.
+    """Trains a [`Classifier`][nestree.models.Classifier] with the loss of its task's kind of answers.
 
     It uses Lightning's manual optimization, so that a batch is one step for any micro-batch and any number of
     processes: each process weights its examples by the size of the whole batch.
 
     Args:
         model: the model to train.
-        classes: number of labels.
+        classes: number of labels, or of outputs.
+        target: what the answers are; None for single labels.
         options: options of optimizer and schedule.
         micro_batch: maximal number of examples per forward pass; None for the whole batch.
         selection: the metric for the schedule "plateau".
@@ -57,6 +59,7 @@ class ClassifierModule(pl.LightningModule):
         model: Classifier,
         *,
         classes: int,
+        target: Target | None = None,
         options: OptimizerOptions,
         micro_batch: int | None = None,
         selection: Selection = SELECTIONS["accuracy"],
@@ -74,7 +77,8 @@ class ClassifierModule(pl.LightningModule):
         self.clock = clock
         self.gold = gold
         self.minutes = 0.0
-        self.accuracy = MulticlassAccuracy(num_classes=classes, average="micro", validate_args=False)
+        self.objective = Objective(target or Target(), classes)
+        self.measure = self.objective.metric  # an attribute of the module, so that it is on the module's device
         self.loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -106,8 +110,8 @@ class ClassifierModule(pl.LightningModule):
         with self._search_of_stage():
             for tokens, lengths, labels in self._micro_batches(batch):
                 logits = self.model(tokens, lengths)
-                total = functional.cross_entropy(logits, labels, reduction="sum")
-                correct += (logits.detach().argmax(dim=-1) == labels).sum()
+                total = self.objective.losses(logits, labels).sum()
+                correct += self.objective.correct(logits.detach(), labels)
                 if self.options.tree_supervision:
                     total = total - self.options.tree_supervision * self._gold_log_prob(tokens, lengths)
                 if self.options.node_supervision:
@@ -243,16 +247,16 @@ class ClassifierModule(pl.LightningModule):
                 torch.distributed.broadcast(buffer, src=0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to accuracy and loss."""
+        """Add a batch to measure and loss."""
         logits = self.model(batch.tokens, batch.lengths)
-        self.accuracy.update(logits, batch.labels)
-        self.loss.update(functional.cross_entropy(logits, batch.labels, reduction="none"))
+        self.objective.update(logits, batch.labels)
+        self.loss.update(self.objective.losses(logits, batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Log accuracy and loss over all processes, and step the schedule "plateau"."""
-        figures = {ACCURACY: self.accuracy.compute(), LOSS: self.loss.compute()}
+        """Log measure and loss over all processes, and step the schedule "plateau"."""
+        figures = {self.objective.measure.key: self.objective.compute(), LOSS: self.loss.compute()}
         self.log_dict(figures)
-        self.accuracy.reset()
+        self.measure.reset()
         self.loss.reset()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and not self.curriculum.running:

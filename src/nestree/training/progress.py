@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import ProgressBar, Timer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nestree.config.selection import ACCURACY
 from nestree.consoles import Description, has_bars
 from nestree.data.batches import Batch
 from nestree.training.callbacks import KeepBest
@@ -19,7 +18,7 @@ from nestree.training.stream import TrainingStream
 
 
 class TrainingProgress(ProgressBar):
-    """A bar with sequences per second, loss, validation accuracy and time left, and one line per validation.
+    """A bar with sequences per second, loss, validation measure and time left, and one line per validation.
 
     Where no bar can be drawn there are only the lines.
     """
@@ -114,14 +113,15 @@ class TrainingProgress(ProgressBar):
         """Print a line with the results of the validation."""
         if not self._shown:
             return
-        accuracy = float(trainer.callback_metrics[ACCURACY])
+        measure = self.best.selection.measure
+        value = float(trainer.callback_metrics[measure.key])
         stage = str(self.stream.curriculum)
         where = [stage] if stage else []
         if not self.stream.curriculum.running:
             where.append(f"epoch {self.stream.epoch:6.2f}")
         self.console.print(
             f"step {self.stream.position:>6}  {'  '.join(where)}  loss {self._loss:.4f}  "
-            f"validation accuracy {accuracy:.4f}{' *' if self.best.step == trainer.global_step else '  '} "
+            f"validation {measure.name} {value:.4f}{' *' if self.best.step == trainer.global_step else '  '} "
             f"{self.sequences_per_second:8.1f} sequences/s  {self.time_left()} left",
         )
 
@@ -146,5 +146,5 @@ class TrainingProgress(ProgressBar):
         return ", ".join(filter(None, (f"step {self.stream.position}", str(self.stream.curriculum))))
 
     def _figures(self) -> str:
-        best = f"  validation accuracy {self.best.accuracy:.4f}" if self.best.step else ""
+        best = f"  validation {self.best.selection.measure.name} {self.best.measured:.4f}" if self.best.step else ""
         return f"{self.sequences_per_second:.1f} sequences/s  loss {self._loss:.4f}{best}  {self.time_left()} left"

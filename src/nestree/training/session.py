@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nestree.config.config import Config
 from nestree.config.options import ENDLESS
+from nestree.config.selection import measured
 from nestree.consoles import messages, quoted
 from nestree.data import RaggedExamples
 from nestree.errors import OptionError, UserError
@@ -19,6 +20,7 @@ from nestree.layers.language_model import LanguageModel
 from nestree.runs import Run
 from nestree.tasks import Task
 from nestree.tasks.stages import LABEL
+from nestree.tasks.target import target_of
 from nestree.tasks.text import TextTask
 from nestree.training.callbacks import Interrupted, InterruptedAtOnce
 from nestree.training.fit import RESUMABLE, Training, load_examples
@@ -134,11 +136,14 @@ def _introduce(console: Console, training: Training) -> None:
         f"data        {config.data.task} ({LABEL.join(label)}): {len(stream.examples):,} training examples "
         f"(longest {stream.examples.lengths.max()} tokens), {len(training.data.validation):,} for validation"
     )
-    labels = label_shares(training.task, stream.examples)
-    console.print(f"labels      {labels}")
+    first, *more = answers_about(training.task, stream.examples)
+    console.print(f"{'numbers' if target_of(training.task).kind == 'number' else 'labels':12}{first}", markup=False)
+    for line in more:
+        console.print(f"            {line}", markup=False)
     if isinstance(training.task, TextTask):
-        for line in imbalance(training.task, stream.examples, training.data.validation):
-            console.print(f"            {line}")
+        if training.task.target.kind == "class":
+            for line in imbalance(training.task, stream.examples, training.data.validation):
+                console.print(f"            {line}")
         for number, line in enumerate(_coverage(training.task, stream.examples, training.data.validation)):
             console.print(f"{'' if number else 'tokens':12}{line}")
     limits = []
@@ -159,6 +164,30 @@ def _coverage(task: TextTask, train: RaggedExamples, validation: RaggedExamples)
     spaceless = task.spaceless_remark(train)
     lines = [*task.remarks("train", train), *task.remarks("validation", validation)]
     return lines if spaceless is None else [*lines, spaceless]
+
+
+def answers_about(task: Task, examples: RaggedExamples) -> list[str]:
+    """Return lines about the labels, or the numbers, of the training examples."""
+    target, answers = target_of(task), examples.answers
+    if answers is None:
+        return [label_shares(task, examples)]
+    if target.kind == "number":
+        return [
+            f"{target.names[0]}: from {answers.min():g} to {answers.max():g}, mean {target.mean:.4g}, standard "
+            f"deviation {target.deviation:.4g}"
+        ]
+    counts, name = answers.sum(axis=0, dtype=np.int64), target.names
+    most, least = int(counts.argmax()), int(counts.argmin())
+    lines = [
+        f"{len(name)}, any number per example: {counts.sum() / len(answers):.2f} on average; from {name[most]!r}, "
+        f"{counts[most] / len(answers):.1%} of the training examples, to {name[least]!r}, "
+        f"{counts[least] / len(answers):.1%}"
+    ]
+    rare = [f"{name[place]!r} {counts[place]}" for place in np.argsort(counts) if counts[place] < RARE]
+    if rare:
+        more = f" and {len(rare) - 8} more" * (len(rare) > 8)
+        lines.append(f"labels with fewer than {RARE} training examples: {', '.join(rare[:8])}{more}")
+    return lines
 
 
 def label_shares(task: Task, examples: RaggedExamples) -> str:
@@ -190,8 +219,9 @@ def imbalance(task: Task, train: RaggedExamples, validation: RaggedExamples) -> 
 def _conclude(console: Console, run: Run, facts: Mapping[str, Any]) -> None:
     """Print the results of the training."""
     which = "last" if facts["select"] == "last" else "best"
+    measure, value = measured(facts)
     console.print(
-        f"finished: {facts['why']}; {which} validation accuracy {facts['validation_accuracy']:.4f} at step "
+        f"finished: {facts['why']}; {which} validation {measure.name} {value:.4f} at step "
         f"{facts['best_step']}; {facts['sequences_per_second']:.1f} sequences/s, {facts['minutes']:.1f} minutes"
     )
     console.print(f"weights     {run.weights}")

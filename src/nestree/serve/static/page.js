@@ -72,7 +72,7 @@ function percent(share) {
 function show(result) {
   state.result = result;
   $("sides").classList.remove("stale");
-  $("label").textContent = result.label ?? "none";
+  $("label").textContent = result.label || "none"; // of several labels, there may be none
   const right = result.right === result.label;
   const known = result.right === null ? null : right ? "right" : `wrong: the answer is ${result.right}`;
   const verdict = result.reason ? "" : (known ?? "");
@@ -113,7 +113,7 @@ function side(trees, number) {
   const section = element("section", { attributes: { "aria-labelledby": title } });
   section.append(element("h2", { id: title, textContent: `Trees${several}` }));
   if (!trees.length) {
-    const empty = state.result.labels.length === 0;
+    const empty = state.result.tokens.length === 0;
     section.append(element("p", { textContent: empty ? "No text, no tree." : "This encoder has no trees." }));
     return section;
   }
@@ -224,7 +224,8 @@ function area(number) {
 
 async function begin() {
   const about = (state.about = await ask("/api/about"));
-  const accuracy = about.accuracy == null ? "" : `, validation accuracy ${percent(about.accuracy)}`;
+  const [measure, value, share] = about.measured ?? [];
+  const accuracy = about.measured == null ? "" : `, validation ${measure} ${share ? percent(value) : value.toFixed(3)}`;
   $("about").textContent = `${about.encoder} on ${about.task} (${about.run}${accuracy})`;
   $("texts").replaceChildren(...Array.from({ length: about.sides }, (_, number) => area(number)));
   $("controls").replaceChildren(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from nestree.checks import check_one_of
 from nestree.data import cache_dir, load_or_count
 from nestree.data.cache import source_digest
-from nestree.data.text import SPLITTER, normal
+from nestree.data.text import SPLITTER
 from nestree.errors import OptionError, UserError, within
 from nestree.tasks.base import SECTION, OfficialSplit, Row
 from nestree.tasks.official_files import count_empty, note
+from nestree.tasks.target import KINDS, SEPARATOR, Kind, Target
+from nestree.tasks.text.answers import Answer, AnswerColumns, label_columns
 from nestree.tasks.text.hub_table import PREFIX, HubTable
 from nestree.tasks.text.lines import shown
-from nestree.tasks.text.table import Record, Table, TableStyle, cell_text, text_of
+from nestree.tasks.text.table import Record, Table, TableStyle, cell_text
 from nestree.tasks.text.task import TextOptions, Texts, TextTask, held_out
 
 NAME = "own"
@@ -56,7 +59,7 @@ class OwnOptions(TextOptions):
     validation: str | None = None
     """Table for validation; null: a share of train is held out."""
     validation_share: float = 0.1
-    """Share of the training rows to hold out if there is no validation table, stratified by label."""
+    """Share of the training rows to hold out if there is no validation table, stratified by label (target class)."""
     test: str | None = None
     """Table for evaluation; null: evaluate on validation."""
     text: str = "text"
@@ -64,7 +67,13 @@ class OwnOptions(TextOptions):
     text2: str | None = None
     """Column of second texts, for pairs; null: one text per row."""
     label: str = "label"
-    """Column of labels, which are names: 1 and 1.0 are different labels."""
+    """Column of labels, which are names: 1 and 1.0 are different labels; or of numbers. For target labels also several
+    columns, as a,b,c: one per label, with 0 or 1, true or false, yes or no, or nothing."""
+    target: Kind = "class"
+    """What the column has: class, one label per row; labels, any number of labels; or number, one number."""
+    separator: str | None = None
+    """For target labels: what separates the labels in a cell, such as "|"; null: the cells are lists (.jsonl,
+    .parquet), or there is a column per label."""
     skip_unlabelled: bool = False
     """Skip rows without a label; false: they are an error."""
     encoding: str = "utf-8"
@@ -86,13 +95,21 @@ class OwnOptions(TextOptions):
             )
         if self.text == self.text2:
             raise OptionError("text2", f"must be a different column from text, not {self.text2!r}")
-        if self.label in (self.text, self.text2):
+        check_one_of("target", self.target, KINDS)
+        if self.separator is not None and (self.target != "labels" or not self.separator):
+            what = "must not be empty" if self.target == "labels" else "is for target labels: it must be left out"
+            raise OptionError("separator", what)
+        if {self.text, self.text2} & set(self.label_columns()):
             raise OptionError("label", f"must be a different column from the texts, not {self.label!r}")
         for name in FILES:
             path = getattr(self, name)
             if path is not None and not path.startswith(PREFIX):
                 object.__setattr__(self, name, os.path.abspath(os.path.expanduser(path)))
         self.style()
+
+    def label_columns(self, columns: Sequence[str] | None = None) -> list[str]:
+        """Return the columns that ``label`` names, of a table with these ``columns``."""
+        return label_columns(self.label, several=self.target == "labels" and self.separator is None, columns=columns)
 
     def style(self) -> TableStyle:
         """Return the style of the files."""
@@ -139,8 +156,8 @@ class OwnTexts(Texts):
         self.files = {name: path for name in FILES if (path := getattr(options, name)) is not None}
         self.protocol = "own" if "validation" in self.files else "clean"
         self._tables: dict[str, Table | HubTable] = {}
-        self._columns: dict[str, dict[str, str]] = {}
-        """Names of the columns in each table, by option."""
+        self._columns: dict[str, _Columns] = {}
+        """The columns of each table."""
 
     @property
     def splits(self) -> Mapping[str, OfficialSplit]:
@@ -149,7 +166,8 @@ class OwnTexts(Texts):
             name: OfficialSplit(None, f"rows of {path if path.startswith(PREFIX) else shown(Path(path))}")
             for name, path in self.files.items()
         }
-        share = f"{self.options.validation_share:.0%} of the training rows, held out by seed, stratified by label"
+        stratified = ", stratified by label" * (self.options.target == "class")
+        share = f"{self.options.validation_share:.0%} of the training rows, held out by seed{stratified}"
         return {"train": OfficialSplit(None, "training rows"), "validation": OfficialSplit(None, share)} | rows
 
     def table(self, split: str) -> Table | HubTable:
@@ -175,8 +193,15 @@ class OwnTexts(Texts):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Labels of the training table, sorted as by [`sorted_labels`][]."""
+        """Labels of the training table, sorted as by [`sorted_labels`][]; for numbers, the name of their column."""
         return tuple(self._survey["labels"])
+
+    @property
+    def target(self) -> Target:
+        """What the answers are; mean and deviation of numbers are those of the training rows."""
+        separator = self.options.separator or SEPARATOR
+        mean, deviation = self._survey.get("numbers", (0.0, 1.0))
+        return Target(self.options.target, self.label_names, separator, mean, deviation)
 
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split."""
@@ -190,37 +215,36 @@ class OwnTexts(Texts):
     def _table_rows(self, split: str) -> Iterator[Row]:
         table = self.table(split)
         columns = self._columns[split]
-        texts = [columns[option] for option in ("text", "text2") if option in columns]
         skipped = 0
 
         def rows() -> Iterator[Row]:
             nonlocal skipped
             for record in table.records():
-                label = self._label(record, columns["label"])
-                if label is None:
+                answer = self._answer(record, columns.answers)
+                if answer is None:
                     skipped += 1
-                else:
-                    yield Row(tuple(cell_text(record, column) for column in texts), label, record.where)
+                    continue
+                label, more = (answer, None) if isinstance(answer, str) else ("", answer)
+                yield Row(tuple(cell_text(record, column) for column in columns.texts), label, record.where, more)
 
         with within(SECTION):
             yield from count_empty(rows(), Path(table.shown))
         if skipped:
             note(f"{table.shown}: {skipped:,} row{'s' * (skipped > 1)} without a label skipped")
 
-    def _label(self, record: Record, column: str) -> str | None:
-        """Return a row's label; None if it has none and can be skipped."""
-        label = text_of(record.values.get(column), record.where, column)
-        # Lone surrogates, which JSON may contain, cannot be printed.
-        label = None if label is None else normal(label.encode("utf-8", "replace").decode()).strip()
-        if not label and not self.options.skip_unlabelled:
-            problem = f"{record.where}: no label in column {column!r}"
+    def _answer(self, record: Record, columns: AnswerColumns) -> Answer | None:
+        """Return a row's answer; None if it has none and can be skipped."""
+        answer = columns.read(record)
+        if answer is None and not self.options.skip_unlabelled:
+            what = "number" if columns.kind == "number" else "label"
+            problem = f"{record.where}: no {what} in column {columns.columns[0]!r}"
             raise OptionError("skip_unlabelled", "true leaves such rows out", problem=problem)
-        return label or None
+        return answer
 
     @cached_property
     def _held_out(self) -> set[int]:
         """Indices of the training rows that are held out for validation."""
-        codes: dict[str, int] = {}
+        codes: dict[str, int] = {}  # where the answers are not single labels, all have the same
         labels = np.fromiter((codes.setdefault(row.label, len(codes)) for row in self._table_rows("train")), np.int64)
         count = max(2, round(self.options.validation_share * len(labels)))
         return held_out(labels, min(count, len(labels) // 2), self.options.seed)
@@ -243,26 +267,51 @@ class OwnTexts(Texts):
         Raises:
             UserError: train has no labels to learn, or another table has a label that train does not have.
         """
-        counts: Counter[str] = Counter()
-        for row in self._table_rows("train"):
-            counts[row.label] += 1
-            if len(counts) > MOST_CLASSES:
-                break
-        _check_classes(self.table("train").shown, self.options.label, counts)
-        labels = sorted_labels(counts)
+        labels, numbers = self._answers()
         keys = {split: np.fromiter(self._keys(split, labels), np.uint64) for split in self.splits}
         train = np.unique(keys.pop("train"))
         repeated = {split: (int(np.isin(found, train).sum()), len(found)) for split, found in keys.items()}
-        return {"labels": labels, "repeated": repeated}
+        return {"labels": labels, "repeated": repeated, **({"numbers": numbers} if numbers is not None else {})}
+
+    def _answers(self) -> tuple[list[str], tuple[float, float] | None]:
+        """Return the labels of the training table; and, of numbers, mean and standard deviation of the training rows.
+
+        Raises:
+            UserError: there is nothing to learn.
+        """
+        name, options = self.table("train").shown, self.options
+        if options.target == "number":
+            numbers = np.array([row.answer for row in self.rows("train")], np.float64)
+            if len(numbers) == 0:
+                raise UserError(f"{name}: has no rows with a number")
+            mean, deviation = float(numbers.mean()), float(numbers.std())
+            if not 0 < deviation < float("inf"):
+                raise UserError(f"{name}: every training row has the number {mean:g}; there must be different ones")
+            return [options.label], (mean, deviation)
+        counts: Counter[str] = Counter()
+        for row in self._table_rows("train"):
+            counts.update(row.answer if isinstance(row.answer, tuple) else (row.label,))
+            if len(counts) > MOST_CLASSES:
+                break
+        if options.target == "class":
+            _check_classes(name, options.label, counts)
+            return sorted_labels(counts), None
+        if not counts:
+            raise UserError(f"{name}: no row has a label in {options.label!r}")
+        if len(counts) > MOST_CLASSES:
+            raise UserError(f"{name}: there are more than {MOST_CLASSES:,} different labels; is the separator right?")
+        return list(self._columns["train"].answers.names) or sorted_labels(counts), None
 
     def _keys(self, split: str, labels: list[str]) -> Iterator[int]:
         """Yield a hash of each row's texts; raise a UserError if a label is not in ``labels``."""
         known = set(labels)
         for row in self.rows(split):
-            if row.label not in known:
+            several = row.answer if isinstance(row.answer, tuple) else ()
+            wrong = [label for label in (several if row.answer is not None else (row.label,)) if label not in known]
+            if wrong:
                 there = f"{', '.join(labels[:12])}{', ...' * (len(labels) > 12)}"
                 raise UserError(
-                    f"{row.where}: the label {row.label!r} is not in {self.table('train').shown}, which has {there}"
+                    f"{row.where}: the label {wrong[0]!r} is not in {self.table('train').shown}, which has {there}"
                 )
             content = "\0".join(row.texts).encode("utf-8", "surrogatepass")
             yield int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
@@ -283,7 +332,9 @@ class OwnTexts(Texts):
                     f"{self.table(split).shown}: has changed since the run was trained on it, "
                     "so it is unknown which rows were held out: restore it, or train again"
                 )
-        names = ("text", "text2", "label", "skip_unlabelled", "validation_share")
+        names = ["text", "text2", "label", "skip_unlabelled", "validation_share"]
+        if self.options.target != "class":
+            names += ["target", "separator"]
         return {"tables": self._digests, **asdict(self.options.style()), **{n: getattr(self.options, n) for n in names}}
 
     def state(self) -> dict[str, Any]:
@@ -292,22 +343,35 @@ class OwnTexts(Texts):
         return {"files": local}
 
 
-def _columns(table: Table | HubTable, options: OwnOptions) -> dict[str, str]:
-    """Check a table's columns, and return their names by option.
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table that are read."""
+
+    texts: tuple[str, ...]
+    answers: AnswerColumns
+
+
+def _columns(table: Table | HubTable, options: OwnOptions) -> _Columns:
+    """Check a table's columns, and return their names.
 
     Raises:
         UserError: a column is missing, or two options name the same one.
     """
-    asked = {name: column for name in ("text", "text2", "label") if (column := getattr(options, name)) is not None}
-    for option, column in asked.items():
+    texts = [(name, column) for name in ("text", "text2") if (column := getattr(options, name)) is not None]
+    labels = options.label_columns(table.columns)
+    asked = [*texts, *(("label", column) for column in labels)]
+    for option, column in asked:
         table.check_column(column, option)
-    found: dict[str, str] = {}
-    for option, column in asked.items():
+    found: list[str] = []
+    for option, column in asked:
         name = table.column(column)
-        if name in found.values():
+        if name in found:
             raise OptionError(option, f"must be a different column: {name!r} of {table.shown} is named twice")
-        found[option] = name
-    return found
+        found.append(name)
+    of_labels = tuple(found[len(texts) :])
+    names = of_labels if len(labels) > 1 else ()
+    answers = AnswerColumns(options.target, of_labels, names, options.separator)
+    return _Columns(tuple(found[: len(texts)]), answers)
 
 
 def sorted_labels(labels: Collection[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from nestree.data.vectors import Vectors, read_vectors
 from nestree.errors import OptionError, UserError
 from nestree.tasks.base import SECTION, DataOptions, Progress, Row, SplitAbout
 from nestree.tasks.official_files import READER_VERSION
+from nestree.tasks.target import Target
 from nestree.tasks.text.coverage import LEAST_KNOWN, Coverage, known_line
 from nestree.tasks.treebank import GoldTrees, LabelledTree
 from nestree.trees.scores import GoldTree
@@ -116,6 +117,11 @@ class Texts(ABC):
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels, in order of their numbers."""
 
+    @property
+    def target(self) -> Target:
+        """What the answers are."""
+        return Target(names=self.label_names)
+
     @abstractmethod
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split, always in the same order."""
@@ -188,6 +194,13 @@ class TextTask:
         return tuple(self._state["labels"]) if "labels" in self._state else self.texts.label_names
 
     @property
+    def target(self) -> Target:
+        """What the answers are."""
+        if "target" in self._state:
+            return Target.from_dict(self._state["target"])
+        return Target(names=self.label_names) if "labels" in self._state else self.texts.target
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of token ids."""
         return BYTE_IDS if self.vocabulary is None else len(self.vocabulary)
@@ -253,20 +266,35 @@ class TextTask:
 
     def _write(self, split: str, path: Path, progress: Progress | None) -> None:
         """Write the token ids of a split to a file."""
-        # Runs of earlier versions have labels as they were written.
-        numbers = {form: number for number, name in enumerate(self.label_names) for form in (name, normal(name))}
+        answers = self._answers()
         dtype = np.uint8 if self.vocabulary is None else self.vocabulary.dtype
         total = self.splits[split].size or 0
         coverage = Coverage()
         with RaggedWriter(path, name=f"{self.name}/{split}", dtype=dtype, sides=self.sides) as writer:
             for done, row in enumerate(self.texts.rows(split)):
-                if row.label not in numbers:
-                    raise UserError(f"{row.where}: there is no label {row.label!r}; {_known(self.label_names)}")
                 ids = [coverage.add(self._ids(text), self.max_tokens) for text in row.texts]
-                writer.add(ids, label=numbers[row.label])
+                writer.add(ids, **answers(row))
                 if progress is not None and done % 1000 == 0:
                     progress(done, max(total, done))
             writer.finish(seed=self.options.seed, source={**self._source(split), "coverage": coverage.as_dict()})
+
+    def _answers(self) -> Callable[[Row], dict[str, Any]]:
+        """Return a function that returns a row's answer, as arguments of [`nestree.data.RaggedWriter.add`][]."""
+        target = self.target
+        # Runs of earlier versions have labels as they were written.
+        numbers = {form: number for number, name in enumerate(self.label_names) for form in (name, normal(name))}
+
+        def answer(row: Row) -> dict[str, Any]:
+            several = row.answer if isinstance(row.answer, tuple) else ()
+            for label in several if target.kind != "class" else (row.label,):
+                if label not in numbers:
+                    raise UserError(f"{row.where}: there is no label {label!r}; {_known(self.label_names)}")
+            if target.kind == "class":
+                return {"label": numbers[row.label]}
+            assert row.answer is not None
+            return {"answers": target.answers(row.answer)}
+
+        return answer
 
     def encode(self, *texts: str) -> tuple[NDArray[np.unsignedinteger], ...]:
         """Return the token ids of a text, or of two texts for pairs.
@@ -346,20 +374,39 @@ class TextTask:
 
     def strata(self, examples: RaggedExamples) -> dict[str, NDArray[Any]]:
         """Return properties to break accuracy down by: "length" (of the longer side, tokens) and "label"."""
+        if examples.answers is not None:
+            return {"length": examples.lengths}
         return {"length": examples.lengths, "label": np.array(self.label_names)[examples.labels]}
 
     def baseline(self, train: RaggedExamples, test: RaggedExamples) -> float:
-        """Return the accuracy of always giving the most common training label."""
-        return float((test.labels == np.bincount(train.labels).argmax()).mean())
+        """Return the accuracy of always giving the most common training label, or combination of labels.
 
-    baseline_about: str = "the most common training label"
+        Raises:
+            ValueError: the answers are numbers, of which none is right or wrong.
+        """
+        if train.answers is None or test.answers is None:
+            return float((test.labels == np.bincount(train.labels).argmax()).mean())
+        if self.target.kind == "number":
+            raise ValueError("numbers have no accuracy")
+        combinations, counts = np.unique(train.answers, axis=0, return_counts=True)
+        return float((test.answers == combinations[counts.argmax()]).all(axis=1).mean())
+
+    @property
+    def baseline_about(self) -> str:
+        """The baseline's answer."""
+        return {
+            "class": "the most common training label",
+            "labels": "the most common combination of labels",
+            "number": "the mean of the training numbers",
+        }[self.target.kind]
 
     def state(self) -> dict[str, Any]:
         """Return labels and words as JSON values."""
         words = {} if self.vocabulary is None else self.vocabulary.state()
         if self._words is not None and self.splitter != FIRST_SPLITTER:
             words["splitter"] = self.splitter
-        return {"labels": list(self.label_names), **words, **self.texts.state()}
+        target = {} if self.target.kind == "class" else {"target": self.target.as_dict()}
+        return {"labels": list(self.label_names), **target, **words, **self.texts.state()}
 
     def pretrained(self) -> Vectors | None:
         """Return the vectors of the vocabulary's words, if the options have a file of vectors.
