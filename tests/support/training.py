@@ -86,8 +86,9 @@ def train_here(run: Run, *, stop: Callable[[], bool], keep: Sequence[int]) -> in
 def saved_run(folder: Path, encoder_name: str = "grc", **sections: dict[str, Any]) -> Run:
     """A run with fresh weights."""
     configuration = config(encoder_name, **sections)
-    run = Run(folder).begin(configuration, command="nestree train tiny")
-    run.save_weights(build_model(configuration, run.task))
+    task = configuration.data.open()
+    run = Run(folder).begin(configuration, task, command="nestree train tiny")
+    run.save_weights(build_model(configuration, task))
     return run
 
 

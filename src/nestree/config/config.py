@@ -209,7 +209,7 @@ def _user_error(parser: ArgumentParser, message: str) -> UserError:
     if found := re.search(r"unrecognized arguments: (.*)", message):
         option = next((word for word in found[1].split() if word.startswith("-")), None)
         if option is None:
-            return UserError(f"{found[1].split()[0]!r} is an unexpected argument")
+            return UserError(f"{(found[1].split() or [found[1]])[0]!r} is an unexpected argument")
         return _no_such_option(parser, option.split("=")[0].lstrip("-"))
     if found := re.search(r"Group '(\w+)' does not accept option '([\w.]+)'", message):
         return _no_such_option(parser, f"{found[1]}.{found[2]}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nestree.data.shapes import COUNT, NUMBER, SHARE, TEXT, Choice, Ruled
+from nestree.data.shapes import COUNT, NUMBER, SHARE, TEXT, Choice, Ruled, Shape
 
 BINS = 15
 """Number of bins of probability for the expected calibration error."""
@@ -53,7 +53,22 @@ def _square(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-MEASURES = Choice(lambda values: Ruled(_CLASSES, _square) if values.get("kind") == "classes" else {})
+_LABELS = {
+    **dict.fromkeys(("micro_f1?", "macro_f1?", "constant_micro_f1?"), SHARE),
+    **dict.fromkeys(("mean_labels?", "mean_predicted?"), NUMBER),
+    "constant": [TEXT],
+    "labels": [_CLASS],
+}
+
+_NUMBERS = {
+    "examples": COUNT,
+    **dict.fromkeys(("mse", "mae", "pearson?", "spearman?", "mean", "baseline_mse", "baseline_mae"), NUMBER),
+    "points": [(NUMBER, NUMBER)],
+}
+
+_SHAPES: dict[str, Shape] = {"classes": Ruled(_CLASSES, _square), "labels": _LABELS, "number": _NUMBERS}
+
+MEASURES = Choice(lambda values: _SHAPES.get(str(values.get("kind")), {}))
 """Shape of the measures in ``evaluation.json``; those of a kind of a later version are not read."""
 
 

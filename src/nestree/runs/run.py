@@ -171,7 +171,7 @@ class Run:
 
         Args:
             config: the configuration.
-            task: the configuration's task, if it is open; its labels and words are kept for [`task`][].
+            task: the configuration's task, whose labels and words are kept for [`task`][]; None if it has none.
             command: command that repeats the run; None for the command line of this process.
             start: ``run.json`` of the run whose weights this one starts from.
             held: the caller has locked the folder.
@@ -206,7 +206,7 @@ class Run:
 
     def _write_all(self, folder: Path, config: Config, task: Task | None, about: Mapping[str, Any]) -> None:
         about = dict(about)
-        if state := (config.data.open() if task is None else task).state():
+        if task is not None and (state := task.state()):
             kept = folder / self.task_file.name
             write_json(kept, state)
             about[CHECKSUMS] = {kept.name: [_checksum(kept)]}
