@@ -38,13 +38,13 @@ def check(script: str, place: Path, length: float) -> None:
 
 
 def test_killed_trainings_resume_equal(tmp_path: Path) -> None:
-    found = attacks("kills.py", tmp_path, seconds(12))
+    found = attacks("kills.py", tmp_path, seconds(8))
     print(f"kills: {len(found)} trainings, {sum(len(one['codes']) for one in found)} processes")
     assert [one for one in found if one["wrong"]] == []
 
 
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
-    check("damage.py", tmp_path, seconds(12))
+    check("damage.py", tmp_path, seconds(8))
 
 
 @pytest.mark.parametrize("script", ["recipes.py", "options.py", "inputs.py", "cache.py", "disk.py"])

@@ -22,7 +22,11 @@ from nestree.recursions.beam.options import ENGINES
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "oracle"
 FILES = sorted(path.stem for path in FIXTURES.glob("*.safetensors"))
 
-UNPUBLISHED = {"transformer": "PyTorch's own layers; the published repository has no Transformer"}
+UNPUBLISHED = {
+    "transformer": "PyTorch's own layers; the published repository has no Transformer",
+    "bilstm": "PyTorch's own layer",
+    "bow": "a mean",
+}
 """Encoders without numbers, and why."""
 
 

@@ -49,7 +49,7 @@ PLAN = {
     "inference?": TEXT,
     "command?": TEXT,
 }
-"""Shape of ``plan.json``, see [`nestree.data.shapes`][]."""
+"""Shape of ``plan.json``, see ``nestree.data.shapes``."""
 
 
 @dataclass(frozen=True)

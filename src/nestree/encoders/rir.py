@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
 
-from nestree.checks import Checked, check_one_of, check_probability, check_share
+from nestree.checks import MOST, Checked, check_one_of, check_probability, check_share
 from nestree.encoders.base import Encoder, Encoding, EncodingRequest
 from nestree.encoders.ebt import SliceOptions
 from nestree.encoders.options import CellOptions
@@ -150,7 +149,7 @@ def _check_range(name: str, value: tuple[int, int]) -> tuple[int, int]:
 def _flat(outer: Outer) -> Outer:
     """Return an outer tree in which one group holds the whole sequence."""
     # Not Outer(): a sequence of one token must stay its own root, as in a tree that cuts.
-    return replace(outer, split_from=sys.maxsize, training_split_from=None)
+    return replace(outer, split_from=MOST, training_split_from=None)
 
 
 @dataclass(frozen=True)

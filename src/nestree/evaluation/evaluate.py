@@ -61,7 +61,7 @@ ENTRY = Ruled(
     },
     ANSWERED.rule,
 )
-"""Shape of a result in ``evaluation.json``, see [`nestree.data.shapes`][]."""
+"""Shape of a result in ``evaluation.json``, see ``nestree.data.shapes``."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ ABOUT = {
     "curriculum?": [_LEFT],
     f"{CHECKSUMS}?": {str: [TEXT]},
 }
-"""Shape of ``run.json``, see [`nestree.data.shapes`][]; with that of the run whose weights this one started from."""
+"""Shape of ``run.json``, see ``nestree.data.shapes``; with that of the run whose weights this one started from."""
 ABOUT["start?"] = ABOUT
 
 SHARED = (

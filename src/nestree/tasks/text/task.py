@@ -51,7 +51,7 @@ STATE_SHAPE = {
     "files?": {str: TEXT},
     f"{STATE}?": {"tokens": TEXT, "weights": TEXT},
 }
-"""Shape of a [`TextTask.state`][], see [`nestree.data.shapes`][]."""
+"""Shape of a [`TextTask.state`][], see ``nestree.data.shapes``."""
 
 MODEL = "model"
 """Level of the tokens of a language model."""
