@@ -136,9 +136,13 @@ def locked(folder: str | Path, *, wait: bool = False) -> Iterator[int | None]:
 
     The lock ends with the last of these processes, even if it crashes. If another process has locked the folder, yield
     None, or with ``wait``, wait for it. A lock that this process has inherited (see [`INHERITED`][]) is its own.
+    Windows has no such locks: there a folder is never in use.
     """
-    import fcntl  # not available on Windows
-
+    try:
+        import fcntl
+    except ImportError:  # on Windows folders cannot be locked, and trainings do without
+        yield -1
+        return
     number = os.open(folder, os.O_RDONLY)
     try:
         if (own := _inherited(number)) is not None:
